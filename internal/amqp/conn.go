@@ -1,0 +1,268 @@
+package amqp
+
+import (
+	"errors"
+	"net"
+	"sync"
+	"time"
+)
+
+// Config holds the limits of a connection. The zero value of each field means the default given.
+type Config struct {
+	ContainerID      string        // what the server calls itself; "server"
+	MaxFrameSize     uint32        // bytes of the largest frame taken and sent; 64 KiB
+	MaxMessageSize   uint64        // bytes of the largest message taken; 1 MiB
+	MaxSessions      uint16        // sessions at once; 5,000
+	MaxLinks         int           // links at once, over all sessions; 10,000
+	Credit           uint32        // messages that a sending peer may be ahead of their outcome; 1,000
+	IdleTimeout      time.Duration // how long a peer may be silent; 4 minutes
+	HandshakeTimeout time.Duration // how long it may take from the socket to the open frame; 10 s
+	WriteTimeout     time.Duration // how long a peer may leave what was sent to it unread; 30 s
+}
+
+func (c Config) withDefaults() Config {
+	setDefault(&c.ContainerID, "server")
+	setDefault(&c.MaxFrameSize, 64<<10)
+	setDefault(&c.MaxMessageSize, 1<<20)
+	setDefault(&c.MaxSessions, 5000)
+	setDefault(&c.MaxLinks, 10_000)
+	setDefault(&c.Credit, 1000)
+	setDefault(&c.IdleTimeout, 4*time.Minute)
+	setDefault(&c.HandshakeTimeout, 10*time.Second)
+	setDefault(&c.WriteTimeout, 30*time.Second)
+	c.MaxFrameSize = max(c.MaxFrameSize, minFrameSize)
+	return c
+}
+
+func setDefault[T comparable](v *T, def T) {
+	var zero T
+	if *v == zero {
+		*v = def
+	}
+}
+
+// Handler decides what links are for. There is one Handler for each connection.
+type Handler interface {
+	// Attach is called when the peer wants a link. It must not block, and must end in one call of [Link.Accept]
+	// or [Link.Refuse], at once or later, from any goroutine.
+	Attach(l *Link)
+}
+
+const (
+	// writeTarget is how many bytes of deliveries are gathered for one write.
+	writeTarget = 128 << 10
+	// outLimit is how many bytes of answers may wait for a peer that doesn't read. Past it, nothing more is read from it.
+	outLimit = 1 << 20
+	// closeTimeout is how long a peer has to take a close frame, and to answer it.
+	closeTimeout = 2 * time.Second
+)
+
+// Conn is one connection of a peer. Its reader runs in [Conn.Serve], and its writer in a goroutine that Serve waits for.
+type Conn struct {
+	nc      net.Conn
+	cfg     Config
+	handler Handler
+	in      *idleReader
+	frames  *frameReader
+
+	maxFrameSize uint32 // of what is sent: the smaller of both sides'
+	peerIdle     time.Duration
+	hostname     string
+	containerID  string
+	properties   Map
+
+	kick chan struct{} // holds one token while there may be something to write
+
+	wakeMu sync.Mutex // taken last, so that Wake can be called with any lock held
+	woken  []*Link
+
+	mu          sync.Mutex
+	room        sync.Cond // signalled when out was taken to be written, or the writer has ended
+	out         []byte    // frames waiting to be written
+	settling    []*session
+	sessions    map[uint16]*session
+	links       int
+	ready       []*Link // outgoing links that may have something to send
+	closing     bool    // a close frame is in out: nothing may follow it
+	writerEnded bool
+	ended       bool // Serve is returning: links that are accepted from now on are closed at once
+}
+
+// NewConn returns a connection that is served by its method Serve.
+func NewConn(nc net.Conn, cfg Config, h Handler) *Conn {
+	c := &Conn{
+		nc:       nc,
+		cfg:      cfg.withDefaults(),
+		handler:  h,
+		kick:     make(chan struct{}, 1),
+		sessions: map[uint16]*session{},
+	}
+	c.room.L = &c.mu
+	c.in = &idleReader{nc: nc}
+	c.frames = newFrameReader(c.in, c.cfg.MaxFrameSize)
+	return c
+}
+
+// Hostname is the host that the peer asked for in its open frame.
+func (c *Conn) Hostname() string { return c.hostname }
+
+// Properties are those of the peer's open frame: it says there which product it is.
+func (c *Conn) Properties() Map { return c.properties }
+
+// Serve speaks with the peer until one side closes the connection, the peer breaks the protocol or falls silent, or Abort is called.
+// It returns nil after a close in good order.
+func (c *Conn) Serve() error {
+	defer c.nc.Close()
+	if err := c.handshake(); err != nil {
+		return err
+	}
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		c.write()
+	}()
+	err := c.read()
+	var broken *Error
+	if errors.As(err, &broken) {
+		c.Close(broken)
+	} else {
+		c.Close(nil)
+	}
+	_ = c.nc.SetWriteDeadline(time.Now().Add(closeTimeout))
+	<-written
+	c.endLinks()
+	return err
+}
+
+// Close sends a close frame, with the reason if there is one. Serve returns once the peer has answered, or after two seconds.
+func (c *Conn) Close(reason *Error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closing {
+		return
+	}
+	c.flushSettled()
+	b, start := beginFrame(c.out, frameAMQP, 0)
+	b = appendList(b, descClose, 1, reason.append)
+	c.out = endFrame(b, start)
+	c.closing = true
+	c.signal()
+}
+
+// Abort closes the socket without a word, as a broken network does.
+func (c *Conn) Abort() { c.nc.Close() }
+
+func (c *Conn) signal() {
+	select {
+	case c.kick <- struct{}{}:
+	default:
+	}
+}
+
+// endLinks tells the owners of all links that they are gone.
+func (c *Conn) endLinks() {
+	c.mu.Lock()
+	c.ended = true
+	var gone []*Link
+	for _, s := range c.sessions {
+		gone = append(gone, s.endLinks()...)
+	}
+	c.mu.Unlock()
+	for _, l := range gone {
+		l.notifyClosed()
+	}
+}
+
+// read handles frames until the connection ends. It returns nil when the peer closed in good order.
+func (c *Conn) read() error {
+	for {
+		f, err := c.frames.next()
+		if err != nil {
+			return err
+		}
+		if f.kind != frameAMQP {
+			return Errorf(CondFramingError, "frame of type %d after the connection was opened", f.kind)
+		}
+		if len(f.body) == 0 {
+			continue // a sign of life
+		}
+		if closed, err := c.handle(f); err != nil || closed {
+			return err
+		}
+	}
+}
+
+// handle acts on one frame.
+func (c *Conn) handle(f frame) (closed bool, err error) {
+	r := reader{f.body}
+	descriptor, body, err := readComposite(&r)
+	if err != nil {
+		return false, decodeError("frame", err)
+	}
+	c.mu.Lock()
+	for len(c.out) > outLimit && !c.writerEnded {
+		c.room.Wait()
+	}
+	if c.closing {
+		c.mu.Unlock()
+		return descriptor == descClose, nil
+	}
+	var after effects
+	switch descriptor {
+	case descClose:
+		closed = true
+	case descBegin:
+		err = c.begin(f.channel, body)
+	default:
+		s := c.sessions[f.channel]
+		if s == nil {
+			err = Errorf(CondNotAllowed, "frame 0x%02x on channel %d, where no session was begun", descriptor, f.channel)
+			break
+		}
+		after, err = s.handle(descriptor, body, r.buf)
+	}
+	c.mu.Unlock()
+	after.run(c.handler)
+	return closed, err
+}
+
+// effects are what a frame leads to outside this package. They happen after the connection's lock is released,
+// so that a Handler, a Sink and a Closed may call back.
+type effects struct {
+	attach  *Link
+	deliver *Delivery
+	gone    []*Link
+}
+
+func (e *effects) run(h Handler) {
+	if e.attach != nil {
+		h.Attach(e.attach)
+	}
+	if e.deliver != nil {
+		e.deliver.link.opts.Sink.Deliver(e.deliver)
+	}
+	for _, l := range e.gone {
+		l.notifyClosed()
+	}
+}
+
+func (c *Conn) begin(channel uint16, body fields) error {
+	var p beginFrameBody
+	if err := p.decode(body); err != nil {
+		return decodeError("begin", err)
+	}
+	if channel >= c.cfg.MaxSessions {
+		return Errorf(CondNotAllowed, "begin on channel %d; the channel-max here is %d", channel, c.cfg.MaxSessions-1)
+	}
+	if c.sessions[channel] != nil {
+		return Errorf(CondNotAllowed, "begin on channel %d, which is in use", channel)
+	}
+	s := newSession(c, channel, p)
+	c.sessions[channel] = s
+	s.sendBegin()
+	return nil
+}
+
+func decodeError(what string, err error) *Error {
+	return Errorf(CondDecodeError, "%s: %v", what, err)
+}

@@ -1,0 +1,102 @@
+package amqp
+
+// Delivery is a message that a peer has sent. One of its methods has to be called, once.
+type Delivery struct {
+	// Format is the message-format of the transfer.
+	Format uint32
+	// Payload is the encoded message. It belongs to whom it was delivered to.
+	Payload []byte
+
+	link    *Link
+	id      uint32
+	settled bool // the peer wants no answer
+	tooBig  bool
+}
+
+// transfer takes one frame of a message. It returns the message when it is complete, or why the link has to end.
+func (l *Link) transfer(p transferFrame, payload []byte) (*Delivery, *Error) {
+	if l.state != linkAttached { // the peer can't know yet that the link is detached
+		return nil, nil
+	}
+	d := l.incoming
+	if d == nil {
+		if l.credit == 0 {
+			return nil, Errorf(CondTransferLimitExceeded, "a message was sent without credit")
+		}
+		if !p.hasDeliveryID {
+			return nil, Errorf(CondInvalidField, "the first transfer of a message has no delivery-id")
+		}
+		l.credit--
+		l.deliveryCount++
+		d = &Delivery{link: l, id: p.deliveryID, Format: p.messageFormat}
+		if p.more {
+			d.Payload = make([]byte, 0, max(l.sizeHint, 2*len(payload)))
+		}
+		l.incoming = d
+	}
+	if p.aborted {
+		l.incoming = nil
+		l.grant()
+		return nil, nil
+	}
+	d.settled = d.settled || p.settled
+	if uint64(len(d.Payload)+len(payload)) > l.session.conn.cfg.MaxMessageSize {
+		d.tooBig, d.Payload = true, nil
+	}
+	if !d.tooBig {
+		d.Payload = append(d.Payload, payload...)
+	}
+	if p.more {
+		return nil, nil
+	}
+	l.incoming = nil
+	if d.tooBig {
+		return nil, Errorf(CondMessageSizeExceeded, "the message is larger than %d bytes", l.session.conn.cfg.MaxMessageSize)
+	}
+	if len(d.Payload) > len(payload) {
+		l.sizeHint = len(d.Payload)
+	}
+	l.unsettled++
+	return d, nil
+}
+
+// grant gives a sending peer new credit once half of it is used up.
+func (l *Link) grant() {
+	if l.state != linkAttached || l.Receiving {
+		return
+	}
+	free := l.opts.Credit - min(l.opts.Credit, l.unsettled)
+	if free <= l.credit || free-l.credit < (l.opts.Credit+1)/2 {
+		return
+	}
+	l.credit = free
+	l.session.sendFlow(l)
+}
+
+// Link is the link that the message came on.
+func (d *Delivery) Link() *Link { return d.link }
+
+// Accept tells the peer that its message was taken.
+func (d *Delivery) Accept() { d.settle(func(s *session) { s.accept(d.id) }) }
+
+// Reject tells the peer that its message was refused, and why.
+func (d *Delivery) Reject(reason *Error) {
+	d.settle(func(s *session) { s.sendDisposition(true, d.id, d.id, descRejected, reason) })
+}
+
+// Drop never answers, as if the answer were lost.
+func (d *Delivery) Drop() { d.settle(nil) }
+
+func (d *Delivery) settle(answer func(*session)) {
+	s := d.link.session
+	s.conn.mu.Lock()
+	defer s.conn.mu.Unlock()
+	d.link.unsettled--
+	if s.ended || s.conn.closing || d.link.state != linkAttached {
+		return
+	}
+	if answer != nil && !d.settled {
+		answer(s)
+	}
+	d.link.grant()
+}

@@ -1,0 +1,161 @@
+package amqp
+
+import (
+	"encoding/binary"
+	"io"
+	"net"
+	"sync"
+	"time"
+)
+
+const (
+	protocolAMQP = 0
+	protocolSASL = 3
+)
+
+// idleReader ends a read when the peer has been silent for too long.
+type idleReader struct {
+	nc net.Conn
+
+	mu      sync.Mutex
+	timeout time.Duration // 0: the deadline that was set before stands
+}
+
+func (r *idleReader) Read(b []byte) (int, error) {
+	r.mu.Lock()
+	if r.timeout > 0 {
+		_ = r.nc.SetReadDeadline(time.Now().Add(r.timeout)) // a socket that can't do it fails to read as well
+	}
+	r.mu.Unlock()
+	return r.nc.Read(b)
+}
+
+func (r *idleReader) start(timeout time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.timeout = timeout
+}
+
+// last lets reads go on for a while, however busy the peer is.
+func (r *idleReader) last(d time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.timeout = 0
+	_ = r.nc.SetReadDeadline(time.Now().Add(d))
+}
+
+// handshake goes through the protocol headers, SASL and the two open frames, all under one deadline.
+func (c *Conn) handshake() error {
+	if err := c.nc.SetDeadline(time.Now().Add(c.cfg.HandshakeTimeout)); err != nil {
+		return err
+	}
+	id, err := c.frames.protocolHeader()
+	if err == nil && id == protocolSASL {
+		if err = c.sasl(); err == nil {
+			id, err = c.frames.protocolHeader()
+		}
+	}
+	if err == nil && id != protocolAMQP {
+		err = errBadProtocol
+	}
+	if err == errBadProtocol {
+		_ = c.writeAll(protocolHeader(protocolAMQP)) // what the specification has a server answer before it closes
+	}
+	if err != nil {
+		return err
+	}
+	if err := c.open(); err != nil {
+		return err
+	}
+	c.in.start(c.cfg.IdleTimeout)
+	return c.nc.SetDeadline(time.Time{})
+}
+
+func protocolHeader(id byte) []byte { return []byte{'A', 'M', 'Q', 'P', id, 1, 0, 0} }
+
+func (c *Conn) writeAll(b []byte) error {
+	_, err := c.nc.Write(b)
+	return err
+}
+
+// sasl lets the peer choose any mechanism, and believes it: who may do what is decided by the tokens on $cbs.
+func (c *Conn) sasl() error {
+	b, start := beginFrame(protocolHeader(protocolSASL), frameSASL, 0)
+	b = appendList(b, descSASLMechanisms, 1, func(b []byte) []byte {
+		b, _ = Append(b, []Symbol{"MSSBCBS", "PLAIN", "ANONYMOUS", "EXTERNAL"})
+		return b
+	})
+	if err := c.writeAll(endFrame(b, start)); err != nil {
+		return err
+	}
+	f, err := c.frames.next()
+	if err != nil {
+		return err
+	}
+	r := reader{f.body}
+	descriptor, _, err := readComposite(&r)
+	if err != nil || f.kind != frameSASL || descriptor != descSASLInit {
+		return Errorf(CondFramingError, "no sasl-init after sasl-mechanisms")
+	}
+	b, start = beginFrame(nil, frameSASL, 0)
+	b = appendList(b, descSASLOutcome, 1, func(b []byte) []byte { return append(b, codeUbyte, 0) })
+	return c.writeAll(endFrame(b, start))
+}
+
+// open exchanges the protocol header and the open frames of the AMQP layer.
+func (c *Conn) open() error {
+	if err := c.writeAll(protocolHeader(protocolAMQP)); err != nil {
+		return err
+	}
+	f, err := c.frames.next()
+	if err != nil {
+		return err
+	}
+	var p openFrame
+	r := reader{f.body}
+	descriptor, body, err := readComposite(&r)
+	if err == nil {
+		err = p.decode(body)
+	}
+	if err != nil || f.kind != frameAMQP || descriptor != descOpen {
+		reason := Errorf(CondFramingError, "the first frame is not an open frame")
+		if err != nil {
+			reason = decodeError("open", err)
+		}
+		c.refuse(reason)
+		return reason
+	}
+	if p.maxFrameSize < minFrameSize {
+		reason := Errorf(CondInvalidField, "max-frame-size %d is below %d", p.maxFrameSize, minFrameSize)
+		c.refuse(reason)
+		return reason
+	}
+	c.maxFrameSize = min(p.maxFrameSize, c.cfg.MaxFrameSize)
+	c.peerIdle = time.Duration(p.idleTimeout) * time.Millisecond
+	c.hostname, c.containerID = p.hostname, p.containerID
+	c.properties, _ = p.properties.(Map)
+	return c.writeAll(c.appendOpen(nil))
+}
+
+// refuse answers an open frame that can't be taken.
+func (c *Conn) refuse(reason *Error) {
+	b := c.appendOpen(nil)
+	b, start := beginFrame(b, frameAMQP, 0)
+	b = appendList(b, descClose, 1, reason.append)
+	if c.writeAll(endFrame(b, start)) == nil {
+		_, _ = io.CopyN(io.Discard, c.frames.r, int64(c.cfg.MaxFrameSize)) // or the peer's kernel drops the answer with the connection
+	}
+}
+
+func (c *Conn) appendOpen(b []byte) []byte {
+	b, start := beginFrame(b, frameAMQP, 0)
+	b = appendList(b, descOpen, 5, func(b []byte) []byte {
+		b = appendVariable(b, codeStr8, c.cfg.ContainerID)
+		b = append(b, codeNull) // hostname
+		b = appendUint(b, c.cfg.MaxFrameSize)
+		b = binary.BigEndian.AppendUint16(append(b, codeUshort), c.cfg.MaxSessions-1)
+		// The specification has a peer announce half of what it tolerates.
+		return appendUint(b, uint32(c.cfg.IdleTimeout/2/time.Millisecond))
+	})
+	return endFrame(b, start)
+}

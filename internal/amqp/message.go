@@ -1,0 +1,239 @@
+package amqp
+
+import "fmt"
+
+// Descriptors of a message's sections, part 3 of the specification, in the order in which they have to come.
+const (
+	SectionHeader                = 0x70
+	SectionDeliveryAnnotations   = 0x71
+	SectionMessageAnnotations    = 0x72
+	SectionProperties            = 0x73
+	SectionApplicationProperties = 0x74
+	SectionData                  = 0x75
+	SectionSequence              = 0x76
+	SectionValue                 = 0x77
+	SectionFooter                = 0x78
+)
+
+// Section is one section of an encoded message. Both slices point into the message.
+type Section struct {
+	Kind  byte
+	Value []byte // the encoded value
+	Whole []byte // the same with the descriptor before it
+}
+
+// Sections walks through an encoded message. It checks that sections come in order and that each holds one well-formed value.
+type Sections struct {
+	r    reader
+	last byte
+	err  error
+}
+
+// NewSections returns a walk through msg.
+func NewSections(msg []byte) *Sections { return &Sections{r: reader{msg}} }
+
+// Next returns the next section, and false at the end of the message or at an error.
+func (s *Sections) Next() (Section, bool) {
+	if s.err != nil || len(s.r.buf) == 0 {
+		return Section{}, false
+	}
+	start := s.r.buf
+	var sec Section
+	if sec, s.err = s.r.section(); s.err != nil {
+		return Section{}, false
+	}
+	if !follows(s.last, sec.Kind) {
+		s.err = fmt.Errorf("section 0x%02x after section 0x%02x", sec.Kind, s.last)
+		return Section{}, false
+	}
+	s.last = sec.Kind
+	sec.Whole = start[:len(start)-len(s.r.buf)]
+	return sec, true
+}
+
+// Err returns why the walk ended early, or nil.
+func (s *Sections) Err() error { return s.err }
+
+// follows reports whether a section may come after another. Bodies may have several data or sequence sections.
+func follows(last, next byte) bool {
+	if next == last {
+		return next == SectionData || next == SectionSequence
+	}
+	isBody := func(k byte) bool { return k == SectionData || k == SectionSequence || k == SectionValue }
+	return next > last && !(isBody(next) && isBody(last))
+}
+
+func (r *reader) section() (Section, error) {
+	if code, err := r.byte(); err != nil || code != codeDescribed {
+		return Section{}, fmt.Errorf("a message section has to begin with a descriptor")
+	}
+	d, err := r.descriptor()
+	if err != nil {
+		return Section{}, err
+	}
+	if d < SectionHeader || d > SectionFooter {
+		return Section{}, fmt.Errorf("descriptor 0x%x is not a message section's", d)
+	}
+	value := r.buf
+	if len(value) > 0 && !sectionHolds(byte(d), value[0]) {
+		return Section{}, fmt.Errorf("format code 0x%02x in section 0x%02x", value[0], d)
+	}
+	if err := r.skip(0); err != nil {
+		return Section{}, err
+	}
+	return Section{Kind: byte(d), Value: value[:len(value)-len(r.buf)]}, nil
+}
+
+// sectionHolds reports whether a section may hold a value of a format code.
+func sectionHolds(kind, code byte) bool {
+	switch kind {
+	case SectionHeader, SectionProperties, SectionSequence:
+		return code == codeList0 || code == codeList8 || code == codeList32
+	case SectionDeliveryAnnotations, SectionMessageAnnotations, SectionApplicationProperties, SectionFooter:
+		return code == codeMap8 || code == codeMap32
+	case SectionData:
+		return code == codeBin8 || code == codeBin32
+	}
+	return true
+}
+
+// skip passes over one value and checks that it is well formed, without allocating.
+func (r *reader) skip(depth int) error {
+	if depth > maxDepth {
+		return fmt.Errorf("values nest deeper than %d", maxDepth)
+	}
+	code, err := r.byte()
+	if err != nil {
+		return err
+	}
+	if code == codeDescribed {
+		if err := r.skip(depth + 1); err != nil {
+			return err
+		}
+		return r.skip(depth + 1)
+	}
+	b, err := r.payload(code)
+	if err != nil {
+		return err
+	}
+	switch code {
+	case codeList8, codeList32, codeMap8, codeMap32:
+		return skipElements(code, b, depth)
+	case codeArray8, codeArray32:
+		_, err := decodeArray(code, b, depth) // rare, and it checks everything
+		return err
+	}
+	if !known(code) {
+		return fmt.Errorf("format code 0x%02x is unknown", code)
+	}
+	return nil
+}
+
+func skipElements(code byte, b []byte, depth int) error {
+	n, r, err := count(code, b)
+	if err != nil {
+		return err
+	}
+	if (code == codeMap8 || code == codeMap32) && n%2 != 0 {
+		return fmt.Errorf("map has %d elements, an odd number", n)
+	}
+	for range n {
+		if err := r.skip(depth + 1); err != nil {
+			return err
+		}
+	}
+	return r.end()
+}
+
+func known(code byte) bool {
+	switch code {
+	case codeNull, codeTrue, codeFalse, codeUint0, codeUlong0, codeList0, codeUbyte, codeByte, codeSmallUint, codeSmallUlong,
+		codeSmallInt, codeSmallLong, codeBool, codeUshort, codeShort, codeUint, codeInt, codeFloat, codeChar, codeDecimal32,
+		codeUlong, codeLong, codeDouble, codeTimestamp, codeDecimal64, codeDecimal128, codeUUID,
+		codeBin8, codeBin32, codeStr8, codeStr32, codeSym8, codeSym32:
+		return true
+	}
+	return false
+}
+
+// Binary returns the content of an encoded binary, as a data section holds it, without copying.
+func Binary(value []byte) ([]byte, error) {
+	r := reader{value}
+	code, err := r.byte()
+	if err != nil {
+		return nil, err
+	}
+	if code != codeBin8 && code != codeBin32 {
+		return nil, fmt.Errorf("format code 0x%02x where binary has to be", code)
+	}
+	return r.payload(code)
+}
+
+// AppendSection encodes a section with any value behind b.
+func AppendSection(b []byte, kind byte, v any) ([]byte, error) {
+	return Append(append(b, codeDescribed, codeSmallUlong, kind), v)
+}
+
+// Message is a decoded message, as far as requests and their answers need it.
+type Message struct {
+	MessageID, CorrelationID any
+	ReplyTo                  string
+	ApplicationProperties    Map
+	Value                    any
+}
+
+// Fields of the properties section.
+const (
+	fieldMessageID     = 0
+	fieldReplyTo       = 4
+	fieldCorrelationID = 5
+)
+
+// DecodeMessage decodes a request.
+func DecodeMessage(b []byte) (*Message, error) {
+	m := &Message{}
+	walk := NewSections(b)
+	for {
+		s, ok := walk.Next()
+		if !ok {
+			return m, walk.Err()
+		}
+		if s.Kind == SectionData {
+			continue
+		}
+		v, err := Decode(s.Value)
+		if err != nil {
+			return nil, err
+		}
+		switch s.Kind {
+		case SectionProperties:
+			list, _ := v.([]any)
+			field := func(i int) any {
+				if i < len(list) {
+					return list[i]
+				}
+				return nil
+			}
+			m.MessageID, m.CorrelationID = field(fieldMessageID), field(fieldCorrelationID)
+			m.ReplyTo, _ = field(fieldReplyTo).(string)
+		case SectionApplicationProperties:
+			m.ApplicationProperties, _ = v.(Map)
+		case SectionValue:
+			m.Value = v
+		}
+	}
+}
+
+// Encode encodes an answer.
+func (m *Message) Encode() ([]byte, error) {
+	properties := make([]any, fieldCorrelationID+1)
+	properties[fieldMessageID], properties[fieldCorrelationID] = m.MessageID, m.CorrelationID
+	b, err := AppendSection(nil, SectionProperties, properties)
+	if err != nil {
+		return nil, err
+	}
+	if b, err = AppendSection(b, SectionApplicationProperties, m.ApplicationProperties); err != nil {
+		return nil, err
+	}
+	return AppendSection(b, SectionValue, m.Value)
+}

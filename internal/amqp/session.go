@@ -1,0 +1,282 @@
+package amqp
+
+import "encoding/binary"
+
+const (
+	// windowSize is how many transfer frames a peer may send before it must have heard of a new window.
+	windowSize = 5000
+	// handleMax is the highest handle in a session.
+	handleMax = 1023
+)
+
+// session is one session of a connection. The connection's lock guards it.
+type session struct {
+	conn    *Conn
+	channel uint16
+	links   map[uint32]*Link // by handle; both sides use the number that the peer chose
+	ended   bool             // an end frame was sent; the peer's is waited for
+
+	nextIncomingID uint32
+	incomingWindow uint32
+	nextOutgoingID uint32
+	remoteWindow   uint32 // transfer frames that the peer takes now
+	nextDeliveryID uint32
+
+	accepted struct { // deliveries whose acceptance is still to be told to the peer
+		any         bool
+		first, last uint32
+	}
+}
+
+func newSession(c *Conn, channel uint16, p beginFrameBody) *session {
+	return &session{
+		conn: c, channel: channel, links: map[uint32]*Link{},
+		nextIncomingID: p.nextOutgoingID, incomingWindow: windowSize, remoteWindow: p.incomingWindow,
+	}
+}
+
+// frame queues a frame of this session: a performative with n fields, which body appends.
+func (s *session) frame(descriptor byte, n int, body func([]byte) []byte) {
+	b, start := beginFrame(s.conn.out, frameAMQP, s.channel)
+	s.conn.out = endFrame(appendList(b, descriptor, n, body), start)
+	s.conn.signal()
+}
+
+func (s *session) sendBegin() {
+	s.frame(descBegin, 5, func(b []byte) []byte {
+		b = binary.BigEndian.AppendUint16(append(b, codeUshort), s.channel)
+		b = appendUint(b, s.nextOutgoingID)
+		b = appendUint(b, s.incomingWindow)
+		b = appendUint(b, windowSize)
+		return appendUint(b, handleMax)
+	})
+}
+
+// end closes the session from this side. The peer's own end frame removes it.
+func (s *session) end(reason *Error) []*Link {
+	s.conn.flushSettled()
+	s.frame(descEnd, 1, reason.append)
+	s.ended = true
+	return s.endLinks()
+}
+
+// endLinks forgets the links, and returns those whose owners have to be told.
+func (s *session) endLinks() (gone []*Link) {
+	for _, l := range s.links {
+		if l.state == linkAttached {
+			gone = append(gone, l)
+		}
+		l.state = linkGone
+		s.conn.links--
+	}
+	s.links = map[uint32]*Link{}
+	return gone
+}
+
+// handle acts on a frame of this session. payload is what follows the performative.
+func (s *session) handle(descriptor uint64, body fields, payload []byte) (after effects, err error) {
+	if s.ended {
+		if descriptor == descEnd {
+			delete(s.conn.sessions, s.channel)
+		}
+		return after, nil
+	}
+	switch descriptor {
+	case descAttach:
+		return s.attach(body)
+	case descFlow:
+		return after, s.flow(body)
+	case descTransfer:
+		return s.transfer(body, payload)
+	case descDisposition:
+		return after, s.disposition(body)
+	case descDetach:
+		return s.detach(body)
+	case descEnd:
+		after.gone = s.end(nil)
+		delete(s.conn.sessions, s.channel)
+		return after, nil
+	}
+	return after, Errorf(CondNotImplemented, "frame 0x%02x is unknown", descriptor)
+}
+
+func (s *session) attach(body fields) (after effects, err error) {
+	var p attachFrame
+	if err := p.decode(body); err != nil {
+		return after, decodeError("attach", err)
+	}
+	switch {
+	case p.handle > handleMax:
+		after.gone = s.end(Errorf(CondNotAllowed, "handle %d; the handle-max here is %d", p.handle, handleMax))
+	case s.links[p.handle] != nil:
+		after.gone = s.end(Errorf(CondHandleInUse, "handle %d of link %q is in use", p.handle, p.name))
+	default:
+		l := newLink(s, p)
+		s.links[p.handle] = l
+		s.conn.links++
+		if s.conn.links > s.conn.cfg.MaxLinks {
+			l.refuse(Errorf(CondResourceLimitExceeded, "more than %d links on this connection", s.conn.cfg.MaxLinks))
+			break
+		}
+		after.attach = l
+	}
+	return after, nil
+}
+
+func (s *session) detach(body fields) (after effects, err error) {
+	var p detachFrame
+	if err := p.decode(body); err != nil {
+		return after, decodeError("detach", err)
+	}
+	l := s.links[p.handle]
+	if l == nil {
+		after.gone = s.end(Errorf(CondUnattachedHandle, "detach of handle %d, which has no link", p.handle))
+		return after, nil
+	}
+	delete(s.links, p.handle)
+	s.conn.links--
+	switch l.state {
+	case linkAttached:
+		after.gone = []*Link{l}
+		fallthrough
+	case linkPending:
+		l.sendDetach(nil)
+	}
+	l.state = linkGone
+	return after, nil
+}
+
+func (s *session) flow(body fields) error {
+	var p flowFrame
+	if err := p.decode(body); err != nil {
+		return decodeError("flow", err)
+	}
+	next := p.nextIncomingID
+	if !p.hasNextIncomingID { // the peer has not seen our begin frame yet, in which ids start at 0
+		next = 0
+	}
+	s.remoteWindow = remaining(next, p.incomingWindow, s.nextOutgoingID)
+	for _, l := range s.links {
+		s.conn.makeReady(l)
+	}
+	if !p.hasHandle {
+		if p.echo {
+			s.sendFlow(nil)
+		}
+		return nil
+	}
+	l := s.links[p.handle]
+	if l == nil {
+		return Errorf(CondUnattachedHandle, "flow for handle %d, which has no link", p.handle)
+	}
+	l.flow(p)
+	s.conn.signal()
+	return nil
+}
+
+// sendFlow tells the peer the session's windows and, if a link is given, its credit.
+func (s *session) sendFlow(l *Link) {
+	n := 4
+	if l != nil {
+		n = 9
+	}
+	s.incomingWindow = windowSize
+	s.frame(descFlow, n, func(b []byte) []byte {
+		b = appendUint(b, s.nextIncomingID)
+		b = appendUint(b, s.incomingWindow)
+		b = appendUint(b, s.nextOutgoingID)
+		b = appendUint(b, windowSize)
+		if l == nil {
+			return b
+		}
+		b = appendUint(b, l.handle)
+		b = appendUint(b, l.deliveryCount)
+		b = appendUint(b, l.credit)
+		b = append(b, codeNull) // available
+		return appendBool(b, l.drain)
+	})
+}
+
+func (s *session) transfer(body fields, payload []byte) (after effects, err error) {
+	var p transferFrame
+	if err := p.decode(body); err != nil {
+		return after, decodeError("transfer", err)
+	}
+	if s.incomingWindow == 0 {
+		after.gone = s.end(Errorf(CondWindowViolation, "more than %d transfer frames in one window", windowSize))
+		return after, nil
+	}
+	s.nextIncomingID++
+	if s.incomingWindow--; s.incomingWindow < windowSize/2 {
+		s.sendFlow(nil)
+	}
+	l := s.links[p.handle]
+	if l == nil || l.Receiving {
+		after.gone = s.end(Errorf(CondUnattachedHandle, "transfer on handle %d, which has no link to send on", p.handle))
+		return after, nil
+	}
+	var refused *Error
+	if after.deliver, refused = l.transfer(p, payload); refused != nil {
+		after.gone = []*Link{l}
+		l.detach(refused)
+	}
+	return after, nil
+}
+
+// disposition takes the outcomes of what was sent. Only a receiver that settles second waits for an answer.
+func (s *session) disposition(body fields) error {
+	var p dispositionFrame
+	if err := p.decode(body); err != nil {
+		return decodeError("disposition", err)
+	}
+	if p.peerReceives && !p.settled {
+		s.sendDisposition(false, p.first, p.last, descAccepted, nil)
+	}
+	return nil
+}
+
+// sendDisposition settles deliveries first to last with an outcome.
+func (s *session) sendDisposition(receiver bool, first, last uint32, outcome byte, reason *Error) {
+	s.frame(descDisposition, 5, func(b []byte) []byte {
+		b = appendBool(b, receiver)
+		b = appendUint(b, first)
+		b = appendUint(b, last)
+		b = append(b, codeTrue)
+		if outcome == descRejected {
+			return appendList(b, outcome, 1, reason.append)
+		}
+		return append(b, codeDescribed, codeSmallUlong, outcome, codeList0)
+	})
+}
+
+// accept notes that a delivery is accepted. Neighbours are told to the peer in one frame.
+func (s *session) accept(id uint32) {
+	a := &s.accepted
+	if a.any && id == a.last+1 {
+		a.last = id
+		return
+	}
+	if a.any {
+		s.flushAccepted()
+	} else {
+		s.conn.settling = append(s.conn.settling, s)
+	}
+	a.any, a.first, a.last = true, id, id
+	s.conn.signal()
+}
+
+func (s *session) flushAccepted() {
+	if s.accepted.any && !s.ended {
+		s.sendDisposition(true, s.accepted.first, s.accepted.last, descAccepted, nil)
+	}
+	s.accepted.any = false
+}
+
+// flushSettled queues the dispositions that were held back to be told together.
+func (c *Conn) flushSettled() {
+	for _, s := range c.settling {
+		s.flushAccepted()
+	}
+	clear(c.settling)
+	c.settling = c.settling[:0]
+}

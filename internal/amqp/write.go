@@ -1,0 +1,130 @@
+package amqp
+
+import "time"
+
+// perTurn is how many deliveries a link may send before the next link has its turn.
+const perTurn = 64
+
+// write sends what is queued and what the outgoing links have, until the connection closes or a write fails.
+func (c *Conn) write() {
+	defer c.writerEnds()
+	var alive <-chan time.Time
+	if c.peerIdle > 0 {
+		t := time.NewTicker(max(c.peerIdle/4, time.Millisecond))
+		defer t.Stop()
+		alive = t.C
+	}
+	var buf []byte
+	wrote := false
+	for {
+		c.mu.Lock()
+		c.collectWoken()
+		c.flushSettled()
+		closing := c.closing
+		if !closing {
+			c.pull()
+		}
+		buf, c.out = c.out, buf[:0]
+		c.room.Broadcast()
+		c.mu.Unlock()
+
+		if len(buf) > 0 {
+			if err := c.send(buf); err != nil {
+				return
+			}
+			wrote = true
+			if cap(buf) > 4*writeTarget {
+				buf = nil
+			}
+			if !closing {
+				continue
+			}
+		}
+		if closing {
+			return
+		}
+		select {
+		case <-c.kick:
+		case <-alive:
+			if !wrote {
+				b, start := beginFrame(nil, frameAMQP, 0)
+				if c.send(endFrame(b, start)) != nil {
+					return
+				}
+			}
+			wrote = false
+		}
+	}
+}
+
+func (c *Conn) send(b []byte) error {
+	if err := c.nc.SetWriteDeadline(time.Now().Add(c.cfg.WriteTimeout)); err != nil {
+		return err
+	}
+	return c.writeAll(b)
+}
+
+// writerEnds lets the reader go on to its own end: it has two seconds to see the peer's close, if ours was sent,
+// and none if the socket is broken.
+func (c *Conn) writerEnds() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.writerEnded = true
+	c.room.Broadcast()
+	if !c.closing {
+		c.nc.Close()
+		return
+	}
+	c.in.last(closeTimeout)
+}
+
+// Wake says that the source of an outgoing link has something again. It never blocks and may be called with any lock held.
+func (l *Link) Wake() {
+	c := l.session.conn
+	c.wakeMu.Lock()
+	if !l.woken {
+		l.woken = true
+		c.woken = append(c.woken, l)
+	}
+	c.wakeMu.Unlock()
+	c.signal()
+}
+
+func (c *Conn) collectWoken() {
+	c.wakeMu.Lock()
+	for _, l := range c.woken {
+		l.woken = false
+		c.makeReady(l)
+	}
+	clear(c.woken)
+	c.woken = c.woken[:0]
+	c.wakeMu.Unlock()
+}
+
+func (c *Conn) makeReady(l *Link) {
+	if l.ready || l.state != linkAttached || l.opts.Source == nil {
+		return
+	}
+	l.ready = true
+	c.ready = append(c.ready, l)
+}
+
+// pull queues deliveries of the ready links in turn, until there is enough for one write or nothing is left to send.
+func (c *Conn) pull() {
+	for turns := len(c.ready); len(c.ready) > 0 && len(c.out) < writeTarget; {
+		l := c.ready[0]
+		c.ready = c.ready[1:]
+		if l.pull() {
+			c.ready = append(c.ready, l)
+		} else {
+			l.ready = false
+		}
+		if turns--; turns == 0 { // let the slice's front be used again
+			c.ready = append(make([]*Link, 0, len(c.ready)+1), c.ready...)
+			turns = len(c.ready)
+		}
+	}
+	if len(c.ready) > 0 {
+		c.signal()
+	}
+}
