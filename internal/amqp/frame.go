@@ -36,7 +36,13 @@ func newFrameReader(r io.Reader, max uint32) *frameReader {
 
 // protocolHeader reads the eight bytes that open each layer: "AMQP", the protocol id, and the version.
 func (f *frameReader) protocolHeader() (id byte, err error) {
+	if err := f.release(); err != nil {
+		return 0, err
+	}
 	var h [8]byte
+	if err := f.release(); err != nil {
+		return 0, err
+	}
 	if _, err := io.ReadFull(f.r, h[:]); err != nil {
 		return 0, err
 	}
@@ -48,12 +54,18 @@ func (f *frameReader) protocolHeader() (id byte, err error) {
 
 var errBadProtocol = errors.New("the peer does not speak AMQP 1.0")
 
+// release lets go of the frame that was read last.
+func (f *frameReader) release() error {
+	_, err := f.r.Discard(f.discard)
+	f.discard = 0
+	return err
+}
+
 // next returns the next frame. An *Error says that the peer broke the framing; any other error is the connection's.
 func (f *frameReader) next() (frame, error) {
-	if _, err := f.r.Discard(f.discard); err != nil {
+	if err := f.release(); err != nil {
 		return frame{}, err
 	}
-	f.discard = 0
 	h, err := f.r.Peek(frameHeaderSize)
 	if err != nil {
 		return frame{}, err

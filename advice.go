@@ -1,0 +1,73 @@
+package eventhubs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
+	"github.com/Azure/go-amqp"
+)
+
+// explain turns an SDK error into one that says what was attempted, on what, why it failed and what to do.
+// do is "send" or "receive", on is the entity.
+func (c Config) explain(do, on string, err error) error {
+	if err == nil {
+		return nil
+	}
+	prefix := fmt.Sprintf("eventhubs: %s %s", do, on)
+	if why := c.advice(do, err); why != "" {
+		return fmt.Errorf("%s: %s: %w", prefix, why, err)
+	}
+	return fmt.Errorf("%s: %w", prefix, err)
+}
+
+// advice is what an operator can do about an error, or "".
+func (c Config) advice(do string, err error) string {
+	var dns *net.DNSError
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return ""
+	case isUnauthorized(err):
+		return c.unauthorized(do)
+	case isMissing(err):
+		return "there is no such event hub or consumer group: check the name " + c.EventHub + " in namespace " + c.Namespace + ", and the consumer group"
+	case hasCondition(err, "com.microsoft:argument-out-of-range"):
+		return "there is no such partition: partitions are numbered from 0"
+	case errors.As(err, &dns):
+		return "the host does not resolve: check the namespace " + c.Namespace + " and this machine's DNS"
+	}
+	return ""
+}
+
+func (c Config) unauthorized(do string) string {
+	right, role := "Send", "Azure Event Hubs Data Sender"
+	if do == "receive" {
+		right, role = "Listen", "Azure Event Hubs Data Receiver"
+	}
+	if c.ConnectionString != "" {
+		return "not authorized: check the key in the connection string, and that its policy has the claim " + right
+	}
+	return fmt.Sprintf("not authorized: give this identity the role %q (a new role can take 8 minutes)", role)
+}
+
+func isUnauthorized(err error) bool {
+	var sdk *azeventhubs.Error
+	return errors.As(err, &sdk) && sdk.Code == azeventhubs.ErrorCodeUnauthorizedAccess ||
+		hasCondition(err, amqp.ErrCondUnauthorizedAccess) || hasStatus(err, 401)
+}
+
+func isMissing(err error) bool { return hasCondition(err, amqp.ErrCondNotFound) || hasStatus(err, 404) }
+
+func hasCondition(err error, condition amqp.ErrCond) bool {
+	var e *amqp.Error
+	return errors.As(err, &e) && e.Condition == condition
+}
+
+// hasStatus looks for the status code of an answer from $management or $cbs. The SDK's type for it is internal (internal/rpc.go, RPCError),
+// so its text has to do.
+func hasStatus(err error, code int) bool {
+	return strings.Contains(err.Error(), fmt.Sprintf("rpc: failed, status code %d ", code))
+}

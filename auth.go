@@ -1,0 +1,240 @@
+package eventhubs
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"sync"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
+)
+
+// Config says which event hub to talk to and how to sign in. It is a plain value: copy it, and share it between
+// producers and consumers. There are two ways to sign in:
+//
+//   - passwordless: Namespace, EventHub, and a Credential or nothing, which means [azidentity.DefaultAzureCredential];
+//   - a connection string, whose EntityPath, if it has one, is the event hub.
+//
+// It never prints its secrets: String, GoString and LogValue leave them out.
+type Config struct {
+	// Namespace is the fully qualified namespace, such as "contoso.servicebus.windows.net".
+	// With a ConnectionString, leave it empty.
+	Namespace string
+	// EventHub is the name of the event hub. With a ConnectionString that has an EntityPath it may be empty, and has to be
+	// equal to it otherwise.
+	EventHub string
+	// Credential signs in to Namespace. Nil means DefaultAzureCredential, of which the process makes one and shares it.
+	Credential azcore.TokenCredential
+	// ConnectionString is what the Azure portal shows for a namespace or an event hub. It holds a key: prefer passwordless.
+	ConnectionString string
+
+	// Endpoint is the host or host:port to dial in place of the namespace: a private endpoint, or a proxy for TCP.
+	// Tokens and certificates are still for the namespace.
+	Endpoint string
+	// TLSConfig is used for the connection. Nil means the system's roots.
+	TLSConfig *tls.Config
+	// Retry is how the SDK tries an operation again: each field's zero value is the SDK's default,
+	// 3 tries after 4, 12 and 28 seconds, give or take 30 %.
+	Retry azeventhubs.RetryOptions
+	// ApplicationID is added to what the connection says of itself to the service. Empty adds nothing.
+	ApplicationID string
+	// Logger takes what an operator has to know. Nil means [slog.Default]. What goes well is logged at debug level.
+	Logger *slog.Logger
+}
+
+// Names of the environment variables that [ConfigFromEnv] reads: those of the Python quickstart.
+const (
+	envConnectionString = "EVENT_HUB_CONNECTION_STRING"
+	envNamespace        = "EVENT_HUB_FULLY_QUALIFIED_NAMESPACE"
+	envEventHub         = "EVENT_HUB_NAME"
+)
+
+// ConfigFromEnv reads a Config from the environment: either EVENT_HUB_CONNECTION_STRING, with EVENT_HUB_NAME if the connection
+// string has no EntityPath, or EVENT_HUB_FULLY_QUALIFIED_NAMESPACE and EVENT_HUB_NAME, which means DefaultAzureCredential.
+// The error names every variable that is missing or contradicts another.
+func ConfigFromEnv() (Config, error) {
+	cfg := Config{
+		ConnectionString: os.Getenv(envConnectionString),
+		Namespace:        os.Getenv(envNamespace),
+		EventHub:         os.Getenv(envEventHub),
+	}
+	switch {
+	case cfg.ConnectionString != "" && cfg.Namespace != "":
+		return Config{}, fmt.Errorf("eventhubs: environment: %s and %s are both set: unset one of them", envConnectionString, envNamespace)
+	case cfg.ConnectionString == "" && cfg.Namespace == "" && cfg.EventHub == "":
+		return Config{}, fmt.Errorf("eventhubs: environment: set %s and %s, or %s", envNamespace, envEventHub, envConnectionString)
+	case cfg.ConnectionString == "" && cfg.Namespace == "":
+		return Config{}, fmt.Errorf("eventhubs: environment: %s is not set (nor is %s)", envNamespace, envConnectionString)
+	case cfg.ConnectionString == "" && cfg.EventHub == "":
+		return Config{}, fmt.Errorf("eventhubs: environment: %s is not set", envEventHub)
+	}
+	if _, err := cfg.resolve(); err != nil {
+		variables := envNamespace + ", " + envEventHub
+		if cfg.ConnectionString != "" {
+			variables = envConnectionString + ", " + envEventHub
+		}
+		return Config{}, fmt.Errorf("eventhubs: environment: %s: %w", variables, withoutPrefix(err))
+	}
+	return cfg, nil
+}
+
+// String describes the Config without its secrets.
+func (c Config) String() string {
+	signIn := "DefaultAzureCredential"
+	switch {
+	case c.ConnectionString != "":
+		signIn = "connection string"
+	case c.Credential != nil:
+		signIn = fmt.Sprintf("%T", c.Credential)
+	}
+	target := c
+	if r, err := c.resolve(); err == nil {
+		target = r
+	}
+	s := fmt.Sprintf("%s/%s (%s)", target.Namespace, target.EventHub, signIn)
+	if c.Endpoint != "" {
+		s += " through " + c.Endpoint
+	}
+	return s
+}
+
+// GoString is String: %#v prints no secret either.
+func (c Config) GoString() string { return "eventhubs.Config{" + c.String() + "}" }
+
+// LogValue is String, for slog.
+func (c Config) LogValue() slog.Value { return slog.StringValue(c.String()) }
+
+// resolve checks the Config and fills in what the connection string says. What comes back has a Namespace and an EventHub.
+func (c Config) resolve() (Config, error) {
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.ConnectionString != "" {
+		return c.resolveConnectionString()
+	}
+	switch {
+	case c.Namespace == "":
+		return c, errors.New("eventhubs: config: set Namespace and EventHub, or ConnectionString")
+	case strings.ContainsAny(c.Namespace, "/;= "):
+		return c, fmt.Errorf("eventhubs: config: Namespace %q is not a host name: write it like contoso.servicebus.windows.net", redact(c.Namespace))
+	case !strings.ContainsAny(c.Namespace, ".:") && c.Namespace != "localhost":
+		return c, fmt.Errorf("eventhubs: config: Namespace %q has no domain: did you mean %q?", c.Namespace, c.Namespace+".servicebus.windows.net")
+	case c.EventHub == "":
+		return c, fmt.Errorf("eventhubs: config: EventHub is empty: name the event hub in %s", c.Namespace)
+	}
+	c.Namespace = c.splitPort(c.Namespace)
+	return c, c.checkEndpoint()
+}
+
+// splitPort takes the port off a namespace and has it be dialled all the same. The SDK would take host and port together for the
+// name on the server's certificate (internal/namespace.go, newClientImpl).
+func (c *Config) splitPort(namespace string) string {
+	host, _, err := net.SplitHostPort(namespace)
+	if err != nil {
+		return namespace
+	}
+	if c.Endpoint == "" {
+		c.Endpoint = namespace
+	}
+	return host
+}
+
+// redact cuts a value that may be a connection string in the wrong field.
+func redact(s string) string {
+	if i := strings.IndexAny(s, ";="); i >= 0 {
+		return s[:i] + "…"
+	}
+	return s
+}
+
+func (c Config) resolveConnectionString() (Config, error) {
+	if c.Credential != nil {
+		return c, errors.New("eventhubs: config: Credential and ConnectionString are both set: use one of them")
+	}
+	p, err := azeventhubs.ParseConnectionString(c.ConnectionString)
+	if err != nil {
+		// The SDK's reason can quote a part of the string, so it is not passed on.
+		return c, errors.New(`eventhubs: config: ConnectionString is malformed: copy it from the portal; it reads "Endpoint=sb://…/;SharedAccessKeyName=…;SharedAccessKey=…" and may end in ";EntityPath=…"`)
+	}
+	if c.Namespace != "" && !strings.EqualFold(c.Namespace, p.FullyQualifiedNamespace) {
+		return c, fmt.Errorf("eventhubs: config: Namespace is %q, but ConnectionString is for %q: set one of them", redact(c.Namespace), p.FullyQualifiedNamespace)
+	}
+	c.Namespace = p.FullyQualifiedNamespace
+	if !p.Emulator { // which is spoken to without TLS
+		c.Namespace = c.splitPort(p.FullyQualifiedNamespace)
+		c.ConnectionString = strings.Replace(c.ConnectionString, p.Endpoint, "sb://"+c.Namespace, 1)
+	}
+	path := ""
+	if p.EntityPath != nil {
+		path = *p.EntityPath
+	}
+	switch {
+	case path == "" && c.EventHub == "":
+		return c, fmt.Errorf("eventhubs: config: ConnectionString has no EntityPath: set EventHub to the event hub's name in %s", c.Namespace)
+	case path != "" && c.EventHub != "" && !strings.EqualFold(path, c.EventHub):
+		return c, fmt.Errorf("eventhubs: config: EventHub is %q, but ConnectionString has EntityPath %q: they have to be equal, or one of them empty", c.EventHub, path)
+	case c.EventHub == "":
+		c.EventHub = path
+	}
+	return c, c.checkEndpoint()
+}
+
+func (c Config) checkEndpoint() error {
+	if strings.ContainsAny(c.Endpoint, "/;= ") {
+		return fmt.Errorf("eventhubs: config: Endpoint %q is not a host or host:port", redact(c.Endpoint))
+	}
+	return nil
+}
+
+// sdkHub is what the SDK takes beside a connection string: nothing if the string has an EntityPath (producer_client.go, parseConn).
+func (c Config) sdkHub() string {
+	if p, err := azeventhubs.ParseConnectionString(c.ConnectionString); err == nil && p.EntityPath != nil {
+		return ""
+	}
+	return c.EventHub
+}
+
+// credential is the one to sign in with, when there is no connection string.
+func (c Config) credential() (azcore.TokenCredential, error) {
+	if c.Credential != nil {
+		return c.Credential, nil
+	}
+	return defaultCredential()
+}
+
+// shared is the process's DefaultAzureCredential. Each credential keeps its own tokens and asks for them anew, so producers,
+// consumers and stores that are told nothing else use one.
+var shared struct {
+	sync.Mutex
+	credential azcore.TokenCredential
+}
+
+// defaultCredential returns the shared DefaultAzureCredential, and makes it when it is first wanted.
+func defaultCredential() (azcore.TokenCredential, error) {
+	shared.Lock()
+	defer shared.Unlock()
+	if shared.credential == nil {
+		c, err := azidentity.NewDefaultAzureCredential(nil)
+		if err != nil {
+			return nil, fmt.Errorf("eventhubs: sign in with DefaultAzureCredential: %w", err)
+		}
+		shared.credential = c
+	}
+	return shared.credential, nil
+}
+
+// withoutPrefix drops the package's name from an error that is wrapped in another of ours.
+func withoutPrefix(err error) error {
+	return prefixless{err}
+}
+
+type prefixless struct{ err error }
+
+func (p prefixless) Error() string { return strings.TrimPrefix(p.err.Error(), "eventhubs: ") }
+func (p prefixless) Unwrap() error { return p.err }

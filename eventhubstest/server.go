@@ -1,0 +1,294 @@
+package eventhubstest
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+
+	"github.com/go-eventhubs/eventhubs"
+	"github.com/go-eventhubs/eventhubs/internal/blob"
+	"github.com/go-eventhubs/eventhubs/internal/broker"
+)
+
+// Hub is an event hub of the namespace.
+type Hub struct {
+	Name           string
+	Partitions     int      // 0 means 4
+	ConsumerGroups []string // beside $Default, which is always there
+}
+
+// Right is what a [Rule] allows.
+type Right string
+
+// The rights of a rule. Manage includes the other two.
+const (
+	Send   Right = "Send"
+	Listen Right = "Listen"
+	Manage Right = "Manage"
+)
+
+// Rule is a shared access policy: a name and a key for connection strings, and what they allow.
+type Rule struct {
+	Name   string
+	Key    string
+	Rights []Right
+}
+
+// Name and key of the rule that a server has when Options name none. It may do everything.
+const (
+	DefaultRule = "RootManageSharedAccessKey"
+	DefaultKey  = "SAS_KEY_VALUE"
+)
+
+// Options describe a server. The zero value of each field means what is said there; nil Options are all of them.
+type Options struct {
+	// Hubs are the event hubs. None means one called "hub" with 4 partitions.
+	Hubs []Hub
+	// Rules are the shared access policies. None means DefaultRule with DefaultKey.
+	Rules []Rule
+	// Address is where AMQP is spoken. "" means loopback, on a port that is free.
+	Address string
+	// BlobAddress is where blobs are served. "" means loopback, on a port that is free.
+	BlobAddress string
+	// TLS has the server speak AMQPS and https, with a certificate from a CA that is made for it.
+	TLS bool
+	// RetentionBytes bounds the events that each partition keeps: the oldest go first. 0 means 64 MiB.
+	RetentionBytes int64
+}
+
+const (
+	defaultHub        = "hub"
+	defaultPartitions = 4
+	defaultRetention  = 64 << 20
+	loopback          = "127.0.0.1:0"
+)
+
+// Server is a running namespace and its storage account. Its methods are safe for concurrent use.
+type Server struct {
+	rules  []Rule
+	hubs   []string
+	tls    *authority // nil: plaintext
+	amqp   net.Listener
+	blob   net.Listener
+	http   *http.Server
+	broker *broker.Broker
+	store  *blob.Account
+
+	once   sync.Once
+	served sync.WaitGroup
+}
+
+// TB is the part of testing.TB that Start needs: programs that link this package don't link package testing.
+type TB interface {
+	Helper()
+	Cleanup(func())
+	Fatalf(format string, args ...any)
+}
+
+// Start returns a running server that closes itself when the test ends. It fails the test if it can't.
+func Start(t TB, o *Options) *Server {
+	t.Helper()
+	s, err := New(o)
+	if err != nil {
+		t.Fatalf("%v", err)
+		return nil
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+// New returns a running server. Close it when it is no longer wanted.
+func New(o *Options) (*Server, error) {
+	if o == nil {
+		o = &Options{}
+	}
+	s := &Server{rules: o.Rules}
+	if err := s.prepare(*o); err != nil {
+		return nil, fmt.Errorf("eventhubstest: %w", err)
+	}
+	if err := s.listen(*o); err != nil {
+		return nil, fmt.Errorf("eventhubstest: %w", err)
+	}
+	s.http = &http.Server{Handler: s.store, ReadHeaderTimeout: blobHeaderTimeout, ErrorLog: discardLog}
+	s.served.Add(2)
+	go s.acceptAMQP()
+	go s.serveBlobs()
+	return s, nil
+}
+
+// prepare makes the namespace and the storage account.
+func (s *Server) prepare(o Options) error {
+	hubs := o.Hubs
+	if len(hubs) == 0 {
+		hubs = []Hub{{Name: defaultHub}}
+	}
+	if len(s.rules) == 0 {
+		s.rules = []Rule{{DefaultRule, DefaultKey, []Right{Manage}}}
+	}
+	namespace := broker.Options{RetentionBytes: o.RetentionBytes}
+	if namespace.RetentionBytes <= 0 {
+		namespace.RetentionBytes = defaultRetention
+	}
+	for _, h := range hubs {
+		if h.Partitions == 0 {
+			h.Partitions = defaultPartitions
+		}
+		namespace.Hubs = append(namespace.Hubs, broker.Hub(h))
+		s.hubs = append(s.hubs, h.Name)
+	}
+	for _, r := range s.rules {
+		rule := broker.Rule{Name: r.Name, Key: r.Key}
+		for _, right := range r.Rights {
+			rule.Rights = append(rule.Rights, broker.Right(right))
+		}
+		namespace.Rules = append(namespace.Rules, rule)
+	}
+	var err error
+	if s.broker, err = broker.New(namespace); err != nil {
+		return err
+	}
+	s.store, err = blob.New(blob.Options{})
+	return err
+}
+
+func (s *Server) listen(o Options) (err error) {
+	if s.amqp, err = listen(o.Address); err != nil {
+		return err
+	}
+	if s.blob, err = listen(o.BlobAddress); err != nil {
+		s.amqp.Close()
+		return err
+	}
+	if !o.TLS {
+		return nil
+	}
+	if s.tls, err = newAuthority(); err != nil {
+		s.amqp.Close()
+		s.blob.Close()
+		return err
+	}
+	config := &tls.Config{Certificates: []tls.Certificate{s.tls.server}}
+	s.amqp = tls.NewListener(s.amqp, config)
+	s.blob = tls.NewListener(s.blob, config)
+	return nil
+}
+
+func listen(address string) (net.Listener, error) {
+	if address == "" {
+		address = loopback
+	}
+	return net.Listen("tcp", address)
+}
+
+func (s *Server) acceptAMQP() {
+	defer s.served.Done()
+	for {
+		nc, err := s.amqp.Accept()
+		if err != nil {
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
+			continue // a peer that left before it was taken
+		}
+		s.served.Add(1)
+		go func() {
+			defer s.served.Done()
+			s.broker.Serve(nc)
+		}()
+	}
+}
+
+func (s *Server) serveBlobs() {
+	defer s.served.Done()
+	_ = s.http.Serve(s.blob) // it ends with ErrServerClosed, in Close
+}
+
+// Close ends all connections and returns when nothing of the server runs any more. It may be called more than once.
+func (s *Server) Close() {
+	s.once.Do(func() {
+		s.amqp.Close()
+		s.store.Close()
+		s.broker.Close()
+		ctx, cancel := context.WithTimeout(context.Background(), blobCloseTimeout)
+		defer cancel()
+		if s.http.Shutdown(ctx) != nil {
+			s.http.Close()
+		}
+	})
+	s.served.Wait()
+}
+
+// DropConnections closes the socket of every AMQP client without a word, as a broken network does. New connections are taken.
+func (s *Server) DropConnections() { s.broker.DropConnections() }
+
+// Config is what producers and consumers need to reach an event hub of the server.
+func (s *Server) Config(hub string) eventhubs.Config {
+	return eventhubs.Config{ConnectionString: s.ConnectionString(hub), TLSConfig: s.clientTLS()}
+}
+
+// ConnectionString is for an event hub of the server, with the first of its rules. hub may be empty: then it is the namespace's.
+func (s *Server) ConnectionString(hub string) string {
+	return s.connectionString(s.rules[0], hub)
+}
+
+func (s *Server) connectionString(r Rule, hub string) string {
+	c := fmt.Sprintf("Endpoint=sb://%s;SharedAccessKeyName=%s;SharedAccessKey=%s", s.amqp.Addr(), r.Name, r.Key)
+	if s.tls == nil {
+		c += ";UseDevelopmentEmulator=true" // has the SDKs speak without TLS
+	}
+	if hub != "" {
+		c += ";EntityPath=" + hub
+	}
+	return c
+}
+
+// BlobConfig is what a checkpoint store needs to reach a container of the server's storage account.
+func (s *Server) BlobConfig(container string) eventhubs.BlobConfig {
+	cfg := eventhubs.BlobConfig{ConnectionString: s.blobConnectionString(), Container: container}
+	if s.tls != nil {
+		cfg.ClientOptions.Transport = &http.Client{Transport: &http.Transport{TLSClientConfig: s.clientTLS()}}
+	}
+	return cfg
+}
+
+func (s *Server) blobConnectionString() string {
+	scheme := "http"
+	if s.tls != nil {
+		scheme = "https"
+	}
+	return fmt.Sprintf("DefaultEndpointsProtocol=%s;AccountName=%s;AccountKey=%s;BlobEndpoint=%s://%s/%s;",
+		scheme, blob.DevelopmentAccount, blob.DevelopmentKey, scheme, s.blob.Addr(), blob.DevelopmentAccount)
+}
+
+// Env is the environment in which the quickstart programs of every language, and eventhubs.ConfigFromEnv and BlobConfigFromEnv,
+// find an event hub of the server: entries like those of os.Environ. With TLS the programs have to trust CA as well.
+func (s *Server) Env(hub string) []string {
+	return []string{
+		"EVENT_HUB_CONNECTION_STRING=" + s.ConnectionString(hub),
+		"EVENT_HUB_NAME=" + hub,
+		"BLOB_STORAGE_CONNECTION_STRING=" + s.blobConnectionString(),
+		"BLOB_CONTAINER_NAME=checkpoints",
+	}
+}
+
+// CA is the certificate, in PEM, that clients have to trust. It is nil without TLS.
+func (s *Server) CA() []byte {
+	if s.tls == nil {
+		return nil
+	}
+	return s.tls.pem
+}
+
+func (s *Server) clientTLS() *tls.Config {
+	if s.tls == nil {
+		return nil
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(s.tls.pem)
+	return &tls.Config{RootCAs: roots}
+}

@@ -1,0 +1,206 @@
+package blob
+
+import (
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// DevelopmentAccount and DevelopmentKey (base64) are the well-known account name
+// and key that Azure's storage emulators use. They protect nothing.
+const (
+	DevelopmentAccount = "devstoreaccount1"
+	DevelopmentKey     = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+)
+
+// What Options that are left at zero mean, and limits that can't be changed.
+const (
+	defaultMaxBlobSize = 4 << 20
+	defaultMaxBlobs    = 100_000
+	defaultMaxBytes    = 256 << 20
+	maxContainers      = 1_000
+)
+
+// Options says what an [Account] is called, whom it lets in and how much it
+// keeps. The zero value is the emulators' account with the limits given below.
+type Options struct {
+	// Account is the account's name: 3 to 24 lower-case letters and digits.
+	// "" means [DevelopmentAccount].
+	Account string
+
+	// Key is the shared key, decoded. nil means [DevelopmentKey].
+	Key []byte
+
+	// Bearer decides about a bearer token; an error refuses the request with
+	// 401, and its text goes to the client, so it must not hold the token.
+	// It is called concurrently, and only for requests that came over TLS: over
+	// plain HTTP bearer tokens are refused, as Azure does. nil refuses them all.
+	Bearer func(token string, r *http.Request) error
+
+	// MaxBlobSize is the largest content of one blob, in bytes. 0 means 4 MiB.
+	// More is answered with RequestBodyTooLarge.
+	MaxBlobSize int64
+
+	// MaxBlobs is how many blobs the account holds. 0 means 100,000. A write
+	// beyond it is answered with ServerBusy.
+	MaxBlobs int
+
+	// MaxBytes is how many bytes of names, metadata and content the account
+	// holds. 0 means 256 MiB. A write beyond it is answered with ServerBusy.
+	MaxBytes int64
+
+	// Now is the account's clock: Last-Modified, Date, and the check that a
+	// signed request is at most 15 minutes off. nil means [time.Now]. It is
+	// called concurrently.
+	Now func() time.Time
+}
+
+// Account holds the containers and blobs of one storage account in memory and
+// answers the Blob REST API for them. Its methods are safe for concurrent use;
+// each operation is atomic. It starts no goroutines. Make one with [New].
+type Account struct {
+	options Options
+
+	closing sync.Once
+	closed  chan struct{}
+
+	faults faults
+
+	mu         sync.Mutex
+	containers map[string]*container
+	blobs      int    // in all containers
+	bytes      int64  // in all containers, see Blob.size
+	lastETag   uint64 // ETags are handed out in ascending order
+}
+
+// New makes an empty account. The error says which option is of no use.
+func New(o Options) (*Account, error) {
+	if o.Account == "" {
+		o.Account = DevelopmentAccount
+	}
+	if !validAccount(o.Account) {
+		return nil, fmt.Errorf("blob: account name %q: use 3 to 24 lower-case letters and digits", o.Account)
+	}
+	if o.MaxBlobSize < 0 || o.MaxBlobs < 0 || o.MaxBytes < 0 {
+		return nil, fmt.Errorf("blob: account %s: a limit is negative: use 0 for its default", o.Account)
+	}
+	if o.Key == nil {
+		key, err := base64.StdEncoding.DecodeString(DevelopmentKey)
+		if err != nil {
+			return nil, fmt.Errorf("blob: decode the development key: %w", err)
+		}
+		o.Key = key
+	}
+	if o.MaxBlobSize == 0 {
+		o.MaxBlobSize = defaultMaxBlobSize
+	}
+	if o.MaxBlobs == 0 {
+		o.MaxBlobs = defaultMaxBlobs
+	}
+	if o.MaxBytes == 0 {
+		o.MaxBytes = defaultMaxBytes
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Account{
+		options:    o,
+		closed:     make(chan struct{}),
+		containers: make(map[string]*container),
+		// An ETag from an account of an earlier run must not match by chance.
+		lastETag: uint64(time.Now().UnixNano()),
+	}, nil
+}
+
+// Close ends every answer that a [Fault] holds back, and makes the account answer
+// all further requests with ServerBusy. It does not wait for requests that are
+// under way: that is for the [http.Server] to do. What is stored can still be
+// inspected. It may be called more than once.
+func (a *Account) Close() {
+	a.closing.Do(func() { close(a.closed) })
+}
+
+func (a *Account) isClosed() bool {
+	select {
+	case <-a.closed:
+		return true
+	default:
+		return false
+	}
+}
+
+// ServeHTTP answers one request of the Blob REST API. The URL's path is either
+// /{account}/{container}/{blob}, as with the emulators, or /{container}/{blob}, as
+// with the service; the latter holds if the first segment is not the account's
+// name or the host name begins with "{account}.".
+func (a *Account) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	resp, fail := a.serve(r)
+	if fail != nil {
+		resp = a.errorResponse(fail)
+	}
+	a.write(w, r, resp)
+}
+
+// serve finds the operation and does it. Faults come after the checks that make
+// a request valid, so a declared failure is one of an operation.
+func (a *Account) serve(r *http.Request) (*response, *failure) {
+	if a.isClosed() {
+		return nil, failed(codeServerBusy).because("this account is closed")
+	}
+	c, fail := a.parse(r)
+	if fail != nil {
+		return nil, fail
+	}
+	if fail := a.authenticate(c, r); fail != nil {
+		return nil, fail
+	}
+	if fail := c.route(); fail != nil {
+		return nil, fail
+	}
+	// The body is read before anything waits: net/http notices that a client
+	// has gone only once the body is consumed.
+	if fail := c.readBody(r, a.options.MaxBlobSize); fail != nil {
+		return nil, fail
+	}
+
+	fault, declared := a.faults.take(c)
+	if declared && !fault.After {
+		if fail := a.hold(r.Context(), fault); fail != nil {
+			return nil, fail
+		}
+	}
+	resp, opFail := a.perform(c)
+	if declared && fault.After {
+		if fail := a.hold(r.Context(), fault); fail != nil {
+			return nil, fail
+		}
+	}
+	return resp, opFail
+}
+
+// perform does the operation that route has found.
+func (a *Account) perform(c *call) (*response, *failure) {
+	switch c.op {
+	case OpCreateContainer:
+		return a.createContainer(c)
+	case OpGetContainerProperties:
+		return a.getContainerProperties(c)
+	case OpDeleteContainer:
+		return a.deleteContainer(c)
+	case OpListBlobs:
+		return a.listBlobs(c)
+	case OpPutBlob:
+		return a.putBlob(c)
+	case OpSetBlobMetadata:
+		return a.setBlobMetadata(c)
+	case OpGetBlobProperties:
+		return a.getBlobProperties(c)
+	case OpGetBlob:
+		return a.getBlob(c)
+	case OpDeleteBlob:
+		return a.deleteBlob(c)
+	}
+	return nil, failed(codeInternalError).because("no such operation: %s", c.op)
+}

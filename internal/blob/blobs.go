@@ -1,0 +1,220 @@
+package blob
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"hash/crc64"
+	"net/http"
+	"strconv"
+)
+
+const (
+	defaultContentType = "application/octet-stream"
+	maxContentType     = 1024 // bytes
+)
+
+// putBlob writes a whole blob. If-None-Match: * on a blob that is there is
+// BlobAlreadyExists, which claims of a partition rely on.
+func (a *Account) putBlob(c *call) (*response, *failure) {
+	b, fail := c.blobToPut()
+	if fail != nil {
+		return nil, fail
+	}
+	when, fail := conditionsFrom(c.header)
+	if fail != nil {
+		return nil, fail
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	held, fail := a.find(c)
+	if fail != nil {
+		return nil, fail
+	}
+	old := held.blobs[c.name]
+	if fail := when.forWrite(old.version()); fail != nil {
+		if when.noneMatch == "*" && old != nil {
+			return nil, failed(codeBlobAlreadyExists)
+		}
+		return nil, fail
+	}
+	if fail := a.store(held, b); fail != nil {
+		return nil, fail
+	}
+	resp := newResponse(http.StatusCreated)
+	resp.stamp(b.version())
+	resp.header.Set("Content-MD5", b.md5)
+	resp.header.Set("x-ms-request-server-encrypted", "true")
+	return resp, nil
+}
+
+// blobToPut checks a Put Blob's headers and sums.
+func (c *call) blobToPut() (*Blob, *failure) {
+	switch c.header.Get("x-ms-blob-type") {
+	case "BlockBlob":
+	case "":
+		return nil, failed(codeMissingRequiredHeader).because("header: x-ms-blob-type")
+	default:
+		return nil, failed(codeInvalidHeaderValue).because("x-ms-blob-type: only BlockBlob is supported here")
+	}
+	contentType := defaultContentType
+	for _, name := range []string{"x-ms-blob-content-type", "Content-Type"} {
+		if given := c.header.Get(name); given != "" {
+			contentType = given
+			break
+		}
+	}
+	if len(contentType) > maxContentType || !printable(contentType) {
+		return nil, failed(codeInvalidHeaderValue).because("the content type is too long or has characters that are not permitted")
+	}
+	m, fail := metadataFrom(c.header)
+	if fail != nil {
+		return nil, fail
+	}
+	b := newBlob(c.name, contentType, c.body, m)
+	for _, name := range []string{"Content-MD5", "x-ms-blob-content-md5"} {
+		if sum := c.header.Get(name); sum != "" && sum != b.md5 {
+			return nil, failed(codeMD5Mismatch)
+		}
+	}
+	if sum := c.header.Get("x-ms-content-crc64"); sum != "" && sum != azureCRC64(c.body) {
+		return nil, failed(codeCRC64Mismatch)
+	}
+	return b, nil
+}
+
+// azureCRC64 is the service's own checksum. Its polynomial is none of Go's.
+func azureCRC64(content []byte) string {
+	sum := crc64.Checksum(content, crc64.MakeTable(0x9A6C9329AC4BC9B5))
+	return base64.StdEncoding.EncodeToString(binary.LittleEndian.AppendUint64(nil, sum))
+}
+
+func (a *Account) setBlobMetadata(c *call) (*response, *failure) {
+	m, fail := metadataFrom(c.header)
+	if fail != nil {
+		return nil, fail
+	}
+	when, fail := conditionsFrom(c.header)
+	if fail != nil {
+		return nil, fail
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	held, old, fail := a.findBlob(c)
+	if fail != nil {
+		return nil, fail
+	}
+	if fail := when.forWrite(old.version()); fail != nil {
+		return nil, fail
+	}
+	b := *old
+	b.Metadata = m
+	if fail := a.store(held, &b); fail != nil {
+		return nil, fail
+	}
+	resp := newResponse(http.StatusOK)
+	resp.stamp(b.version())
+	resp.header.Set("x-ms-request-server-encrypted", "true")
+	return resp, nil
+}
+
+func (a *Account) deleteBlob(c *call) (*response, *failure) {
+	when, fail := conditionsFrom(c.header)
+	if fail != nil {
+		return nil, fail
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	held, old, fail := a.findBlob(c)
+	if fail != nil {
+		return nil, fail
+	}
+	if fail := when.forWrite(old.version()); fail != nil {
+		return nil, fail
+	}
+	a.remove(held, c.name)
+	resp := newResponse(http.StatusAccepted)
+	resp.header.Set("x-ms-delete-type-permanent", "true")
+	return resp, nil
+}
+
+func (a *Account) getBlobProperties(c *call) (*response, *failure) {
+	b, fail := a.read(c)
+	if fail != nil {
+		return nil, fail
+	}
+	resp := b.describe(http.StatusOK)
+	resp.header.Set("Content-Length", strconv.Itoa(len(b.Content)))
+	resp.header.Set("Content-MD5", b.md5)
+	return resp, nil
+}
+
+func (a *Account) getBlob(c *call) (*response, *failure) {
+	b, fail := a.read(c)
+	if fail != nil {
+		return nil, fail
+	}
+	part, given, fail := rangeFrom(c.header, int64(len(b.Content)))
+	if fail != nil {
+		return nil, fail
+	}
+	if !given {
+		resp := b.describe(http.StatusOK)
+		resp.header.Set("Content-MD5", b.md5)
+		resp.body = b.Content
+		return resp, nil
+	}
+	resp := b.describe(http.StatusPartialContent)
+	resp.header.Set("Content-Range", part.contentRange(int64(len(b.Content))))
+	resp.header.Set("x-ms-blob-content-md5", b.md5)
+	resp.body = b.Content[part.first : part.last+1]
+	if c.header.Get("x-ms-range-get-content-md5") == "true" {
+		resp.header.Set("Content-MD5", newBlob("", "", resp.body, nil).md5)
+	}
+	return resp, nil
+}
+
+// read finds a blob for an operation that changes nothing.
+func (a *Account) read(c *call) (*Blob, *failure) {
+	when, fail := conditionsFrom(c.header)
+	if fail != nil {
+		return nil, fail
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	_, b, fail := a.findBlob(c)
+	if fail != nil {
+		return nil, fail
+	}
+	return b, when.forRead(b.version())
+}
+
+// findBlob returns the blob that a request is about. It wants a.mu held.
+func (a *Account) findBlob(c *call) (*container, *Blob, *failure) {
+	held, fail := a.find(c)
+	if fail != nil {
+		return nil, nil, fail
+	}
+	b := held.blobs[c.name]
+	if b == nil {
+		return nil, nil, failed(codeBlobNotFound)
+	}
+	return held, b, nil
+}
+
+// describe makes the answer with a blob's properties.
+func (b *Blob) describe(status int) *response {
+	resp := newResponse(status)
+	resp.stamp(b.version())
+	h := resp.header
+	h.Set("Content-Type", b.ContentType)
+	h.Set("Accept-Ranges", "bytes")
+	h.Set("x-ms-blob-type", "BlockBlob")
+	h.Set("x-ms-creation-time", httpTime(b.Created))
+	h.Set("x-ms-lease-status", "unlocked")
+	h.Set("x-ms-lease-state", "available")
+	h.Set("x-ms-server-encrypted", "true")
+	h.Set("x-ms-access-tier", "Hot")
+	h.Set("x-ms-access-tier-inferred", "true")
+	metadata(b.Metadata).addTo(h)
+	return resp
+}

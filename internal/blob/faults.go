@@ -1,0 +1,169 @@
+package blob
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Fault is a declared failure: which operations it meets, how often, and what
+// becomes of them. It meets only requests that are let in and well formed. Of
+// several that fit, the one that was added first is used.
+//
+// A fault with neither Status, Code nor Hang only delays.
+type Fault struct {
+	// Operation is one of the Op constants; "" means all.
+	Operation string
+
+	// Container is the container's name; "" means all.
+	Container string
+
+	// NameContains is part of the blob's name, or of the prefix in ListBlobs:
+	// "/ownership/", say. "" means all. Operations on containers have no name.
+	NameContains string
+
+	// Times is how many operations the fault meets before it is gone. 0 means
+	// that it stays until it is removed.
+	Times int
+
+	// Status is the HTTP status of the answer, from 400 to 599 (anything else is
+	// taken as 500). 0 means the one that belongs to Code.
+	Status int
+
+	// Code is the service's error code. "" means one that goes with Status.
+	Code string
+
+	// Delay is waited out before the answer: before the operation is done,
+	// or after it if After is set.
+	Delay time.Duration
+
+	// Hang means that no answer comes until the client gives up or the account is
+	// closed.
+	Hang bool
+
+	// After means that the operation is done, and only its answer is lost: what
+	// the client gets is the failure.
+	After bool
+}
+
+// matches tells whether the fault is about that operation.
+func (f Fault) matches(c *call) bool {
+	name := c.name
+	if c.op == OpListBlobs {
+		name = c.param("prefix")
+	}
+	return (f.Operation == "" || f.Operation == c.op) &&
+		(f.Container == "" || f.Container == c.container) &&
+		strings.Contains(name, f.NameContains)
+}
+
+// failure is the answer that the fault stands for, or nil if it only delays.
+func (f Fault) failure() *failure {
+	if f.Status == 0 && f.Code == "" {
+		return nil
+	}
+	code := f.Code
+	if code == "" {
+		switch f.Status {
+		case http.StatusForbidden:
+			code = codeAuthorizationFailure
+		case http.StatusConflict:
+			code = codeBlobAlreadyExists
+		case http.StatusNotFound:
+			code = codeBlobNotFound
+		case http.StatusPreconditionFailed:
+			code = codeConditionNotMet
+		case http.StatusServiceUnavailable, http.StatusTooManyRequests:
+			code = codeServerBusy
+		default:
+			code = codeInternalError
+		}
+	}
+	fail := failed(code)
+	switch {
+	case f.Status == 0:
+	case f.Status < 400 || f.Status > 599:
+		fail.status = http.StatusInternalServerError
+	default:
+		fail.status = f.Status
+	}
+	return fail
+}
+
+// faults are the ones that are declared. The zero value has none.
+type faults struct {
+	mu   sync.Mutex
+	list []*declared
+}
+
+type declared struct {
+	Fault
+	left int // if Times is not 0
+}
+
+// AddFault declares a failure. The function that it returns takes it back; calling
+// that more than once, or after the fault is used up, does nothing. Operations
+// that the fault holds back already are not let go by it.
+func (a *Account) AddFault(f Fault) (remove func()) {
+	d := &declared{Fault: f, left: f.Times}
+	a.faults.mu.Lock()
+	defer a.faults.mu.Unlock()
+	a.faults.list = append(a.faults.list, d)
+	return func() {
+		a.faults.mu.Lock()
+		defer a.faults.mu.Unlock()
+		a.faults.drop(d)
+	}
+}
+
+// drop wants fs.mu held.
+func (fs *faults) drop(d *declared) {
+	for i, other := range fs.list {
+		if other == d {
+			fs.list = append(fs.list[:i:i], fs.list[i+1:]...)
+			return
+		}
+	}
+}
+
+// take finds the fault for an operation and counts it.
+func (fs *faults) take(c *call) (Fault, bool) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	for _, d := range fs.list {
+		if !d.matches(c) {
+			continue
+		}
+		if d.Times > 0 {
+			if d.left--; d.left == 0 {
+				fs.drop(d)
+			}
+		}
+		return d.Fault, true
+	}
+	return Fault{}, false
+}
+
+// hold waits as the fault says and returns what it stands for. A wait that is cut
+// short is a failure too: no answer may look like success.
+func (a *Account) hold(ctx context.Context, f Fault) *failure {
+	var over <-chan time.Time // nil: never
+	if !f.Hang {
+		if f.Delay <= 0 {
+			return f.failure()
+		}
+		timer := time.NewTimer(f.Delay)
+		defer timer.Stop()
+		over = timer.C
+	}
+	select {
+	case <-over:
+		return f.failure()
+	case <-ctx.Done():
+		return failed(codeOperationTimedOut)
+	case <-a.closed:
+		return failed(codeServerBusy).because("this account is closed")
+	}
+}

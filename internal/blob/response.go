@@ -1,0 +1,106 @@
+package blob
+
+import (
+	"crypto/rand"
+	"encoding/xml"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// serviceVersion answers a request that names no version, or none that is valid.
+const serviceVersion = "2021-12-02"
+
+// response is a whole answer, made before any of it is sent: so an operation can
+// be done and its answer be lost.
+type response struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+func newResponse(status int) *response {
+	return &response{status: status, header: make(http.Header)}
+}
+
+// write sends the answer with the headers that every answer has.
+func (a *Account) write(w http.ResponseWriter, r *http.Request, resp *response) {
+	h := w.Header()
+	for name, values := range resp.header {
+		h[name] = values
+	}
+	if h.Get("x-ms-request-id") == "" {
+		h.Set("x-ms-request-id", requestID())
+	}
+	h.Set("Date", httpTime(a.options.Now()))
+	version := r.Header.Get("x-ms-version")
+	if !validVersion(version) {
+		version = serviceVersion
+	}
+	h.Set("x-ms-version", version)
+	if id := r.Header.Get("x-ms-client-request-id"); id != "" && len(id) <= 1024 && printable(id) {
+		h.Set("x-ms-client-request-id", id)
+	}
+	bodyless := r.Method == http.MethodHead || resp.status == http.StatusNotModified
+	if !bodyless {
+		h.Set("Content-Length", strconv.Itoa(len(resp.body)))
+	}
+	w.WriteHeader(resp.status)
+	if !bodyless {
+		_, _ = w.Write(resp.body) // a client that has gone needs no answer
+	}
+}
+
+// errorBody is the XML of an error.
+type errorBody struct {
+	XMLName xml.Name `xml:"Error"`
+	Code    string
+	Message string
+	Detail  string `xml:"AuthenticationErrorDetail,omitempty"`
+}
+
+func (a *Account) errorResponse(f *failure) *response {
+	id := requestID()
+	body := errorBody{Code: f.code, Message: f.message()}
+	switch {
+	case f.detail == "":
+	case f.status == http.StatusUnauthorized || f.status == http.StatusForbidden:
+		body.Detail = f.detail
+	default:
+		body.Message += " " + f.detail
+	}
+	body.Message += fmt.Sprintf("\nRequestId:%s\nTime:%s", id, a.options.Now().UTC().Format("2006-01-02T15:04:05.0000000Z"))
+
+	resp := newResponse(f.status)
+	for name, values := range f.header {
+		resp.header[name] = values
+	}
+	resp.header.Set("x-ms-error-code", f.code)
+	resp.header.Set("x-ms-request-id", id)
+	if f.status != http.StatusNotModified {
+		resp.header.Set("Content-Type", "application/xml")
+		resp.body = marshal(body)
+	}
+	return resp
+}
+
+// marshal writes XML. The values here are structs of strings and numbers, for
+// which xml.Marshal has no error.
+func marshal(v any) []byte {
+	text, err := xml.Marshal(v)
+	if err != nil {
+		return []byte(xml.Header + "<Error><Code>InternalError</Code></Error>")
+	}
+	return append([]byte(xml.Header), text...)
+}
+
+// requestID has the form of the service's: a GUID.
+func requestID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+// httpTime writes a time as headers and listings do: RFC 1123, GMT, whole seconds.
+func httpTime(t time.Time) string { return t.UTC().Format(http.TimeFormat) }

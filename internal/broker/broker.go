@@ -1,0 +1,183 @@
+// Package broker is one Event Hubs namespace in memory: hubs, partitions, consumer groups, epochs, and the nodes $cbs and
+// $management, spoken over AMQP connections that are handed to it.
+package broker
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-eventhubs/eventhubs/internal/amqp"
+)
+
+// Hub describes an event hub.
+type Hub struct {
+	Name           string
+	Partitions     int
+	ConsumerGroups []string // beside $Default, which is always there
+}
+
+// Right is what a shared access rule allows.
+type Right string
+
+// The rights of a rule. Manage includes the other two.
+const (
+	Send   Right = "Send"
+	Listen Right = "Listen"
+	Manage Right = "Manage"
+)
+
+// Rule is a shared access policy of the namespace.
+type Rule struct {
+	Name   string
+	Key    string // the text after SharedAccessKey= in a connection string
+	Rights []Right
+}
+
+// Options describe a namespace.
+type Options struct {
+	Hubs  []Hub
+	Rules []Rule
+	// RetentionBytes bounds what a partition keeps: the oldest events go first.
+	RetentionBytes int64
+}
+
+const (
+	maxPartitions = 10_000
+	defaultGroup  = "$Default"
+	// maxConnections bounds what peers can make a namespace hold. The service's limit is 5,000.
+	maxConnections = 5000
+)
+
+// Broker is a namespace. It is safe for concurrent use.
+type Broker struct {
+	hubs    map[string]*hub // by name in lower case
+	rules   map[string]Rule
+	created time.Time
+	faults  faults
+
+	mu     sync.Mutex
+	closed bool
+	peers  map[*peer]struct{}
+	served sync.WaitGroup
+}
+
+// New checks the options and returns a namespace.
+func New(o Options) (*Broker, error) {
+	b := &Broker{hubs: map[string]*hub{}, rules: map[string]Rule{}, created: time.Now(), peers: map[*peer]struct{}{}}
+	for _, h := range o.Hubs {
+		key := strings.ToLower(h.Name)
+		switch {
+		case h.Name == "" || strings.ContainsAny(h.Name, "/$ "):
+			return nil, fmt.Errorf("event hub name %q: it must not be empty or hold '/', '$' or a space", h.Name)
+		case h.Partitions < 1 || h.Partitions > maxPartitions:
+			return nil, fmt.Errorf("event hub %q has %d partitions: give it 1 to %d", h.Name, h.Partitions, maxPartitions)
+		case b.hubs[key] != nil:
+			return nil, fmt.Errorf("event hub %q is there twice", h.Name)
+		}
+		for _, g := range h.ConsumerGroups {
+			if g == "" || strings.Contains(g, "/") {
+				return nil, fmt.Errorf("consumer group name %q of event hub %q: it must not be empty or hold '/'", g, h.Name)
+			}
+		}
+		b.hubs[key] = newHub(h, o.RetentionBytes)
+	}
+	for _, r := range o.Rules {
+		if r.Name == "" || r.Key == "" {
+			return nil, fmt.Errorf("shared access rule %q needs a name and a key", r.Name)
+		}
+		b.rules[r.Name] = r
+	}
+	return b, nil
+}
+
+// Serve speaks with one peer until its connection ends.
+func (b *Broker) Serve(nc net.Conn) {
+	p := newPeer(b, nc)
+	if !b.admit(p) {
+		nc.Close()
+		return
+	}
+	defer b.leave(p)
+	if f, ok := b.faults.take(Connect, entity{}); ok && !p.connectFault(f) {
+		nc.Close()
+		return
+	}
+	// How a peer's connection ends is between it and the amqp package, which has told it what was wrong.
+	_ = p.conn.Serve()
+}
+
+func (b *Broker) admit(p *peer) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed || len(b.peers) >= maxConnections {
+		return false
+	}
+	b.peers[p] = struct{}{}
+	b.served.Add(1)
+	return true
+}
+
+func (b *Broker) leave(p *peer) {
+	p.end()
+	b.mu.Lock()
+	delete(b.peers, p)
+	b.mu.Unlock()
+	b.served.Done()
+}
+
+// DropConnections closes the socket of every peer without a word, as a broken network does. New connections are taken.
+func (b *Broker) DropConnections() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for p := range b.peers {
+		p.conn.Abort()
+	}
+}
+
+// closeTimeout is how long peers have to answer when the namespace closes.
+const closeTimeout = 500 * time.Millisecond
+
+// Close ends all connections, and returns when nothing of the namespace runs any more.
+func (b *Broker) Close() {
+	b.mu.Lock()
+	b.closed = true
+	for p := range b.peers {
+		p.close()
+	}
+	b.mu.Unlock()
+	t := time.AfterFunc(closeTimeout, b.DropConnections)
+	defer t.Stop()
+	b.served.Wait()
+}
+
+// hub finds a hub by name, without regard to case.
+func (b *Broker) hub(name string) *hub { return b.hubs[strings.ToLower(name)] }
+
+// Events returns a copy of what a partition holds now. It is an error if there is no such hub or partition.
+func (b *Broker) Events(hubName, partitionID string) ([]Event, error) {
+	h := b.hub(hubName)
+	if h == nil {
+		return nil, fmt.Errorf("no event hub %q", hubName)
+	}
+	p := h.partition(partitionID)
+	if p == nil {
+		return nil, fmt.Errorf("event hub %q has no partition %q", hubName, partitionID)
+	}
+	return p.snapshot(), nil
+}
+
+// Partitions returns the ids of a hub's partitions, or nil if there is no such hub.
+func (b *Broker) Partitions(hubName string) []string {
+	if h := b.hub(hubName); h != nil {
+		return h.partitionIDs()
+	}
+	return nil
+}
+
+// amqpConfig holds the limits of the service: part of what clients see of it.
+func amqpConfig() amqp.Config {
+	return amqp.Config{ContainerID: "eventhubs", MaxMessageSize: 1 << 20}
+}

@@ -1,0 +1,135 @@
+package broker
+
+import (
+	"strings"
+	"time"
+
+	"github.com/go-eventhubs/eventhubs/internal/amqp"
+)
+
+// grant is what a token allows, and until when.
+type grant struct {
+	rights  []Right
+	expires time.Time
+}
+
+func (g grant) covers(right Right, now time.Time) bool {
+	if !now.Before(g.expires) {
+		return false
+	}
+	if right == "" {
+		return true
+	}
+	for _, r := range g.rights {
+		if r == right || r == Manage {
+			return true
+		}
+	}
+	return false
+}
+
+// putToken answers a request to $cbs.
+func (p *peer) putToken(m *amqp.Message, reply func(*amqp.Message)) {
+	audience, _ := m.ApplicationProperties.Get("name").(string)
+	path := pathOf(audience)
+	proceed := func() { reply(p.takeToken(m, path)) }
+	hub, _, _ := strings.Cut(path, "/")
+	if f, ok := p.broker.faults.take(Token, entity{hub: hub}); ok {
+		p.nodes["$cbs"].faulty(f, proceed, reply)
+		return
+	}
+	proceed()
+}
+
+const maxTokens = 20_000
+
+func (p *peer) takeToken(m *amqp.Message, path string) *amqp.Message {
+	if op, _ := m.ApplicationProperties.Get("operation").(string); op != "put-token" {
+		return status(400, "the operation has to be put-token")
+	}
+	token, _ := m.Value.(string)
+	kind, _ := m.ApplicationProperties.Get("type").(string)
+	if kind != "servicebus.windows.net:sastoken" {
+		return status(401, "tokens of the type '"+kind+"' are not taken")
+	}
+	g, err := p.broker.checkSAS(token, path)
+	if err != nil {
+		return status(401, err.Error())
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, renewed := p.tokens[path]; !renewed && len(p.tokens) >= maxTokens {
+		return status(403, "too many tokens on one connection")
+	}
+	p.tokens[path] = g
+	p.watchExpiry()
+	return status(202, "Accepted")
+}
+
+// allowed reports whether a token gives a right on a path, or any right if right is empty.
+func (p *peer) allowed(path string, right Right) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.allowedLocked(path, right, time.Now())
+}
+
+// allowedLocked looks for a token for the path itself or for what it is a part of.
+func (p *peer) allowedLocked(path string, right Right, now time.Time) bool {
+	for {
+		if g, ok := p.tokens[path]; ok && g.covers(right, now) {
+			return true
+		}
+		if right == "" {
+			if g, ok := p.tokens[path+"/$management"]; ok && g.covers(right, now) {
+				return true
+			}
+		}
+		if path == "" {
+			return false
+		}
+		path = path[:max(strings.LastIndexByte(path, '/'), 0)]
+	}
+}
+
+// watchExpiry sets the timer to the token that runs out first.
+func (p *peer) watchExpiry() {
+	if p.ended {
+		return
+	}
+	var first time.Time
+	for _, g := range p.tokens {
+		if first.IsZero() || g.expires.Before(first) {
+			first = g.expires
+		}
+	}
+	if p.expiry != nil {
+		p.expiry.Stop()
+		p.expiry = nil
+	}
+	if !first.IsZero() {
+		p.expiry = time.AfterFunc(time.Until(first), p.expire)
+	}
+}
+
+// expire closes the links that no valid token covers any more.
+func (p *peer) expire() {
+	now := time.Now()
+	var left []*amqp.Link
+	p.mu.Lock()
+	for path, g := range p.tokens {
+		if !now.Before(g.expires) {
+			delete(p.tokens, path)
+		}
+	}
+	for l, o := range p.open {
+		if !p.allowedLocked(o.path, o.right, now) {
+			left = append(left, l)
+		}
+	}
+	p.watchExpiry()
+	p.mu.Unlock()
+	for _, l := range left {
+		l.Detach(amqp.Errorf(amqp.CondUnauthorized, "ExpiredToken: the token has expired. TrackingId:%s", trackingID()))
+		p.forget(l)
+	}
+}

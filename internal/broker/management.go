@@ -1,0 +1,73 @@
+package broker
+
+import (
+	"strings"
+
+	"github.com/go-eventhubs/eventhubs/internal/amqp"
+)
+
+// read answers a request to $management.
+func (p *peer) read(m *amqp.Message, reply func(*amqp.Message)) {
+	name, _ := m.ApplicationProperties.Get("name").(string)
+	partition, _ := m.ApplicationProperties.Get("partition").(string)
+	proceed := func() { reply(p.describe(m, name, partition)) }
+	if f, ok := p.broker.faults.take(Management, entity{hub: strings.ToLower(name), partition: partition}); ok {
+		p.nodes["$management"].faulty(f, proceed, reply)
+		return
+	}
+	proceed()
+}
+
+func (p *peer) describe(m *amqp.Message, name, partition string) *amqp.Message {
+	if op, _ := m.ApplicationProperties.Get("operation").(string); op != "READ" {
+		return status(400, "the operation has to be READ")
+	}
+	if !p.allowed(strings.ToLower(name), "") {
+		return status(401, "Unauthorized access. A token for '"+name+"' is required to perform this operation.")
+	}
+	h := p.broker.hub(name)
+	if h == nil {
+		return status(404, "The messaging entity '"+name+"' could not be found. TrackingId:"+trackingID())
+	}
+	switch kind, _ := m.ApplicationProperties.Get("type").(string); kind {
+	case "com.microsoft:eventhub":
+		return h.describe(p.broker)
+	case "com.microsoft:partition":
+		part := h.partition(partition)
+		if part == nil {
+			return status(404, "The partition '"+partition+"' of '"+h.name+"' could not be found. TrackingId:"+trackingID())
+		}
+		return part.describe()
+	default:
+		return status(400, "the type has to be com.microsoft:eventhub or com.microsoft:partition")
+	}
+}
+
+func (h *hub) describe(b *Broker) *amqp.Message {
+	m := status(200, "OK")
+	m.Value = amqp.Map{
+		{Key: "name", Value: h.name},
+		{Key: "type", Value: "com.microsoft:eventhub"},
+		{Key: "created_at", Value: b.created},
+		{Key: "partition_count", Value: int32(len(h.partitions))},
+		{Key: "partition_ids", Value: h.partitionIDs()},
+		{Key: "georeplication_factor", Value: int32(1)},
+	}
+	return m
+}
+
+func (p *partition) describe() *amqp.Message {
+	i := p.info()
+	m := status(200, "OK")
+	m.Value = amqp.Map{
+		{Key: "name", Value: p.hub.name},
+		{Key: "type", Value: "com.microsoft:partition"},
+		{Key: "partition", Value: p.id},
+		{Key: "begin_sequence_number", Value: i.begin},
+		{Key: "last_enqueued_sequence_number", Value: i.last},
+		{Key: "last_enqueued_offset", Value: i.lastOffset},
+		{Key: "last_enqueued_time_utc", Value: i.lastTime},
+		{Key: "is_partition_empty", Value: i.empty},
+	}
+	return m
+}

@@ -1,0 +1,140 @@
+package broker
+
+import (
+	"sync"
+
+	"github.com/go-eventhubs/eventhubs/internal/amqp"
+)
+
+// maxAnswers is how many answers may wait for a peer that asks but doesn't read.
+const maxAnswers = 1000
+
+// node answers requests: a peer sends them on one link, and reads the answers from another whose target they name in reply-to.
+type node struct {
+	peer   *peer
+	answer func(*amqp.Message, func(*amqp.Message))
+
+	mu      sync.Mutex
+	replies map[string]*answers // by reply-to
+}
+
+func (n *node) attach(l *amqp.Link) {
+	if !l.Receiving {
+		l.Accept(amqp.LinkOptions{Sink: n})
+		return
+	}
+	a := &answers{link: l}
+	address := l.PeerAddress()
+	n.mu.Lock()
+	if n.replies == nil {
+		n.replies = map[string]*answers{}
+	}
+	n.replies[address] = a
+	n.mu.Unlock()
+	l.Accept(amqp.LinkOptions{Source: a, Closed: func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		if n.replies[address] == a {
+			delete(n.replies, address)
+		}
+	}})
+}
+
+// Deliver answers a request.
+func (n *node) Deliver(d *amqp.Delivery) {
+	request, err := amqp.DecodeMessage(d.Payload)
+	if err != nil {
+		d.Reject(amqp.Errorf(amqp.CondDecodeError, "the request can't be read: %v", err))
+		return
+	}
+	d.Accept()
+	n.answer(request, func(m *amqp.Message) {
+		m.CorrelationID = request.MessageID
+		if request.CorrelationID != nil && request.MessageID == nil {
+			m.CorrelationID = request.CorrelationID
+		}
+		n.reply(request.ReplyTo, m)
+	})
+}
+
+func (n *node) reply(to string, m *amqp.Message) {
+	n.mu.Lock()
+	a := n.replies[to]
+	n.mu.Unlock()
+	b, err := m.Encode()
+	if a == nil || err != nil {
+		return // who asked has gone; what is answered here can always be encoded
+	}
+	if !a.push(b) {
+		n.peer.conn.Close(amqp.Errorf(amqp.CondResourceLimitExceeded, "more than %d answers are unread", maxAnswers))
+	}
+}
+
+// answers are those on their way to one link.
+type answers struct {
+	link *amqp.Link
+
+	mu    sync.Mutex
+	queue [][]byte
+}
+
+func (a *answers) push(b []byte) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.queue) >= maxAnswers {
+		return false
+	}
+	a.queue = append(a.queue, b)
+	a.link.Wake()
+	return true
+}
+
+// Next hands over the next answer.
+func (a *answers) Next(m *amqp.Outgoing) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.queue) == 0 {
+		return false
+	}
+	*m = amqp.Outgoing{Parts: [2][]byte{a.queue[0]}}
+	a.queue = a.queue[1:]
+	return true
+}
+
+// status makes an answer with a status code, which clients want as an int32.
+func status(code int32, description string) *amqp.Message {
+	return &amqp.Message{ApplicationProperties: amqp.Map{
+		{Key: "status-code", Value: code},
+		{Key: "status-description", Value: description},
+	}}
+}
+
+// codes are the status codes that stand for conditions in answers to requests.
+var codes = map[string]int32{
+	amqp.CondUnauthorized:          401,
+	amqp.CondNotFound:              404,
+	amqp.CondNotAllowed:            400,
+	"com.microsoft:timeout":        408,
+	"com.microsoft:server-busy":    503,
+	amqp.CondResourceLimitExceeded: 403,
+}
+
+// faulty answers a request with what a fault asks for. It reports whether the request is dealt with.
+func (n *node) faulty(f Fault, proceed func(), reply func(*amqp.Message)) {
+	later(f.Delay, func() {
+		switch {
+		case f.DropConnection:
+			n.peer.conn.Abort()
+		case f.Condition != "":
+			code, ok := codes[f.Condition]
+			if !ok {
+				code = 500
+			}
+			m := status(code, f.err().Description)
+			m.ApplicationProperties = append(m.ApplicationProperties, amqp.Pair{Key: "error-condition", Value: amqp.Symbol(f.Condition)})
+			reply(m)
+		case !f.After:
+			proceed()
+		}
+	})
+}

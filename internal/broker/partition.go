@@ -1,0 +1,122 @@
+package broker
+
+import (
+	"sort"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// partition is an ordered log of events, and who reads it.
+type partition struct {
+	hub       *hub
+	id        string
+	retention int64
+
+	mu         sync.Mutex
+	events     []Event
+	bytes      int64
+	nextSeq    int64
+	nextOffset int64
+	lastTime   time.Time
+	groups     map[string]*groupReaders // by consumer group in lower case
+}
+
+// groupReaders are the readers of one consumer group: one with an epoch, or up to five without.
+type groupReaders struct {
+	epoch   *reader
+	readers map[*reader]struct{} // all, the one with an epoch too
+}
+
+func newPartition(h *hub, id string, retention int64) *partition {
+	return &partition{hub: h, id: id, retention: retention, groups: map[string]*groupReaders{}}
+}
+
+// append stores events behind each other and wakes the readers.
+func (p *partition) append(events []Event) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	if now.Before(p.lastTime) { // a clock that was set back must not break the order that reads by time rely on
+		now = p.lastTime
+	}
+	p.lastTime = now
+	for _, e := range events {
+		e.SequenceNumber, e.Offset, e.Enqueued = p.nextSeq, p.nextOffset, now
+		p.nextSeq++
+		p.nextOffset += e.size()
+		p.bytes += e.size()
+		p.events = append(p.events, e)
+	}
+	p.trim()
+	for _, g := range p.groups {
+		for r := range g.readers {
+			r.wake()
+		}
+	}
+}
+
+// trim drops the oldest events past the retention bound. The newest one always stays.
+func (p *partition) trim() {
+	n := 0
+	for p.bytes > p.retention && n < len(p.events)-1 {
+		p.bytes -= p.events[n].size()
+		p.events[n] = Event{}
+		n++
+	}
+	p.events = p.events[n:]
+}
+
+// firstSeq is the sequence number of the oldest event kept, or of the next one if there is none.
+func (p *partition) firstSeq() int64 { return p.nextSeq - int64(len(p.events)) }
+
+// start returns the sequence number at which a reader begins.
+func (p *partition) start(s selector) int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	find := func(after func(e *Event) bool) int64 {
+		return p.firstSeq() + int64(sort.Search(len(p.events), func(i int) bool { return after(&p.events[i]) }))
+	}
+	least := s.value // the least that is read
+	if !s.inclusive {
+		least++
+	}
+	switch s.by {
+	case bySequence:
+		return max(min(least, p.nextSeq), p.firstSeq())
+	case byOffset:
+		return find(func(e *Event) bool { return e.Offset >= least })
+	case byTime:
+		return find(func(e *Event) bool { return e.Enqueued.UnixMilli() >= least })
+	}
+	return p.nextSeq // the latest
+}
+
+// info is what $management and the runtime metric tell of a partition.
+type info struct {
+	begin, last int64
+	lastOffset  string
+	lastTime    time.Time
+	empty       bool
+}
+
+func (p *partition) info() info {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.infoLocked()
+}
+
+func (p *partition) infoLocked() info {
+	i := info{begin: p.firstSeq(), last: p.nextSeq - 1, lastOffset: "-1", lastTime: time.Time{}, empty: len(p.events) == 0}
+	if !i.empty {
+		e := &p.events[len(p.events)-1]
+		i.lastOffset, i.lastTime = strconv.FormatInt(e.Offset, 10), e.Enqueued
+	}
+	return i
+}
+
+func (p *partition) snapshot() []Event {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]Event(nil), p.events...)
+}

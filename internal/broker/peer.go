@@ -1,0 +1,226 @@
+package broker
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-eventhubs/eventhubs/internal/amqp"
+)
+
+// peer is one connection of a client: its tokens, and what it has open.
+type peer struct {
+	broker *Broker
+	conn   *amqp.Conn
+	done   chan struct{} // closed by close and end
+	once   sync.Once
+
+	mu     sync.Mutex
+	ended  bool
+	tokens map[string]grant // by the path that they are for, in lower case
+	open   map[*amqp.Link]opened
+	expiry *time.Timer      // when the next token runs out
+	nodes  map[string]*node // $cbs and $management
+}
+
+// opened is a link that needs a token as long as it is open.
+type opened struct {
+	path  string
+	right Right
+	leave func()
+}
+
+func newPeer(b *Broker, nc net.Conn) *peer {
+	p := &peer{broker: b, done: make(chan struct{}), tokens: map[string]grant{}, open: map[*amqp.Link]opened{}}
+	p.nodes = map[string]*node{"$cbs": {peer: p, answer: p.putToken}, "$management": {peer: p, answer: p.read}}
+	p.conn = amqp.NewConn(nc, amqpConfig(), p)
+	return p
+}
+
+// close ends the connection from this side.
+func (p *peer) close() {
+	p.once.Do(func() { close(p.done) })
+	p.conn.Close(amqp.Errorf(amqp.CondConnectionForced, "the namespace is shutting down"))
+}
+
+// end is called when the connection has ended.
+func (p *peer) end() {
+	p.once.Do(func() { close(p.done) })
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ended = true
+	if p.expiry != nil {
+		p.expiry.Stop()
+	}
+}
+
+// Attach decides on a link.
+func (p *peer) Attach(l *amqp.Link) {
+	path := pathOf(l.Address())
+	if n := p.nodes[path[strings.LastIndexByte(path, '/')+1:]]; n != nil {
+		n.attach(l)
+		return
+	}
+	t, err := p.broker.target(path, l.Receiving)
+	at := t.entity()
+	if f, ok := p.broker.faults.take(Attach, at); ok {
+		later(f.Delay, func() {
+			switch {
+			case !f.fails():
+				p.attach(l, t, err)
+			case f.DropConnection || strings.HasPrefix(f.Condition, "amqp:connection:"):
+				p.fail(f, l)
+			default:
+				l.Refuse(f.err())
+			}
+		})
+		return
+	}
+	p.attach(l, t, err)
+}
+
+func (p *peer) attach(l *amqp.Link, t target, err *amqp.Error) {
+	right := Send
+	if l.Receiving {
+		right = Listen
+	}
+	switch {
+	case err != nil && err.Condition != amqp.CondNotFound:
+		l.Refuse(err)
+	case !p.allowed(t.path, right):
+		l.Refuse(amqp.Errorf(amqp.CondUnauthorized, "Unauthorized access. '%s' claim(s) are required to perform this operation. Resource: '%s'. TrackingId:%s", right, t.path, trackingID()))
+	case err != nil: // only who may know learns what is there and what isn't
+		l.Refuse(err)
+	case l.Receiving:
+		p.attachReader(l, t)
+	default:
+		p.keep(l, t.path, Send, func() {})
+		l.Accept(amqp.LinkOptions{Sink: &publisher{peer: p, hub: t.hub, partition: t.partition, at: t.entity()}, Closed: func() { p.forget(l) }})
+	}
+}
+
+func (p *peer) attachReader(l *amqp.Link, t target) {
+	s, err := selectorOf(l.Filters())
+	if err != nil {
+		l.Refuse(amqp.Errorf("com.microsoft:argument-error", "%v", err))
+		return
+	}
+	r := &reader{partition: t.partition, peer: p, link: l, group: t.group, at: t.entity(), name: receiverName(l)}
+	switch e := l.Properties.Get("com.microsoft:epoch").(type) {
+	case nil:
+	case int64:
+		r.epoch, r.hasEpoch = e, true
+	case int32:
+		r.epoch, r.hasEpoch = int64(e), true
+	default:
+		l.Refuse(amqp.Errorf(amqp.CondInvalidField, "com.microsoft:epoch is a %T, and has to be a long", e))
+		return
+	}
+	for _, c := range l.DesiredCapabilities {
+		r.metrics = r.metrics || c == "com.microsoft:enable-receiver-runtime-metric"
+	}
+	r.next = t.partition.start(s)
+	leaving, refused := t.partition.join(r)
+	if refused != nil {
+		l.Refuse(refused)
+		return
+	}
+	for _, old := range leaving {
+		old.stolen(r)
+	}
+	p.keep(l, t.path, Listen, func() { t.partition.leave(r) })
+	l.Accept(amqp.LinkOptions{Source: r, Closed: func() { p.forget(l) }})
+}
+
+func receiverName(l *amqp.Link) string {
+	if s, ok := l.Properties.Get("com.microsoft:receiver-name").(string); ok {
+		return s
+	}
+	return l.Name
+}
+
+// keep remembers a link that is open.
+func (p *peer) keep(l *amqp.Link, path string, right Right, leave func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.open[l] = opened{path, right, leave}
+}
+
+// forget lets go of a link that has ended. More than one may have seen its end.
+func (p *peer) forget(l *amqp.Link) {
+	p.mu.Lock()
+	o, ok := p.open[l]
+	delete(p.open, l)
+	p.mu.Unlock()
+	if ok {
+		o.leave()
+	}
+}
+
+// target is what an address names.
+type target struct {
+	path      string // in lower case
+	hub       *hub
+	partition *partition // nil: any, for a sender
+	group     string     // in lower case
+}
+
+func (t target) entity() entity {
+	e := entity{group: t.group}
+	if t.hub != nil {
+		e.hub = strings.ToLower(t.hub.name)
+	}
+	if t.partition != nil {
+		e.partition = t.partition.id
+	}
+	return e
+}
+
+// target finds what a path names: hub, hub/partitions/0, or hub/consumergroups/g/partitions/0.
+func (b *Broker) target(path string, receiving bool) (target, *amqp.Error) {
+	t := target{path: path}
+	parts := strings.Split(path, "/")
+	t.hub = b.hubs[parts[0]]
+	if t.hub == nil {
+		return t, amqp.Errorf(amqp.CondNotFound, "The messaging entity '%s' could not be found. TrackingId:%s", parts[0], trackingID())
+	}
+	parts = parts[1:]
+	if receiving {
+		if len(parts) != 4 || parts[0] != "consumergroups" {
+			return t, amqp.Errorf(amqp.CondNotAllowed, "'%s' can't be received from: name a consumer group and a partition", path)
+		}
+		t.group, parts = parts[1], parts[2:]
+		if !t.hub.groups[t.group] {
+			return t, amqp.Errorf(amqp.CondNotFound, "The messaging entity '%s:consumergroup:%s' could not be found. TrackingId:%s", t.hub.name, t.group, trackingID())
+		}
+	}
+	if len(parts) == 0 {
+		return t, nil
+	}
+	if len(parts) != 2 || parts[0] != "partitions" {
+		return t, amqp.Errorf(amqp.CondNotFound, "The messaging entity '%s' could not be found. TrackingId:%s", path, trackingID())
+	}
+	if t.partition = t.hub.partition(parts[1]); t.partition == nil {
+		return t, amqp.Errorf("com.microsoft:argument-out-of-range", "The specified partition is invalid for an EventHub partition sender or receiver. "+
+			"It should be between 0 and %d. (Parameter 'PartitionId') - Actual value: %s", len(t.hub.partitions)-1, parts[1])
+	}
+	return t, nil
+}
+
+// pathOf is the path of an address or of a token's audience, in lower case. Both come as a path or as a whole URL.
+func pathOf(address string) string {
+	if _, rest, ok := strings.Cut(address, "://"); ok {
+		_, address, _ = strings.Cut(rest, "/")
+	}
+	return strings.ToLower(strings.Trim(address, "/"))
+}
+
+// trackingID is what the service ends its descriptions with, for its support to find.
+func trackingID() string {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // it never fails
+	return hex.EncodeToString(b[:])
+}

@@ -1,0 +1,70 @@
+package broker
+
+import (
+	"strings"
+
+	"github.com/go-eventhubs/eventhubs/internal/amqp"
+)
+
+// publisher takes what is sent on a link.
+type publisher struct {
+	peer      *peer
+	hub       *hub
+	partition *partition // nil: by key, or in turn
+	at        entity
+}
+
+// Deliver stores the events of a message.
+func (s *publisher) Deliver(d *amqp.Delivery) {
+	f, faulty := s.peer.broker.faults.take(Publish, s.at)
+	if faulty && f.fails() && !f.After {
+		later(f.Delay, func() { s.fail(f, d) })
+		return
+	}
+	if refused := s.store(d); refused != nil {
+		d.Reject(refused)
+		return
+	}
+	switch {
+	case !faulty:
+		d.Accept()
+	case f.fails():
+		later(f.Delay, func() { s.fail(f, d) })
+	default:
+		later(f.Delay, d.Accept)
+	}
+}
+
+func (s *publisher) store(d *amqp.Delivery) *amqp.Error {
+	events, envelope, err := unpack(d.Format, d.Payload)
+	if err != nil {
+		return amqp.Errorf(amqp.CondDecodeError, "the message can't be read: %v", err)
+	}
+	to := s.partition
+	if to != nil && envelope.HasKey {
+		return amqp.Errorf(amqp.CondNotAllowed, "a partition key can't be used when sending to partition %s", to.id)
+	}
+	if to == nil {
+		to = s.hub.route(envelope.Key, envelope.HasKey)
+	}
+	for i := range events {
+		if !events[i].HasKey {
+			events[i].Key, events[i].HasKey = envelope.Key, envelope.HasKey
+		}
+	}
+	to.append(events)
+	return nil
+}
+
+// fail does what a fault asks for: no answer, no connection, no link, or a refusal.
+func (s *publisher) fail(f Fault, d *amqp.Delivery) {
+	onLink := strings.HasPrefix(f.Condition, "amqp:link:") || strings.HasPrefix(f.Condition, "amqp:connection:")
+	if f.Condition != "" && !onLink && !f.DropConnection {
+		d.Reject(f.err())
+		return
+	}
+	d.Drop()
+	if f.Condition != "" || f.DropConnection {
+		s.peer.fail(f, d.Link())
+	}
+}

@@ -1,0 +1,127 @@
+package broker
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/go-eventhubs/eventhubs/internal/amqp"
+)
+
+// maxReaders is how many readers without an epoch a consumer group may have on one partition.
+const maxReaders = 5
+
+// reader is a receiving link's place in a partition.
+type reader struct {
+	partition *partition
+	peer      *peer
+	link      *amqp.Link
+	group     string // in lower case
+	at        entity // what faults are declared for
+	name      string // what the peer calls itself in errors
+	epoch     int64
+	hasEpoch  bool
+	metrics   bool // deliveries carry what the partition's end looks like
+
+	// The rest is guarded by the partition's mu.
+	next    int64 // sequence number
+	delayed bool  // a fault has held up the next delivery already
+	waiting bool  // it has read everything
+	prefix  []byte
+}
+
+// join lets a reader in, or says why not. It returns the readers that have to leave for it.
+func (p *partition) join(r *reader) (leaving []*reader, refused *amqp.Error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	g := p.groups[r.group]
+	if g == nil {
+		g = &groupReaders{readers: map[*reader]struct{}{}}
+		p.groups[r.group] = g
+	}
+	switch {
+	case !r.hasEpoch && g.epoch != nil:
+		return nil, stolenf("At least one receiver for the endpoint is created with epoch of '%d', and so non-epoch receiver is not allowed. "+
+			"Either reconnect with a higher epoch, or make sure all epoch receivers are closed or disconnected.", g.epoch.epoch)
+	case !r.hasEpoch && len(g.readers) >= maxReaders:
+		return nil, amqp.Errorf(amqp.CondResourceLimitExceeded, "Exceeded the maximum number of allowed receivers per partition in a consumer group which is %d.", maxReaders)
+	case r.hasEpoch && g.epoch != nil && g.epoch.epoch > r.epoch:
+		return nil, stolenf("Receiver '%s' with a higher epoch '%d' already exists. Receiver '%s' with epoch %d cannot be created. "+
+			"Make sure you are creating receiver with increasing epoch value to ensure connectivity, or ensure all old epoch receivers are closed or disconnected.",
+			g.epoch.name, g.epoch.epoch, r.name, r.epoch)
+	}
+	if r.hasEpoch {
+		for old := range g.readers {
+			leaving = append(leaving, old)
+		}
+		clear(g.readers)
+		g.epoch = r
+	}
+	g.readers[r] = struct{}{}
+	return leaving, nil
+}
+
+// leave lets a reader go that is still there.
+func (p *partition) leave(r *reader) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	g := p.groups[r.group]
+	delete(g.readers, r)
+	if g.epoch == r {
+		g.epoch = nil
+	}
+}
+
+func stolenf(format string, args ...any) *amqp.Error {
+	return amqp.Errorf(amqp.CondStolen, "%s TrackingId:%s, Timestamp:%s", fmt.Sprintf(format, args...), trackingID(), time.Now().UTC().Format("2006-01-02T15:04:05"))
+}
+
+// stolen tells a reader that another one has taken its place.
+func (r *reader) stolen(by *reader) {
+	r.link.Detach(stolenf("New receiver '%s' with higher epoch of '%d' is created hence current receiver '%s' with epoch '%d' is getting disconnected. "+
+		"If you are recreating the receiver, make sure a higher epoch is used.", by.name, by.epoch, r.name, r.epoch))
+	r.peer.forget(r.link)
+}
+
+// wake tells the link that there is something to read. The partition's lock is held.
+func (r *reader) wake() {
+	if r.waiting {
+		r.waiting = false
+		r.link.Wake()
+	}
+}
+
+// Next fills in the next event of the partition.
+func (r *reader) Next(m *amqp.Outgoing) bool {
+	p := r.partition
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r.next = max(r.next, p.firstSeq())
+	if r.next >= p.nextSeq {
+		r.waiting = true
+		return false
+	}
+	if f, ok := r.peer.broker.faults.take(Receive, r.at); ok && !r.peer.receiveFault(r, f) {
+		r.waiting = true
+		return false
+	}
+	e := &p.events[r.next-p.firstSeq()]
+	var metrics []byte
+	if r.metrics {
+		metrics = runtimeMetrics(p.infoLocked())
+	}
+	r.prefix = e.appendPrefix(r.prefix[:0], metrics)
+	*m = amqp.Outgoing{Parts: [2][]byte{r.prefix, e.Bare}}
+	r.next++
+	return true
+}
+
+// runtimeMetrics are the delivery annotations that a reader gets who asked for them: what the partition's end looks like.
+func runtimeMetrics(i info) []byte {
+	b, _ := amqp.AppendSection(nil, amqp.SectionDeliveryAnnotations, amqp.Map{
+		{Key: amqp.Symbol("last_enqueued_sequence_number"), Value: i.last},
+		{Key: amqp.Symbol("last_enqueued_offset"), Value: i.lastOffset},
+		{Key: amqp.Symbol("last_enqueued_time_utc"), Value: i.lastTime},
+		{Key: amqp.Symbol("runtime_info_retrieval_time_utc"), Value: time.Now().UTC()},
+	})
+	return b
+}

@@ -1,0 +1,69 @@
+package broker
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+
+	"github.com/go-eventhubs/eventhubs/internal/amqp"
+)
+
+// selector says where in a partition a reader begins.
+type selector struct {
+	by        selectBy
+	value     int64
+	inclusive bool
+}
+
+type selectBy int
+
+const (
+	latest selectBy = iota
+	byOffset
+	bySequence
+	byTime
+)
+
+const selectorFilter = "apache.org:selector-filter:string"
+
+var selectorSyntax = regexp.MustCompile(`^\s*amqp\.annotation\.(x-opt-offset|x-opt-sequence-number|x-opt-enqueued-time)\s*(>=?)\s*'([^']*)'\s*$`)
+
+// selectorOf reads the filter of a receiving link. Without one a reader begins at the latest event.
+func selectorOf(filters amqp.Map) (selector, error) {
+	v := filters.Get(selectorFilter)
+	if d, ok := v.(amqp.Described); ok {
+		v = d.Value
+	}
+	if v == nil {
+		return selector{}, nil
+	}
+	expression, ok := v.(string)
+	if !ok {
+		return selector{}, fmt.Errorf("the filter %s is a %T", selectorFilter, v)
+	}
+	return parseSelector(expression)
+}
+
+func parseSelector(expression string) (selector, error) {
+	m := selectorSyntax.FindStringSubmatch(expression)
+	if m == nil {
+		return selector{}, fmt.Errorf("the filter %q is not understood", expression)
+	}
+	s := selector{inclusive: m[2] == ">="}
+	switch m[1] {
+	case "x-opt-offset":
+		if m[3] == "@latest" {
+			return selector{}, nil
+		}
+		s.by = byOffset
+	case "x-opt-sequence-number":
+		s.by = bySequence
+	case "x-opt-enqueued-time":
+		s.by = byTime
+	}
+	var err error
+	if s.value, err = strconv.ParseInt(m[3], 10, 64); err != nil || s.value == 1<<63-1 {
+		return selector{}, fmt.Errorf("the filter %q has no number in range", expression)
+	}
+	return s, nil
+}
