@@ -2,7 +2,9 @@ package amqp
 
 import (
 	"errors"
+	"io"
 	"net"
+	"os"
 	"sync"
 	"time"
 )
@@ -119,22 +121,32 @@ func (c *Conn) Serve() error {
 	written := make(chan struct{})
 	go func() {
 		defer close(written)
-		c.write()
+		c.writerEnds(c.write())
 	}()
 	err := c.read()
-	var broken *Error
-	if errors.As(err, &broken) {
-		c.Close(broken)
-	} else {
-		c.Close(nil)
+	var reason *Error
+	broken := errors.As(err, &reason)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		reason = Errorf(CondResourceLimitExceeded, "the peer was silent for %v", c.cfg.IdleTimeout)
 	}
-	_ = c.nc.SetWriteDeadline(time.Now().Add(closeTimeout))
+	c.Close(reason)
 	<-written
 	c.endLinks()
+	if broken {
+		c.hearOut()
+	}
 	return err
 }
 
-// Close sends a close frame, with the reason if there is one. Serve returns once the peer has answered, or after two seconds.
+// hearOut reads on until the peer has closed, but not for long. The kernel takes back what was sent last when a socket
+// is closed that has unread bytes.
+func (c *Conn) hearOut() {
+	c.in.last(closeTimeout)
+	_, _ = io.Copy(io.Discard, c.in)
+}
+
+// Close sends a close frame, with the reason if there is one. The peer has two seconds to take it, and then two to answer:
+// Serve returns after that at the latest.
 func (c *Conn) Close(reason *Error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -146,6 +158,7 @@ func (c *Conn) Close(reason *Error) {
 	b = appendList(b, descClose, 1, reason.append)
 	c.out = endFrame(b, start)
 	c.closing = true
+	_ = c.nc.SetWriteDeadline(time.Now().Add(closeTimeout)) // for what is being written now as well
 	c.signal()
 }
 

@@ -33,6 +33,8 @@ func (l *Link) transfer(p transferFrame, payload []byte) (*Delivery, *Error) {
 			d.Payload = make([]byte, 0, max(l.sizeHint, 2*len(payload)))
 		}
 		l.incoming = d
+	} else if p.hasDeliveryID && p.deliveryID != d.id {
+		return nil, Errorf(CondInvalidField, "a transfer of delivery %d inside delivery %d", p.deliveryID, d.id)
 	}
 	if p.aborted {
 		l.incoming = nil
@@ -66,7 +68,7 @@ func (l *Link) grant() {
 		return
 	}
 	free := l.opts.Credit - min(l.opts.Credit, l.unsettled)
-	if free <= l.credit || free-l.credit < (l.opts.Credit+1)/2 {
+	if free <= l.credit || free-l.credit < l.opts.Credit-l.opts.Credit/2 {
 		return
 	}
 	l.credit = free

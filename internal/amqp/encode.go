@@ -1,6 +1,7 @@
 package amqp
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -145,17 +146,17 @@ func appendArray(b []byte, a Array) ([]byte, error) {
 		if len(a) == 0 {
 			return append(b, codeNull), nil
 		}
-		code := byte(0)
+		var first []byte
 		for i, v := range a {
-			c, payload, err := arrayElement(v)
+			constructor, payload, err := arrayElement(v)
 			if err != nil {
 				return nil, err
 			}
 			if i == 0 {
-				code = c
-				b = append(b, c)
-			} else if c != code {
-				return nil, fmt.Errorf("amqp: array mixes %T with %T", a[0], v)
+				first = constructor
+				b = append(b, constructor...)
+			} else if !bytes.Equal(constructor, first) {
+				return nil, fmt.Errorf("amqp: array mixes %v with %v", a[0], v)
 			}
 			b = append(b, payload...)
 		}
@@ -163,8 +164,22 @@ func appendArray(b []byte, a Array) ([]byte, error) {
 	})
 }
 
-// arrayElement returns the format code and the payload of v in the one form that every value of its type can take.
-func arrayElement(v any) (byte, []byte, error) {
+// arrayElement returns what stands once before an array's elements, which is a format code behind a descriptor if there is one,
+// and the payload of v.
+func arrayElement(v any) (constructor, payload []byte, err error) {
+	d, described := v.(Described)
+	if described {
+		if constructor, err = Append([]byte{codeDescribed}, d.Descriptor); err != nil {
+			return nil, nil, err
+		}
+		v = d.Value
+	}
+	code, payload, err := widest(v)
+	return append(constructor, code), payload, err
+}
+
+// widest returns the format code and the payload of v in the one form that every value of its type can take.
+func widest(v any) (byte, []byte, error) {
 	switch v := v.(type) {
 	case bool:
 		if v {
@@ -182,9 +197,11 @@ func arrayElement(v any) (byte, []byte, error) {
 	case []byte:
 		return codeBin32, append(binary.BigEndian.AppendUint32(nil, uint32(len(v))), v...), nil
 	case Described:
-		return 0, nil, fmt.Errorf("amqp: can't encode an array of described values")
-	case []any, Map, Array, nil:
-		return 0, nil, fmt.Errorf("amqp: can't encode an array of %T", v)
+		return 0, nil, fmt.Errorf("amqp: can't encode an array of values that are described twice")
+	case []any:
+		if len(v) == 0 {
+			return codeList32, []byte{0, 0, 0, 4, 0, 0, 0, 0}, nil
+		}
 	}
 	e, err := Append(nil, v) // what is left has one form only
 	if err != nil {

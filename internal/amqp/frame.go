@@ -40,9 +40,6 @@ func (f *frameReader) protocolHeader() (id byte, err error) {
 		return 0, err
 	}
 	var h [8]byte
-	if err := f.release(); err != nil {
-		return 0, err
-	}
 	if _, err := io.ReadFull(f.r, h[:]); err != nil {
 		return 0, err
 	}
@@ -68,6 +65,9 @@ func (f *frameReader) next() (frame, error) {
 	}
 	h, err := f.r.Peek(frameHeaderSize)
 	if err != nil {
+		if err == io.EOF && len(h) > 0 {
+			err = io.ErrUnexpectedEOF
+		}
 		return frame{}, err
 	}
 	size := binary.BigEndian.Uint32(h)

@@ -2,7 +2,7 @@ package amqp
 
 import (
 	"encoding/binary"
-	"io"
+	"errors"
 	"net"
 	"sync"
 	"time"
@@ -59,7 +59,9 @@ func (c *Conn) handshake() error {
 		err = errBadProtocol
 	}
 	if err == errBadProtocol {
-		_ = c.writeAll(protocolHeader(protocolAMQP)) // what the specification has a server answer before it closes
+		if c.writeAll(protocolHeader(protocolAMQP)) == nil { // what the specification has a server answer before it closes
+			c.hearOut()
+		}
 	}
 	if err != nil {
 		return err
@@ -109,6 +111,10 @@ func (c *Conn) open() error {
 	}
 	f, err := c.frames.next()
 	if err != nil {
+		var broken *Error
+		if errors.As(err, &broken) {
+			c.refuse(broken)
+		}
 		return err
 	}
 	var p openFrame
@@ -143,7 +149,7 @@ func (c *Conn) refuse(reason *Error) {
 	b, start := beginFrame(b, frameAMQP, 0)
 	b = appendList(b, descClose, 1, reason.append)
 	if c.writeAll(endFrame(b, start)) == nil {
-		_, _ = io.CopyN(io.Discard, c.frames.r, int64(c.cfg.MaxFrameSize)) // or the peer's kernel drops the answer with the connection
+		c.hearOut()
 	}
 }
 

@@ -185,13 +185,10 @@ func (l *Link) Refuse(reason *Error) {
 	}
 }
 
-// refuse attaches without a terminus, and detaches: part 2, section 2.6.3 of the specification.
+// refuse attaches without a terminus, and detaches: part 2, section 2.6.3 of the specification. Both are left out,
+// or go-amqp (link.go) takes the link for attached.
 func (l *Link) refuse(reason *Error) {
-	if l.Receiving {
-		l.sendAttach(nil, l.Target)
-	} else {
-		l.sendAttach(l.Source, nil)
-	}
+	l.sendAttach(nil, nil)
 	l.detach(reason)
 }
 
@@ -200,7 +197,11 @@ func (l *Link) Detach(reason *Error) {
 	c := l.session.conn
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if l.state == linkAttached && !c.closing {
+	switch {
+	case l.state != linkAttached:
+	case c.closing: // nothing may be sent any more
+		l.state = linkDetached
+	default:
 		l.detach(reason)
 	}
 }
@@ -291,13 +292,17 @@ func remaining(given, allowance, now uint32) uint32 {
 func (l *Link) pull() (more bool) {
 	s := l.session
 	for range perTurn {
-		if l.state != linkAttached || s.remoteWindow == 0 {
+		if l.state != linkAttached {
+			return false
+		}
+		if !l.sending && l.credit == 0 {
+			l.drained()
+			return false
+		}
+		if s.remoteWindow == 0 {
 			return false
 		}
 		if !l.sending {
-			if l.credit == 0 {
-				return false
-			}
 			if !l.opts.Source.Next(&l.current) {
 				l.drained()
 				return false
@@ -318,6 +323,7 @@ func (l *Link) pull() (more bool) {
 }
 
 // drained uses up the credit that a draining peer gave and nothing is there for, and says so.
+// A peer that takes back all credit waits for that answer too: go-amqp drains with a credit of 0 (creditor.go).
 func (l *Link) drained() {
 	if !l.drain {
 		return

@@ -1,6 +1,9 @@
 package amqp
 
-import "fmt"
+import (
+	"fmt"
+	"unicode/utf8"
+)
 
 // Descriptors of a message's sections, part 3 of the specification, in the order in which they have to come.
 const (
@@ -100,7 +103,7 @@ func sectionHolds(kind, code byte) bool {
 // skip passes over one value and checks that it is well formed, without allocating.
 func (r *reader) skip(depth int) error {
 	if depth > maxDepth {
-		return fmt.Errorf("values nest deeper than %d", maxDepth)
+		return errDepth
 	}
 	code, err := r.byte()
 	if err != nil {
@@ -116,17 +119,64 @@ func (r *reader) skip(depth int) error {
 	if err != nil {
 		return err
 	}
+	return skipAs(code, b, depth)
+}
+
+// skipAs checks the payload of a format code as decodeAs does.
+func skipAs(code byte, b []byte, depth int) error {
 	switch code {
+	case codeBool:
+		_, err := decodeAs(code, b, depth)
+		return err
+	case codeStr8, codeStr32:
+		if !utf8.Valid(b) {
+			return errNotUTF8
+		}
+		return nil
 	case codeList8, codeList32, codeMap8, codeMap32:
 		return skipElements(code, b, depth)
 	case codeArray8, codeArray32:
-		_, err := decodeArray(code, b, depth) // rare, and it checks everything
-		return err
+		return skipArray(code, b, depth)
 	}
 	if !known(code) {
 		return fmt.Errorf("format code 0x%02x is unknown", code)
 	}
 	return nil
+}
+
+func skipArray(code byte, b []byte, depth int) error {
+	n, r, err := count(code, b)
+	if err != nil {
+		return err
+	}
+	element, err := r.byte()
+	if err != nil {
+		return err
+	}
+	if element == codeDescribed {
+		if err := r.skip(depth + 1); err != nil {
+			return err
+		}
+		if element, err = r.byte(); err != nil {
+			return err
+		}
+	}
+	if depth >= maxDepth {
+		return errDepth
+	}
+	if err := r.holds(n, element); err != nil {
+		return err
+	}
+	for range n {
+		p, err := r.payload(element)
+		if err != nil {
+			return err
+		}
+		if err := skipAs(element, p, depth+1); err != nil {
+			return err
+		}
+	}
+	return r.end()
 }
 
 func skipElements(code byte, b []byte, depth int) error {

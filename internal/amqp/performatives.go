@@ -3,6 +3,7 @@ package amqp
 import (
 	"encoding/binary"
 	"fmt"
+	"unicode/utf8"
 )
 
 // Descriptors of the performatives and of the types inside them.
@@ -207,7 +208,13 @@ func (f *fields) bytes() []byte {
 	return nil
 }
 
-func (f *fields) string() string { return string(f.bytes()) }
+func (f *fields) string() string {
+	b := f.bytes()
+	if f.err == nil && !utf8.Valid(b) {
+		f.err = errNotUTF8
+	}
+	return string(b)
+}
 
 // any reads a field of any type.
 func (f *fields) any() any {

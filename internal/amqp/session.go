@@ -85,7 +85,7 @@ func (s *session) handle(descriptor uint64, body fields, payload []byte) (after 
 	case descAttach:
 		return s.attach(body)
 	case descFlow:
-		return after, s.flow(body)
+		return s.flow(body)
 	case descTransfer:
 		return s.transfer(body, payload)
 	case descDisposition:
@@ -110,14 +110,12 @@ func (s *session) attach(body fields) (after effects, err error) {
 		after.gone = s.end(Errorf(CondNotAllowed, "handle %d; the handle-max here is %d", p.handle, handleMax))
 	case s.links[p.handle] != nil:
 		after.gone = s.end(Errorf(CondHandleInUse, "handle %d of link %q is in use", p.handle, p.name))
+	case s.conn.links >= s.conn.cfg.MaxLinks: // a refused link would have to be held until the peer detaches it
+		after.gone = s.end(Errorf(CondResourceLimitExceeded, "more than %d links on this connection", s.conn.cfg.MaxLinks))
 	default:
 		l := newLink(s, p)
 		s.links[p.handle] = l
 		s.conn.links++
-		if s.conn.links > s.conn.cfg.MaxLinks {
-			l.refuse(Errorf(CondResourceLimitExceeded, "more than %d links on this connection", s.conn.cfg.MaxLinks))
-			break
-		}
 		after.attach = l
 	}
 	return after, nil
@@ -138,18 +136,18 @@ func (s *session) detach(body fields) (after effects, err error) {
 	switch l.state {
 	case linkAttached:
 		after.gone = []*Link{l}
-		fallthrough
-	case linkPending:
-		l.sendDetach(nil)
+		l.detach(nil)
+	case linkPending: // the peer gave up waiting; it still needs an attach frame to know which link is detached
+		l.refuse(nil)
 	}
 	l.state = linkGone
 	return after, nil
 }
 
-func (s *session) flow(body fields) error {
+func (s *session) flow(body fields) (after effects, err error) {
 	var p flowFrame
 	if err := p.decode(body); err != nil {
-		return decodeError("flow", err)
+		return after, decodeError("flow", err)
 	}
 	next := p.nextIncomingID
 	if !p.hasNextIncomingID { // the peer has not seen our begin frame yet, in which ids start at 0
@@ -159,19 +157,20 @@ func (s *session) flow(body fields) error {
 	for _, l := range s.links {
 		s.conn.makeReady(l)
 	}
+	s.conn.signal()
 	if !p.hasHandle {
 		if p.echo {
 			s.sendFlow(nil)
 		}
-		return nil
+		return after, nil
 	}
 	l := s.links[p.handle]
 	if l == nil {
-		return Errorf(CondUnattachedHandle, "flow for handle %d, which has no link", p.handle)
+		after.gone = s.end(Errorf(CondUnattachedHandle, "flow for handle %d, which has no link", p.handle))
+		return after, nil
 	}
 	l.flow(p)
-	s.conn.signal()
-	return nil
+	return after, nil
 }
 
 // sendFlow tells the peer the session's windows and, if a link is given, its credit.

@@ -57,7 +57,11 @@ type Array []any
 // could be made to exhaust the stack.
 const maxDepth = 32
 
-var errShort = errors.New("value ends early")
+var (
+	errShort   = errors.New("value ends early")
+	errNotUTF8 = errors.New("string is not UTF-8")
+	errDepth   = fmt.Errorf("values nest deeper than %d", maxDepth)
+)
 
 // Format codes, part 1 of the specification.
 const (
@@ -161,7 +165,7 @@ func (r *reader) value() (any, error) { return r.valueAt(0) }
 
 func (r *reader) valueAt(depth int) (any, error) {
 	if depth > maxDepth {
-		return nil, fmt.Errorf("values nest deeper than %d", maxDepth)
+		return nil, errDepth
 	}
 	code, err := r.byte()
 	if err != nil {
@@ -242,7 +246,7 @@ func decodeAs(code byte, b []byte, depth int) (any, error) {
 		return append([]byte{}, b...), nil
 	case codeStr8, codeStr32:
 		if !utf8.Valid(b) {
-			return nil, errors.New("string is not UTF-8")
+			return nil, errNotUTF8
 		}
 		return string(b), nil
 	case codeSym8, codeSym32:
@@ -272,11 +276,25 @@ func count(code byte, b []byte) (int, reader, error) {
 	if width == 4 {
 		n = uint64(binary.BigEndian.Uint32(c))
 	}
-	// Each element takes a byte or more; only those of an array can take none, and then a long array is an attack.
-	if n > uint64(len(r.buf))+1 {
+	if code < codeArray8 && n > uint64(len(r.buf)) || n > math.MaxInt32 {
 		return 0, r, fmt.Errorf("%d elements in %d bytes", n, len(r.buf))
 	}
 	return int(n), r, nil
+}
+
+// maxEmpty bounds arrays whose elements take no bytes, such as null: four bytes could stand for 255 of them.
+const maxEmpty = 8
+
+// holds checks that n array elements with a format code can be in what is left.
+func (r *reader) holds(n int, element byte) error {
+	limit := len(r.buf)
+	if element>>4 == 4 {
+		limit = maxEmpty
+	}
+	if n > limit {
+		return fmt.Errorf("%d array elements of format code 0x%02x in %d bytes", n, element, len(r.buf))
+	}
+	return nil
 }
 
 func decodeList(code byte, b []byte, depth int) (any, error) {
@@ -336,7 +354,10 @@ func decodeArray(code byte, b []byte, depth int) (any, error) {
 		}
 	}
 	if depth >= maxDepth {
-		return nil, fmt.Errorf("values nest deeper than %d", maxDepth)
+		return nil, errDepth
+	}
+	if err := r.holds(n, element); err != nil {
+		return nil, err
 	}
 	a := make(Array, n)
 	for i := range a {

@@ -5,9 +5,8 @@ import "time"
 // perTurn is how many deliveries a link may send before the next link has its turn.
 const perTurn = 64
 
-// write sends what is queued and what the outgoing links have, until the connection closes or a write fails.
-func (c *Conn) write() {
-	defer c.writerEnds()
+// write sends what is queued and what the outgoing links have, until a close frame was sent or a write has failed.
+func (c *Conn) write() error {
 	var alive <-chan time.Time
 	if c.peerIdle > 0 {
 		t := time.NewTicker(max(c.peerIdle/4, time.Millisecond))
@@ -30,7 +29,7 @@ func (c *Conn) write() {
 
 		if len(buf) > 0 {
 			if err := c.send(buf); err != nil {
-				return
+				return err
 			}
 			wrote = true
 			if cap(buf) > 4*writeTarget {
@@ -41,15 +40,15 @@ func (c *Conn) write() {
 			}
 		}
 		if closing {
-			return
+			return nil
 		}
 		select {
 		case <-c.kick:
 		case <-alive:
 			if !wrote {
 				b, start := beginFrame(nil, frameAMQP, 0)
-				if c.send(endFrame(b, start)) != nil {
-					return
+				if err := c.send(endFrame(b, start)); err != nil {
+					return err
 				}
 			}
 			wrote = false
@@ -58,7 +57,14 @@ func (c *Conn) write() {
 }
 
 func (c *Conn) send(b []byte) error {
-	if err := c.nc.SetWriteDeadline(time.Now().Add(c.cfg.WriteTimeout)); err != nil {
+	c.mu.Lock()
+	timeout := c.cfg.WriteTimeout
+	if c.closing {
+		timeout = closeTimeout
+	}
+	err := c.nc.SetWriteDeadline(time.Now().Add(timeout))
+	c.mu.Unlock()
+	if err != nil {
 		return err
 	}
 	return c.writeAll(b)
@@ -66,12 +72,12 @@ func (c *Conn) send(b []byte) error {
 
 // writerEnds lets the reader go on to its own end: it has two seconds to see the peer's close, if ours was sent,
 // and none if the socket is broken.
-func (c *Conn) writerEnds() {
+func (c *Conn) writerEnds(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.writerEnded = true
 	c.room.Broadcast()
-	if !c.closing {
+	if err != nil {
 		c.nc.Close()
 		return
 	}

@@ -190,14 +190,24 @@ func TestRefusedPuts(t *testing.T) {
 	}
 
 	// A body whose length isn't known beforehand.
-	r, err := http.NewRequestWithContext(ctx(t), "PUT", s.url("box/b"), io.MultiReader(strings.NewReader("1")))
-	require.NoError(t, err)
-	r.Header.Set("x-ms-version", "2024-11-04")
-	r.Header.Set("x-ms-blob-type", "BlockBlob")
-	r.Header.Set("Authorization", "Bearer good")
-	resp, _ := s.send(t, r)
-	require.Equal(t, http.StatusLengthRequired, resp.StatusCode)
-	require.Equal(t, "MissingContentLengthHeader", resp.Header.Get("x-ms-error-code"))
+	for _, test := range []struct {
+		path, content string
+		status        int
+		code          string
+	}{
+		{"box/b", "1", 411, "MissingContentLengthHeader"},
+		{"box/b?comp=metadata", "12345678901", 413, "RequestBodyTooLarge"},
+		{"box/b?comp=metadata", "1234567890", 404, "BlobNotFound"},
+	} {
+		r, err := http.NewRequestWithContext(ctx(t), "PUT", s.url(test.path), io.MultiReader(strings.NewReader(test.content)))
+		require.NoError(t, err)
+		r.Header.Set("x-ms-version", "2024-11-04")
+		r.Header.Set("x-ms-blob-type", "BlockBlob")
+		r.Header.Set("Authorization", "Bearer good")
+		resp, _ := s.send(t, r)
+		require.Equal(t, test.status, resp.StatusCode)
+		require.Equal(t, test.code, resp.Header.Get("x-ms-error-code"))
+	}
 }
 
 // The sums that the client sends along are checked, and right ones pass.

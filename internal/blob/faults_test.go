@@ -180,7 +180,7 @@ func TestClose(t *testing.T) {
 	s := start(t, blob.Options{})
 	c := s.created(t, "box")
 	met := make(chan error, 1)
-	s.AddFault(blob.Fault{Hang: true, After: true})
+	s.AddFault(blob.Fault{Times: 1, Hang: true, After: true})
 	go func() {
 		_, err := c.NewBlockBlobClient("a").Upload(ctx(t), body(""), nil)
 		met <- err

@@ -2,6 +2,7 @@ package blob_test
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -61,9 +62,11 @@ func TestListLargestPage(t *testing.T) {
 	for i := range 5001 {
 		require.NoError(t, s.Put("box", fmt.Sprint(i), nil, nil))
 	}
-	items, pages := list(t, c, &container.ListBlobsFlatOptions{MaxResults: ptr(int32(6000))})
-	require.Len(t, items, 5001)
-	require.Equal(t, 2, pages)
+	for _, size := range []*int32{nil, ptr(int32(6000))} {
+		items, pages := list(t, c, &container.ListBlobsFlatOptions{MaxResults: size})
+		require.Len(t, items, 5001)
+		require.Equal(t, 2, pages)
+	}
 }
 
 // A page begins where the one before ended even if that blob is gone by then.
@@ -109,6 +112,21 @@ func TestListProperties(t *testing.T) {
 		require.Equal(t, container.BlobTypeBlockBlob, *item.Properties.BlobType)
 		require.Len(t, item.Properties.ContentMD5, 16)
 	}
+}
+
+// The JavaScript SDK's parser doesn't know entities by number.
+func TestListHasNoNumericEntities(t *testing.T) {
+	s := bearer(t, blob.Options{})
+	const odd = `'"&#39;<>`
+	require.NoError(t, s.Put("box", odd, nil, map[string]string{"k": odd + "\t."}))
+	r, err := http.NewRequestWithContext(ctx(t), "GET", s.url("box?restype=container&comp=list&include=metadata"), nil)
+	require.NoError(t, err)
+	r.Header.Set("x-ms-version", "2024-11-04")
+	r.Header.Set("Authorization", "Bearer good")
+	_, content := s.send(t, r)
+	const want = `&apos;&quot;&amp;#39;&lt;&gt;`
+	require.Contains(t, string(content), "<Name>"+want+"</Name>")
+	require.Contains(t, string(content), "<k>"+want+"\t.</k>")
 }
 
 func TestListByDelimiter(t *testing.T) {

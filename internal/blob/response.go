@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -92,8 +93,12 @@ func marshal(v any) []byte {
 	if err != nil {
 		return []byte(xml.Header + "<Error><Code>InternalError</Code></Error>")
 	}
-	return append([]byte(xml.Header), text...)
+	return []byte(xml.Header + plainEntities.Replace(string(text)))
 }
+
+// plainEntities undoes what encoding/xml writes as numbers: the JavaScript SDK's
+// parser knows named entities only, and would leave them in names and metadata.
+var plainEntities = strings.NewReplacer("&#34;", "&quot;", "&#39;", "&apos;", "&#xA;", "\n", "&#x9;", "\t")
 
 // requestID has the form of the service's: a GUID.
 func requestID() string {

@@ -36,6 +36,7 @@ func TestBounds(t *testing.T) {
 
 	_, err = c.NewBlockBlobClient("c").Upload(ctx(t), body(strings.Repeat("x", 900)), nil)
 	require.NoError(t, err)
+	require.NoError(t, s.Put("box", "c", []byte(strings.Repeat("y", 900)), nil)) // in place of the other
 	_, err = c.NewBlobClient("b").SetMetadata(ctx(t), map[string]*string{"a": ptr(strings.Repeat("x", 100))}, nil)
 	requireCode(t, err, 503, "ServerBusy")
 	require.Error(t, s.Put("box", "b", []byte(strings.Repeat("x", 100)), nil))

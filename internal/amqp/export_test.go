@@ -1,0 +1,17 @@
+package amqp
+
+import "io"
+
+// What tests see of the frame reader, which has no exported name.
+type (
+	FrameReader = frameReader
+	Frame       = frame
+)
+
+func NewFrameReader(r io.Reader, max uint32) *FrameReader { return newFrameReader(r, max) }
+
+func (f *frameReader) Next() (Frame, error) { return f.next() }
+
+func (f frame) Kind() byte      { return f.kind }
+func (f frame) Channel() uint16 { return f.channel }
+func (f frame) Body() []byte    { return f.body }

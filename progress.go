@@ -1,0 +1,194 @@
+package eventhubs
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
+)
+
+// checkpointer writes the checkpoints of one call of Receive, beside the workers: a slow store doesn't hold up reading.
+type checkpointer struct {
+	*Consumer
+	mu         sync.Mutex
+	partitions map[string]*progress
+	due        chan *progress // by count; those due by time are found by looking at all
+	writing    sync.WaitGroup
+	slots      chan struct{}
+}
+
+const (
+	// idleAfter is how long nothing must have been processed for a partition to be idle.
+	idleAfter = 500 * time.Millisecond
+	// checkpointsAtOnce bounds the checkpoints that are being written at one time.
+	checkpointsAtOnce = 32
+)
+
+func newCheckpointer(c *Consumer) *checkpointer {
+	return &checkpointer{Consumer: c, partitions: map[string]*progress{}, due: make(chan *progress, 1), slots: make(chan struct{}, checkpointsAtOnce)}
+}
+
+// of returns the progress of a partition.
+func (c *checkpointer) of(id string) *progress {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := c.partitions[id]
+	if p == nil {
+		p = &progress{owner: c, id: id, saved: -1}
+		c.partitions[id] = p
+	}
+	return p
+}
+
+// run writes checkpoints when they are due, until the function that it returns is called, which waits for the last one.
+func (c *checkpointer) run() (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(min(idleAfter, c.opts.CheckpointInterval) / 2)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				c.writing.Wait()
+				return
+			case p := <-c.due:
+				c.start(ctx, p)
+			case now := <-tick.C:
+				for _, p := range c.dueAt(now) {
+					c.start(ctx, p)
+				}
+			}
+		}
+	}()
+	return func() { cancel(); <-ended }
+}
+
+func (c *checkpointer) dueAt(now time.Time) (due []*progress) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, p := range c.partitions {
+		if p.due(now) {
+			due = append(due, p)
+		}
+	}
+	return due
+}
+
+// start writes a checkpoint in a goroutine of its own.
+func (c *checkpointer) start(ctx context.Context, p *progress) {
+	if !p.begin() {
+		return
+	}
+	select {
+	case c.slots <- struct{}{}:
+	case <-ctx.Done():
+		p.end()
+		return
+	}
+	c.writing.Add(1)
+	go func() {
+		defer c.writing.Done()
+		defer func() { <-c.slots }()
+		defer p.end()
+		if err := p.save(ctx); err != nil && ctx.Err() == nil {
+			c.cfg.Logger.Warn("eventhubs: a checkpoint could not be written, and is tried again", "event_hub", c.cfg.EventHub, "group", c.opts.Group, "partition", p.id, "error", err)
+		}
+	}()
+}
+
+// progress is how far a partition is processed, and how far a checkpoint covers it.
+type progress struct {
+	owner *checkpointer
+	id    string
+	write sync.Mutex // held while a checkpoint is written
+
+	mu       sync.Mutex
+	busy     bool // a goroutine is about to write
+	any      bool // sequence and offset are set
+	sequence int64
+	offset   string
+	pending  int       // events that are processed and not covered
+	since    time.Time // when the first of them was processed
+	last     time.Time // when the last of them was
+	saved    int64     // sequence number of the last checkpoint; -1: none
+}
+
+// completed notes that n events up to this one are processed. Only the partition's worker calls it, in order.
+func (p *progress) completed(sequence int64, offset string, n int) {
+	now := time.Now()
+	p.mu.Lock()
+	p.any, p.sequence, p.offset = true, sequence, offset
+	if p.pending == 0 {
+		p.since = now
+	}
+	p.last = now
+	p.pending += n
+	full := p.owner.opts.CheckpointCount > 0 && p.pending >= p.owner.opts.CheckpointCount && !p.busy
+	p.mu.Unlock()
+	if full {
+		select {
+		case p.owner.due <- p:
+		default: // the next event will say it again, or the clock
+		}
+	}
+}
+
+// due reports whether it is time for a checkpoint: the oldest event waits for long enough, there are enough, or the partition is idle.
+func (p *progress) due(now time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	count := p.owner.opts.CheckpointCount
+	return p.pending > 0 && !p.busy &&
+		(now.Sub(p.since) >= p.owner.opts.CheckpointInterval || now.Sub(p.last) >= idleAfter || count > 0 && p.pending >= count)
+}
+
+// discard forgets what no checkpoint covers: the partition is no longer ours to write checkpoints for.
+func (p *progress) discard() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.any, p.pending = false, 0
+}
+
+func (p *progress) begin() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	was := p.busy
+	p.busy = true
+	return !was
+}
+
+func (p *progress) end() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.busy = false
+}
+
+// save writes a checkpoint for all that is processed, unless there is one already.
+func (p *progress) save(ctx context.Context) error {
+	p.write.Lock()
+	defer p.write.Unlock()
+	p.mu.Lock()
+	sequence, offset, covered := p.sequence, p.offset, p.pending
+	nothing := !p.any || sequence == p.saved
+	p.mu.Unlock()
+	if nothing {
+		return nil
+	}
+	err := p.owner.store.SetCheckpoint(ctx, azeventhubs.Checkpoint{
+		FullyQualifiedNamespace: p.owner.cfg.Namespace, EventHubName: p.owner.cfg.EventHub, ConsumerGroup: p.owner.opts.Group,
+		PartitionID: p.id, SequenceNumber: &sequence, Offset: &offset,
+	}, nil)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	p.since = now // after a failure as well: the next try is an interval away
+	if err != nil {
+		return err
+	}
+	p.saved = sequence
+	p.pending = max(p.pending-covered, 0)
+	return nil
+}
