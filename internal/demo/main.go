@@ -1,0 +1,214 @@
+// Command demo shows the library at work, as "make demo": it runs the emulator and the example programs as processes, kills the receiver
+// with SIGKILL, starts it again, and counts what was sent, received, repeated and lost.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/go-eventhubs/eventhubs"
+)
+
+// patience is how long the demo waits for what has to happen.
+const patience = 30 * time.Second
+
+func main() {
+	log.SetFlags(0)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	err := run(ctx)
+	stop()
+	if err != nil {
+		log.Fatalf("demo: failed: %v", err)
+	}
+}
+
+func run(ctx context.Context) (err error) {
+	bin, err := os.MkdirTemp("", "eventhubs-demo-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(bin)
+	say("Building the emulator and the example programs.")
+	build := exec.CommandContext(ctx, "go", "build", "-o", bin, "./examples/emulator", "./examples/send", "./examples/recv")
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("%w\n%s", err, out)
+	}
+
+	emulator, err := start(filepath.Join(bin, "emulator"), nil, "-hubs", "hub:1", "-amqp", "127.0.0.1:0", "-blob", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	defer emulator.kill()
+	if err := emulator.wait(ctx, "an emulator that is ready", func() bool { return emulator.has("ready") }); err != nil {
+		return err
+	}
+	env := append(exports(emulator.lines()), "INSTANCE_ID=demo")
+	say("The emulator runs: an Event Hubs namespace and a storage account in one process, on %s.", endpoint(env))
+
+	d := &demo{bin: bin, env: env, reads: map[string]int{}}
+	return d.play(ctx)
+}
+
+// demo is one performance.
+type demo struct {
+	bin   string
+	env   []string
+	sent  int
+	reads map[string]int // how often each event was read, by partition and sequence number
+}
+
+func (d *demo) play(ctx context.Context) error {
+	say("Starting examples/recv.")
+	receiver, err := start(filepath.Join(d.bin, "recv"), d.env)
+	if err != nil {
+		return err
+	}
+	defer receiver.kill()
+	if err := d.send(ctx); err != nil {
+		return err
+	}
+	if err := receiver.wait(ctx, "three events", func() bool { return receiver.count("Received event") >= 3 }); err != nil {
+		return err
+	}
+	if err := d.waitForCheckpoint(ctx); err != nil {
+		return err
+	}
+	say("A checkpoint covers them. Killing the receiver with SIGKILL: it can't clean up.")
+	receiver.kill()
+	d.tally(receiver)
+
+	say("Starting examples/recv again.")
+	receiver, err = start(filepath.Join(d.bin, "recv"), d.env)
+	if err != nil {
+		return err
+	}
+	defer receiver.kill()
+	if err := d.send(ctx); err != nil {
+		return err
+	}
+	if err := receiver.wait(ctx, "three more events", func() bool { return receiver.count("Received event") >= 3 }); err != nil {
+		return err
+	}
+	say("Stopping the receiver with Ctrl-C (SIGINT).")
+	if err := receiver.interrupt(patience); err != nil {
+		return fmt.Errorf("the receiver did not end cleanly: %w", err)
+	}
+	d.tally(receiver)
+	return d.judge()
+}
+
+// send runs examples/send.
+func (d *demo) send(ctx context.Context) error {
+	say("Running examples/send.")
+	sender, err := start(filepath.Join(d.bin, "send"), d.env)
+	if err != nil {
+		return err
+	}
+	defer sender.kill()
+	if err := sender.exit(ctx); err != nil {
+		return fmt.Errorf("examples/send: %w\n%s", err, strings.Join(sender.lines(), "\n"))
+	}
+	var n int
+	for _, line := range sender.lines() {
+		_, _ = fmt.Sscanf(line, "Sent %d events", &n)
+	}
+	d.sent += n
+	return nil
+}
+
+// waitForCheckpoint waits until the store says that all events sent so far are processed.
+func (d *demo) waitForCheckpoint(ctx context.Context) error {
+	lookup := func(name string) string {
+		for _, e := range d.env {
+			if v, ok := strings.CutPrefix(e, name+"="); ok {
+				return v
+			}
+		}
+		return ""
+	}
+	store, err := eventhubs.NewBlobCheckpointStore(ctx, eventhubs.BlobConfig{
+		ConnectionString: lookup("BLOB_STORAGE_CONNECTION_STRING"), Container: lookup("BLOB_CONTAINER_NAME"),
+	})
+	if err != nil {
+		return err
+	}
+	deadline := time.Now().Add(patience)
+	for time.Now().Before(deadline) {
+		checkpoints, err := store.ListCheckpoints(ctx, endpoint(d.env), lookup("EVENT_HUB_NAME"), "$Default", nil)
+		if err != nil {
+			return err
+		}
+		covered := 0
+		for _, c := range checkpoints {
+			covered += int(*c.SequenceNumber) + 1
+		}
+		if covered == d.sent {
+			return nil
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return errors.New("no checkpoint was written")
+}
+
+var receivedLine = regexp.MustCompile(`^Received event "[^"]*" from (partition \S+ \(sequence number \d+\))$`)
+
+// tally counts what a receiver has printed.
+func (d *demo) tally(p *process) {
+	for _, line := range p.lines() {
+		if m := receivedLine.FindStringSubmatch(line); m != nil {
+			d.reads[m[1]]++
+		}
+	}
+}
+
+func (d *demo) judge() error {
+	repeated := 0
+	for _, times := range d.reads {
+		repeated += times - 1
+	}
+	lost := d.sent - len(d.reads)
+	counts := fmt.Sprintf("sent=%d received=%d repeated=%d lost=%d", d.sent, len(d.reads), repeated, lost)
+	if d.sent == 0 || repeated != 0 || lost != 0 {
+		return errors.New(counts)
+	}
+	fmt.Println("demo: ok: " + counts)
+	return nil
+}
+
+// exports reads the environment that the emulator prints.
+func exports(lines []string) (env []string) {
+	for _, line := range lines {
+		if e, ok := strings.CutPrefix(line, "export "); ok {
+			name, value, _ := strings.Cut(e, "=")
+			env = append(env, name+"="+strings.Trim(value, "'"))
+		}
+	}
+	return env
+}
+
+// endpoint is the host and port of the emulator.
+func endpoint(env []string) string {
+	for _, e := range env {
+		if _, rest, ok := strings.Cut(e, "Endpoint=sb://"); ok {
+			host, _, _ := strings.Cut(rest, ";")
+			return host
+		}
+	}
+	return ""
+}
+
+func say(format string, args ...any) { fmt.Printf("demo: "+format+"\n", args...) }
