@@ -105,8 +105,9 @@ func (o *ConsumerOptions) withDefaults() (ConsumerOptions, error) {
 	case out.Balance != azeventhubs.ProcessorStrategyGreedy && out.Balance != azeventhubs.ProcessorStrategyBalanced:
 		return out, fmt.Errorf("eventhubs: options: Balance is %q: use azeventhubs.ProcessorStrategyGreedy or ProcessorStrategyBalanced", out.Balance)
 	}
-	out.Start = earliestByDefault(out.Start)
-	return out, nil
+	var err error
+	out.Start, err = earliestByDefault(out.Start)
+	return out, err
 }
 
 func setDefault[T comparable](v *T, def T) {
@@ -117,19 +118,33 @@ func setDefault[T comparable](v *T, def T) {
 }
 
 // earliestByDefault replaces positions that say nothing, which the SDK takes for the latest event (partition_client.go, getStartExpression).
-func earliestByDefault(p azeventhubs.StartPositions) azeventhubs.StartPositions {
-	yes := true
-	or := func(s azeventhubs.StartPosition) azeventhubs.StartPosition {
-		if s.Offset == nil && s.SequenceNumber == nil && s.EnqueuedTime == nil && s.Latest == nil {
-			s.Earliest = &yes
-		}
-		return s
+func earliestByDefault(p azeventhubs.StartPositions) (azeventhubs.StartPositions, error) {
+	out := azeventhubs.StartPositions{PerPartition: map[string]azeventhubs.StartPosition{}}
+	var ok bool
+	if out.Default, ok = earliestIfZero(p.Default); !ok {
+		return out, errors.New("eventhubs: options: Start: set one of Earliest, Latest, Offset, SequenceNumber and EnqueuedTime")
 	}
-	out := azeventhubs.StartPositions{Default: or(p.Default), PerPartition: map[string]azeventhubs.StartPosition{}}
 	for id, s := range p.PerPartition {
-		out.PerPartition[id] = or(s)
+		if out.PerPartition[id], ok = earliestIfZero(s); !ok {
+			return out, fmt.Errorf("eventhubs: options: Start of partition %q: set one of Earliest, Latest, Offset, SequenceNumber and EnqueuedTime", id)
+		}
 	}
-	return out
+	return out, nil
+}
+
+// earliestIfZero reports with ok whether the position says no more than one thing.
+func earliestIfZero(s azeventhubs.StartPosition) (_ azeventhubs.StartPosition, ok bool) {
+	said := 0
+	for _, set := range []bool{s.Earliest != nil && *s.Earliest, s.Latest != nil && *s.Latest, s.Offset != nil, s.SequenceNumber != nil, s.EnqueuedTime != nil} {
+		if set {
+			said++
+		}
+	}
+	if said == 0 {
+		earliest := true
+		s.Earliest = &earliest
+	}
+	return s, said <= 1
 }
 
 // ErrOwnershipLost is the cause of the end of a handler's context when another consumer has taken its partition over.
@@ -189,7 +204,7 @@ func NewConsumer(cfg Config, store CheckpointStore, opts *ConsumerOptions) (*Con
 	if err != nil {
 		return nil, err
 	}
-	if store == nil {
+	if b, ok := store.(*BlobCheckpointStore); store == nil || ok && b == nil {
 		return nil, errors.New("eventhubs: consumer: the checkpoint store is nil: make one with NewBlobCheckpointStore, or NewMemoryCheckpointStore for a test")
 	}
 	o, err := opts.withDefaults()

@@ -22,10 +22,11 @@ type receiving struct {
 	progress *checkpointer
 	returned chan struct{}
 
-	workers sync.WaitGroup
-	mu      sync.Mutex
-	failed  error                                   // the first reason to end that is not the user's
-	clients []*azeventhubs.ProcessorPartitionClient // of workers that have drained
+	workers  sync.WaitGroup
+	mu       sync.Mutex
+	draining bool
+	failed   error                                   // the first reason to end that is not the user's
+	clients  []*azeventhubs.ProcessorPartitionClient // of workers that have drained
 }
 
 // errDone is the cause when Receive ends in good order.
@@ -87,10 +88,15 @@ func (r *receiving) run(cancelHandlers context.CancelCauseFunc) error {
 	defer stopProcessor()
 	ended := make(chan error, 1)
 	go func() { ended <- processor.Run(processing) }()
-	taken := make(chan struct{})
+	var beside sync.WaitGroup
+	beside.Add(2)
 	go func() {
-		defer close(taken)
+		defer beside.Done()
 		r.takePartitions(processor)
+	}()
+	go func() {
+		defer beside.Done()
+		r.probe()
 	}()
 
 	select {
@@ -102,8 +108,32 @@ func (r *receiving) run(cancelHandlers context.CancelCauseFunc) error {
 		r.stop(errDone)
 		r.drain(cancelHandlers)
 	}
-	<-taken
+	beside.Wait()
 	return r.cfg.explain("receive", r.entity(), err)
+}
+
+// probe opens a link as the Processor does, which only logs why it can't and tries again for ever (processor.go, dispatch): without a
+// probe nothing would arrive, and nobody would be told. It has no epoch, so it takes nothing away from anyone: where there is a reader with one,
+// it is refused, and that is as good an answer as any.
+func (r *receiving) probe() {
+	ctx, cancel := context.WithTimeout(r.fetch, probeTimeout)
+	defer cancel()
+	properties, err := r.client.GetEventHubProperties(ctx, nil)
+	if err != nil || len(properties.PartitionIDs) == 0 {
+		return // the Processor asks the same, and says what is wrong
+	}
+	latest := true
+	partition, err := r.client.NewPartitionClient(properties.PartitionIDs[0], &azeventhubs.PartitionClientOptions{
+		Prefetch: -1, StartPosition: azeventhubs.StartPosition{Latest: &latest},
+	})
+	if err != nil {
+		return
+	}
+	_, err = partition.ReceiveEvents(ctx, 1, nil)
+	_ = partition.Close(context.WithoutCancel(ctx))
+	if err != nil && (isUnauthorized(err) || isMissing(err)) {
+		r.fail(r.cfg.explain("receive", r.entity(), err))
+	}
 }
 
 // takePartitions starts a worker for each partition that the Processor hands out, until it has ended.
@@ -114,7 +144,7 @@ func (r *receiving) takePartitions(p *azeventhubs.Processor) {
 			return
 		}
 		r.mu.Lock()
-		if r.fetch.Err() != nil { // draining: nothing new is begun
+		if r.draining || r.fetch.Err() != nil { // nothing new is begun
 			r.clients = append(r.clients, client)
 			r.mu.Unlock()
 			continue
@@ -127,8 +157,7 @@ func (r *receiving) takePartitions(p *azeventhubs.Processor) {
 
 // drain waits for the workers to finish what they are doing, and closes their links.
 func (r *receiving) drain(cancelHandlers context.CancelCauseFunc) {
-	r.mu.Lock() // from here on takePartitions begins nothing
-	r.mu.Unlock()
+	r.beginNothing()
 	timeout := time.AfterFunc(max(r.opts.DrainTimeout, 0), func() { cancelHandlers(ErrDraining) })
 	defer timeout.Stop()
 	r.workers.Wait()
@@ -149,7 +178,16 @@ func (r *receiving) drain(cancelHandlers context.CancelCauseFunc) {
 	closing.Wait()
 }
 
+// beginNothing returns when takePartitions has seen that fetch has ended: workers may be waited for.
+func (r *receiving) beginNothing() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.draining = true
+}
+
 const (
+	// probeTimeout is how long a link may take to be opened, or refused, at the start.
+	probeTimeout = 5 * time.Second
 	// closeTimeout is how long links get to be closed in good order.
 	closeTimeout = 5 * time.Second
 	// lastCheckpointTimeout is how long the last checkpoint of a partition may take.

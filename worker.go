@@ -74,10 +74,7 @@ func (w *worker) next() ([]*azeventhubs.ReceivedEventData, error) {
 	if err != nil || w.opts.MaxBatch == 1 {
 		return events, err
 	}
-	more, err := w.partition.ReceiveEvents(ended, w.opts.MaxBatch-1, nil)
-	if err != nil {
-		return events, nil // nothing more is there, or the next call will say what is wrong
-	}
+	more, _ := w.partition.ReceiveEvents(ended, w.opts.MaxBatch-1, nil) // if it fails, nothing more is there, or the next call says what is wrong
 	return append(events, more...), nil
 }
 
@@ -124,9 +121,7 @@ func (w *worker) handleUnit(ctx context.Context, unit []*ReceivedEvent) bool {
 		if err == nil {
 			return true
 		}
-		var stop *stopError
-		var fatal *HandlerError
-		if errors.As(err, &stop) || errors.As(err, &fatal) && fatal.Panic != nil {
+		if permanent(err) {
 			w.stopped(unit, err)
 			return false
 		}
@@ -150,10 +145,10 @@ func (w *worker) call(ctx context.Context, unit []*ReceivedEvent) (err error) {
 		if returned {
 			return
 		}
-		e := &HandlerError{PartitionID: w.id, SequenceNumber: unit[0].SequenceNumber, Panic: recover(), Stack: debug.Stack()}
-		if e.Panic == nil { // runtime.Goexit: nothing after the deferred functions runs
+		e := &panicError{HandlerError{PartitionID: w.id, SequenceNumber: unit[0].SequenceNumber, Panic: recover(), Stack: debug.Stack()}}
+		if e.Panic == nil { // runtime.Goexit: nothing but deferred functions runs after this
 			e.Panic = "runtime.Goexit was called"
-			w.fail(e)
+			w.stopped(unit, e)
 		}
 		err = e
 	}()
@@ -162,15 +157,22 @@ func (w *worker) call(ctx context.Context, unit []*ReceivedEvent) (err error) {
 	return err
 }
 
+// panicError is what a handler's panic is until it is returned: no HandlerError that a handler returns is taken for it.
+type panicError struct{ HandlerError }
+
+// permanent reports whether a handler's error ends the call.
+func permanent(err error) bool {
+	var stop *stopError
+	var panicked *panicError
+	return errors.As(err, &stop) || errors.As(err, &panicked)
+}
+
 // stopped ends the whole call with the handler's error.
 func (w *worker) stopped(unit []*ReceivedEvent, err error) {
-	if e, ok := err.(*HandlerError); ok && e.Panic != nil {
-		w.fail(e)
+	var panicked *panicError
+	if errors.As(err, &panicked) {
+		w.fail(&panicked.HandlerError)
 		return
-	}
-	var stop *stopError
-	if errors.As(err, &stop) && stop.err != nil && err == error(stop) {
-		err = stop.err
 	}
 	w.fail(&HandlerError{PartitionID: w.id, SequenceNumber: unit[0].SequenceNumber, Err: err})
 }

@@ -175,12 +175,13 @@ func TestSettleLate(t *testing.T) {
 				_, err := snd.SendWithReceipt(ctx(t), goamqp.NewMessage([]byte("x")), nil)
 				require.NoError(t, err)
 			}
-			receive(t, deliveries).Accept()
+			one, two, three := receive(t, deliveries), receive(t, deliveries), receive(t, deliveries)
+			one.Accept()
 			c.end(t, &e)
-			receive(t, deliveries).Accept()
+			two.Accept()
 			_ = e.client.Close()
 			_ = s.result()
-			receive(t, deliveries).Reject(nil)
+			three.Reject(nil)
 		})
 	}
 }

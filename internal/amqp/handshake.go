@@ -117,22 +117,8 @@ func (c *Conn) open() error {
 		}
 		return err
 	}
-	var p openFrame
-	r := reader{f.body}
-	descriptor, body, err := readComposite(&r)
-	if err == nil {
-		err = p.decode(body)
-	}
-	if err != nil || f.kind != frameAMQP || descriptor != descOpen {
-		reason := Errorf(CondFramingError, "the first frame is not an open frame")
-		if err != nil {
-			reason = decodeError("open", err)
-		}
-		c.refuse(reason)
-		return reason
-	}
-	if p.maxFrameSize < minFrameSize {
-		reason := Errorf(CondInvalidField, "max-frame-size %d is below %d", p.maxFrameSize, minFrameSize)
+	p, reason := decodeOpen(f)
+	if reason != nil {
 		c.refuse(reason)
 		return reason
 	}
@@ -141,6 +127,24 @@ func (c *Conn) open() error {
 	c.hostname, c.containerID = p.hostname, p.containerID
 	c.properties, _ = p.properties.(Map)
 	return c.writeAll(c.appendOpen(nil))
+}
+
+func decodeOpen(f frame) (p openFrame, reason *Error) {
+	r := reader{f.body}
+	descriptor, body, err := readComposite(&r)
+	if err == nil && (f.kind != frameAMQP || descriptor != descOpen) {
+		return p, Errorf(CondFramingError, "the first frame is not an open frame")
+	}
+	if err == nil {
+		err = p.decode(body)
+	}
+	if err != nil {
+		return p, decodeError("open", err)
+	}
+	if p.maxFrameSize < minFrameSize {
+		return p, Errorf(CondInvalidField, "max-frame-size %d is below %d", p.maxFrameSize, minFrameSize)
+	}
+	return p, nil
 }
 
 // refuse answers an open frame that can't be taken.

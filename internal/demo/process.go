@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -91,7 +92,7 @@ func (p *process) wait(ctx context.Context, what string, condition func() bool) 
 		case <-p.news:
 		case <-p.ended:
 			if !condition() {
-				return fmt.Errorf("%s ended (%v) before %s", p.name, p.result, what)
+				return fmt.Errorf("%s ended before %s (%w)", p.name, what, p.outcome())
 			}
 		case <-timeout.C:
 			return fmt.Errorf("waited %v for %s from %s", patience, what, p.name)
@@ -100,6 +101,14 @@ func (p *process) wait(ctx context.Context, what string, condition func() bool) 
 		}
 	}
 	return nil
+}
+
+// outcome is how the program has ended.
+func (p *process) outcome() error {
+	if p.result == nil {
+		return errors.New("with success")
+	}
+	return p.result
 }
 
 // exit waits for the program to end by itself.

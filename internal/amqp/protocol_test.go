@@ -1,0 +1,230 @@
+package amqp_test
+
+import (
+	"encoding/binary"
+	"io"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-eventhubs/eventhubs/internal/amqp"
+)
+
+// What breaks the connection. Each peer has a session on channel 0.
+func TestConnectionErrors(t *testing.T) {
+	const framing, decode, notAllowed = "amqp:connection:framing-error", "amqp:decode-error", "amqp:not-allowed"
+	for _, c := range []struct {
+		name      string
+		sent      []byte
+		condition amqp.Symbol
+	}{
+		{"size below the header", []byte{0, 0, 0, 7, 2, 0, 0, 0}, framing},
+		{"size 0", []byte{0, 0, 0, 0, 2, 0, 0, 0}, framing},
+		{"size above the limit", []byte{0, 1, 0, 1, 2, 0, 0, 0}, framing},
+		{"size 2^32-1", []byte{0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0}, framing},
+		{"body inside the header", []byte{0, 0, 0, 8, 1, 0, 0, 0}, framing},
+		{"body behind the frame", []byte{0, 0, 0, 8, 3, 0, 0, 0}, framing},
+		{"a SASL frame", frameOf(1, 0, list(0x41, amqp.Symbol("PLAIN"))...), framing},
+		{"another protocol", []byte("GET / HTTP/1.1\r\n\r\n"), framing},
+		{"garbage", frameOf(0, 0, 0xff, 0xff), decode},
+		{"no descriptor", frameOf(0, 0, 0x45), decode},
+		{"a descriptor that ends early", frameOf(0, 0, 0x00, 0x80, 1), decode},
+		{"a descriptor of another type", frameOf(0, 0, 0x00, 0x40, 0x45), decode},
+		{"a symbol that is no descriptor", frameOf(0, 0, append([]byte{0x00}, append(encode(amqp.Symbol("x:y:list")), 0x45)...)...), decode},
+		{"no list", frameOf(0, 0, 0x00, 0x53, flow, 0xa1, 0), decode},
+		{"a list longer than the frame", frameOf(0, 0, 0x00, 0x53, flow, 0xc0, 9, 1, 0x43), decode},
+		{"more fields than bytes", frameOf(0, 0, 0x00, 0x53, flow, 0xc0, 3, 9, 0x43, 0x43), decode},
+		{"a field of another type", on(0, flow, "x"), decode},
+		{"a described field", on(0, flow, address(0x28)), decode},
+		{"a reserved format code", on(0, attach, "a", 0, true, nil, nil, raw{0x3f}), decode},
+		{"settle mode 3", on(0, attach, "a", 0, true, uint8(3)), decode},
+		{"a name that is not UTF-8", on(0, attach, "\xc3\x28", 0, true), decode},
+		{"a wrong transfer", on(0, transfer, true), decode},
+		{"a wrong disposition", on(0, disposition, 7), decode},
+		{"a wrong detach", on(0, detach, true), decode},
+		{"a wrong begin", on(1, begin, nil, "x"), decode},
+		{"no session", on(5, flow, 0, 1, 0, 1), notAllowed},
+		{"an end without a session", on(5, end), notAllowed},
+		{"a channel in use", on(0, begin, nil, 0, 1, 1), notAllowed},
+		{"a channel beyond the limit", on(10, begin, nil, 0, 1, 1), notAllowed},
+		{"open a second time", on(1, open, "peer"), notAllowed},
+		{"an unknown performative", on(0, 0x19), "amqp:not-implemented"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := serve(t, amqp.Config{MaxSessions: 10}, acceptAll)
+			p := begun(t, s)
+			p.write(c.sent, make([]byte, 100))
+			p.expectClose(c.condition)
+			var e *amqp.Error
+			require.ErrorAs(t, s.result(), &e)
+			require.Equal(t, string(c.condition), e.Condition)
+		})
+	}
+}
+
+// What breaks a session. Each peer has a sending link with handle 1 and a receiving one with handle 2.
+func TestSessionErrors(t *testing.T) {
+	const unattached = "amqp:session:unattached-handle"
+	for _, c := range []struct {
+		name      string
+		sent      []byte
+		condition amqp.Symbol
+	}{
+		{"a handle in use", on(0, attach, "b", 1, true), "amqp:session:handle-in-use"},
+		{"a handle beyond the limit", on(0, attach, "b", 1024, true), "amqp:not-allowed"},
+		{"a transfer without a link", on(0, transfer, 7, 0, []byte("t")), unattached},
+		{"a transfer on a receiving link", on(0, transfer, 2, 0, []byte("t")), unattached},
+		{"a flow without a link", on(0, flow, 0, 9, 0, 9, 7, 0, 1), unattached},
+		{"a detach without a link", on(0, detach, 7, true), unattached},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			told := make(chan string, 8)
+			s := serve(t, amqp.Config{}, handler(func(l *amqp.Link) {
+				l.Accept(amqp.LinkOptions{Source: &queue{}, Sink: sink((*amqp.Delivery).Accept), Closed: func() { told <- l.Name }})
+			}))
+			p := begun(t, s)
+			p.attaches(1, false)
+			p.expect(flow)
+			p.attaches(2, true)
+			p.write(c.sent)
+			require.Equal(t, c.condition, p.expect(end).condition(0))
+			require.ElementsMatch(t, []string{"link 1", "link 2"}, []string{receive(t, told), receive(t, told)})
+
+			// The peer doesn't know yet, and what it sends doesn't matter. Then its end frees the channel.
+			p.write(on(0, attach, "c", 3, true), on(0, transfer, 1, 0, []byte("t")), on(0, detach, 1, true), on(0, end), on(0, begin, nil, 0, 9, 9))
+			p.expect(begin)
+			p.write(on(0, closing))
+			p.expectClose(nil)
+			require.NoError(t, s.result())
+			require.Empty(t, told)
+		})
+	}
+}
+
+func TestSendingLinkErrors(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		sent      [][]byte
+		condition amqp.Symbol
+	}{
+		{"no credit", [][]byte{message(0, 0, "a"), message(1, 1, "b"), message(2, 2, "c")}, "amqp:link:transfer-limit-exceeded"},
+		{"no delivery-id", [][]byte{on(0, transfer, 1, nil, []byte("t"))}, "amqp:invalid-field"},
+		{"two deliveries mixed", [][]byte{on(0, transfer, 1, 0, []byte("t"), 0, false, true), on(0, transfer, 1, 1, []byte("t"), 0, false, true)}, "amqp:invalid-field"},
+		{"a message that is too large", [][]byte{
+			append(on(0, transfer, 1, 0, []byte("t"), 0, false, true)[:0:0], part(0, true, 60)...), part(0, true, 60), part(0, false, 0),
+		}, "amqp:link:message-size-exceeded"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			told := make(chan string, 8)
+			s := serve(t, amqp.Config{Credit: 2, MaxMessageSize: 100}, handler(func(l *amqp.Link) {
+				l.Accept(amqp.LinkOptions{Sink: sink(func(*amqp.Delivery) {}), Closed: func() { told <- l.Name }})
+			}))
+			p := begun(t, s)
+			p.attaches(1, false)
+			p.expect(flow)
+			p.write(c.sent...)
+			a := p.expect(detach)
+			require.Equal(t, []any{uint32(1), true}, a.fields[:2])
+			require.Equal(t, c.condition, a.condition(2))
+			require.Equal(t, "link 1", receive(t, told))
+			p.write(message(9, 9, "the peer doesn't know yet"), on(0, flow, 0, 9, 0, 9, 1, 0, 9, nil, nil, true), on(0, detach, 1, true))
+			p.expectNothing(0)
+			p.attaches(1, false)
+			p.expect(flow)
+			p.write(on(0, closing))
+			p.expectClose(nil)
+			require.NoError(t, s.result())
+			require.Equal(t, "link 1", receive(t, told))
+			require.Empty(t, told)
+		})
+	}
+}
+
+// message is a transfer of a whole message on handle 1 of channel 0.
+func message(id, tag int, body string) []byte {
+	return frameOf(0, 0, append(list(transfer, 1, id, encodeTag(tag), 0, false, false), data([]byte(body))...)...)
+}
+
+func encodeTag(n int) []byte { return binary.BigEndian.AppendUint32(nil, uint32(n)) }
+
+// part is a transfer of a part of a message on handle 1 of channel 0.
+func part(id int, more bool, size int) []byte {
+	return frameOf(0, 0, append(list(transfer, 1, id, encodeTag(id), 0, false, more), make([]byte, size)...)...)
+}
+
+func TestAborted(t *testing.T) {
+	deliveries := make(chan *amqp.Delivery, 8)
+	s := serve(t, amqp.Config{Credit: 4}, taking(func(d *amqp.Delivery) {
+		deliveries <- d
+		d.Accept()
+	}))
+	p := begun(t, s)
+	p.attaches(1, false)
+	p.expect(flow)
+	for i := range 20 { // an aborted message gives its credit back
+		abort := on(0, transfer, 1, nil, nil, nil, nil, false, nil, nil, nil, true)
+		p.write(part(2*i, true, 30), part(2*i, true, 30), abort, message(2*i+1, 0, "whole"))
+		require.Equal(t, data([]byte("whole")), receive(t, deliveries).Payload)
+		for a := p.next(); a.descriptor != disposition; a = p.next() {
+			require.EqualValues(t, flow, a.descriptor)
+		}
+	}
+	require.Empty(t, deliveries)
+}
+
+func TestSymbolicDescriptors(t *testing.T) {
+	deliveries := make(chan *amqp.Delivery, 1)
+	s := serve(t, amqp.Config{}, taking(func(d *amqp.Delivery) {
+		deliveries <- d
+		d.Accept()
+	}))
+	symbolic := func(name amqp.Symbol, numeric []byte) []byte {
+		body := append([]byte{0x00}, encode(name)...)
+		return frameOf(0, 0, append(body, numeric[11:]...)...) // 8 bytes of header, 3 of descriptor
+	}
+	p := connect(t, s)
+	p.write([]byte(headerAMQP), symbolic("amqp:open:list", on(0, open, "peer")))
+	p.header(headerAMQP)
+	p.expect(open)
+	p.write(symbolic("amqp:begin:list", on(0, begin, nil, 0, 100, 100)))
+	p.expect(begin)
+	p.write(symbolic("amqp:attach:list", on(0, attach, "a", 1, false, uint8(0), uint8(0), address(0x28), address(0x29), nil, nil, 0)))
+	p.expect(attach)
+	p.expect(flow)
+	p.write(symbolic("amqp:transfer:list", message(0, 0, "x")))
+	require.Equal(t, data([]byte("x")), receive(t, deliveries).Payload)
+	p.expect(disposition)
+	p.write(symbolic("amqp:flow:list", on(0, flow, 0, 100, 1, 100, nil, nil, nil, nil, nil, true)))
+	p.expect(flow)
+	p.write(symbolic("amqp:disposition:list", on(0, disposition, true, 0, nil, true)))
+	p.write(symbolic("amqp:detach:list", on(0, detach, 1, true)))
+	p.expect(detach)
+	p.write(symbolic("amqp:end:list", on(0, end)))
+	p.expect(end)
+	p.write(symbolic("amqp:close:list", on(0, closing)))
+	p.expectClose(nil)
+	require.NoError(t, s.result())
+}
+
+func TestRefusedLinkHasNoTerminus(t *testing.T) {
+	s := serve(t, amqp.Config{}, handler(func(l *amqp.Link) { l.Refuse(amqp.Errorf(amqp.CondNotFound, "no")) }))
+	p := begun(t, s)
+	for i, receives := range []bool{true, false} {
+		a := p.attaches(i, receives)
+		require.Nil(t, a.field(5))
+		require.Nil(t, a.field(6))
+		a = p.expect(detach)
+		require.Equal(t, []any{uint32(i), true}, a.fields[:2])
+		require.Equal(t, amqp.Symbol("amqp:not-found"), a.condition(2))
+		p.write(on(0, detach, i, true))
+		p.expectNothing(0)
+	}
+}
+
+func TestPeerGoesAwayWithoutAWord(t *testing.T) {
+	s := serve(t, amqp.Config{}, acceptAll)
+	p := begun(t, s)
+	p.write(on(0, flow, 0, 1, 0, 1)[:12])
+	require.NoError(t, p.nc.CloseWrite())
+	require.ErrorIs(t, s.result(), io.ErrUnexpectedEOF)
+}

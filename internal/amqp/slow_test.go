@@ -1,0 +1,178 @@
+package amqp_test
+
+import (
+	"errors"
+	"net"
+	"os"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-eventhubs/eventhubs/internal/amqp"
+)
+
+func TestSilentPeer(t *testing.T) {
+	for name, sent := range map[string][]byte{"between frames": nil, "in a frame": on(0, flow, 0, 1, 0, 1)[:11]} {
+		t.Run(name, func(t *testing.T) {
+			s := serve(t, amqp.Config{IdleTimeout: 100 * time.Millisecond}, acceptAll)
+			p := begun(t, s)
+			p.write(sent)
+			p.expectClose(amqp.Symbol("amqp:resource-limit-exceeded"))
+			require.ErrorIs(t, s.result(), os.ErrDeadlineExceeded)
+		})
+	}
+}
+
+// The server shows signs of life at half of what the peer tolerates.
+func TestSignsOfLife(t *testing.T) {
+	t.Parallel()
+	const idle = 600 * time.Millisecond
+	p := opened(t, serve(t, amqp.Config{}, acceptAll), "peer", nil, nil, nil, int(idle/time.Millisecond))
+	for range 3 {
+		require.NoError(t, p.nc.SetReadDeadline(time.Now().Add(idle)))
+		require.True(t, p.next().empty)
+	}
+}
+
+// flood sends frames that are answered, and reads none of the answers, until the server takes no more for a while.
+// It returns how many bytes were taken.
+func (p *peer) flood(limit int) (taken int, err error) {
+	frame := on(0, flow, 0, 1, 0, 1, nil, nil, nil, nil, nil, true)
+	var frames []byte
+	for range 1000 {
+		frames = append(frames, frame...)
+	}
+	for taken < limit {
+		_ = p.nc.SetWriteDeadline(time.Now().Add(300 * time.Millisecond))
+		n, err := p.nc.Write(frames)
+		taken += n
+		if err != nil {
+			return taken, err
+		}
+	}
+	return taken, nil
+}
+
+// small keeps the kernel from holding much of what the server sends.
+func (p *peer) small() *peer {
+	require.NoError(p.t, p.nc.SetReadBuffer(4<<10))
+	require.NoError(p.t, p.nc.SetWriteBuffer(4<<10))
+	return p
+}
+
+func TestPeerThatNeverReads(t *testing.T) {
+	t.Run("is read no further", func(t *testing.T) {
+		const limit = 64 << 20
+		p := begun(t, serve(t, amqp.Config{}, acceptAll)).small()
+		before := heap()
+		taken, err := p.flood(limit)
+		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+		require.Less(t, taken, limit)
+		require.Less(t, heap()-before, int64(16<<20))
+	})
+	t.Run("is given up", func(t *testing.T) {
+		s := serve(t, amqp.Config{WriteTimeout: 50 * time.Millisecond}, acceptAll)
+		p := begun(t, s).small()
+		for err := error(nil); err == nil; {
+			_, err = p.flood(64 << 20)
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				err = nil
+			}
+		}
+		require.Error(t, s.result())
+	})
+	t.Run("is given up when the server closes", func(t *testing.T) {
+		t.Parallel()
+		s := serve(t, amqp.Config{}, acceptAll)
+		p := begun(t, s).small()
+		_, err := p.flood(64 << 20)
+		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+		start := time.Now()
+		s.conn().Close(nil)
+		require.Error(t, s.result())
+		require.Less(t, time.Since(start), 6*time.Second, "not the write timeout, which is 30 s")
+	})
+}
+
+// heap is how much is in use.
+func heap() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+func TestCloseHandshake(t *testing.T) {
+	t.Run("the peer closes", func(t *testing.T) {
+		s := serve(t, amqp.Config{}, acceptAll)
+		p := begun(t, s)
+		p.write(on(0, closing))
+		require.Empty(t, p.expect(closing).condition(0))
+		_, err := p.read()
+		require.Error(t, err, "the server ends the connection")
+		require.NoError(t, s.result())
+	})
+	t.Run("the peer closes with an error", func(t *testing.T) {
+		s := serve(t, amqp.Config{}, acceptAll)
+		p := begun(t, s)
+		p.write(on(0, closing, list(0x1d, amqp.Symbol("x:y"), "z")))
+		p.expect(closing)
+		require.NoError(t, s.result())
+	})
+	t.Run("the server closes", func(t *testing.T) {
+		s := serve(t, amqp.Config{}, acceptAll)
+		p := begun(t, s)
+		c := s.conn()
+		c.Close(amqp.Errorf(amqp.CondConnectionForced, "bye"))
+		c.Close(amqp.Errorf(amqp.CondInternalError, "a second time"))
+		a := p.expect(closing)
+		require.Equal(t, amqp.Symbol("amqp:connection:forced"), a.condition(0))
+		// What the peer sends before its own close doesn't matter.
+		p.write(on(0, attach, "a", 1, true), on(7, end), frameOf(0, 0), on(0, closing))
+		_, err := p.read()
+		require.Error(t, err)
+		require.NoError(t, s.result())
+	})
+	t.Run("the peer doesn't answer", func(t *testing.T) {
+		t.Parallel()
+		s := serve(t, amqp.Config{}, acceptAll)
+		p := begun(t, s)
+		s.conn().Close(nil)
+		p.expect(closing)
+		start := time.Now()
+		for p.keepsBusy() { // being busy doesn't prolong it
+			require.Less(t, time.Since(start), 6*time.Second)
+		}
+		require.Error(t, s.result())
+	})
+	t.Run("the peer doesn't answer an error", func(t *testing.T) {
+		t.Parallel()
+		s := serve(t, amqp.Config{}, acceptAll)
+		p := begun(t, s)
+		p.write([]byte{0, 0, 0, 7, 2, 0, 0, 0})
+		p.expect(closing)
+		start := time.Now()
+		for p.keepsBusy() {
+			require.Less(t, time.Since(start), 6*time.Second)
+		}
+		require.Error(t, s.result())
+	})
+}
+
+// keepsBusy sends empty frames for as long as the server is there.
+func (p *peer) keepsBusy() bool {
+	_, err := p.nc.Write(frameOf(0, 0))
+	time.Sleep(time.Millisecond) // not to be a flood
+	return err == nil
+}
+
+func TestAbort(t *testing.T) {
+	s := serve(t, amqp.Config{}, acceptAll)
+	p := begun(t, s)
+	s.conn().Abort()
+	_, err := p.read()
+	require.Error(t, err, "no close frame")
+	require.ErrorIs(t, s.result(), net.ErrClosed)
+}
