@@ -53,6 +53,9 @@ func (c Config) unauthorized(do string) string {
 	return fmt.Sprintf("not authorized: give this identity the role %q (a new role can take 8 minutes)", role)
 }
 
+// isFatal reports whether waiting is of no use: somebody has to change a name or a right.
+func isFatal(err error) bool { return isUnauthorized(err) || isMissing(err) }
+
 func isUnauthorized(err error) bool {
 	var sdk *azeventhubs.Error
 	return errors.As(err, &sdk) && sdk.Code == azeventhubs.ErrorCodeUnauthorizedAccess ||

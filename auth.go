@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
@@ -39,8 +40,8 @@ type Config struct {
 	Endpoint string
 	// TLSConfig is used for the connection. Nil means the system's roots.
 	TLSConfig *tls.Config
-	// Retry is how the SDK tries an operation again: each field's zero value is the SDK's default,
-	// 3 tries after 4, 12 and 28 seconds, give or take 30 %.
+	// Retry is how the SDK tries an operation again. If it is zero as a whole, it is set to 3 tries, after 0.5, 1.5 and 3.5 seconds, give or take 30 %, so that
+	// what waiting can't mend is reported within 10 seconds; the SDK's own default would take 44 (internal/utils/retrier.go). Receive goes on trying after that.
 	Retry azeventhubs.RetryOptions
 	// ApplicationID is added to what the connection says of itself to the service. Empty adds nothing.
 	ApplicationID string
@@ -112,9 +113,8 @@ func (c Config) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
 // resolve checks the Config and fills in what the connection string says. What comes back has a Namespace and an EventHub.
 func (c Config) resolve() (Config, error) {
-	if c.Logger == nil {
-		c.Logger = slog.Default()
-	}
+	setDefault(&c.Logger, slog.Default())
+	setDefault(&c.Retry, azeventhubs.RetryOptions{MaxRetries: 3, RetryDelay: 500 * time.Millisecond, MaxRetryDelay: 8 * time.Second})
 	if c.ConnectionString != "" {
 		return c.resolveConnectionString()
 	}

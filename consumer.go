@@ -266,7 +266,7 @@ func (c *Consumer) Close(ctx context.Context) error {
 	running := c.current
 	c.mu.Unlock()
 	if running != nil {
-		running.stop(nil)
+		running.stop(errDone)
 		select {
 		case <-running.returned:
 		case <-ctx.Done():

@@ -2,10 +2,11 @@ package eventhubs
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
+	"github.com/go-eventhubs/eventhubs/internal/lease"
 )
 
 // checkpointer writes the checkpoints of one call of Receive, beside the workers: a slow store doesn't hold up reading.
@@ -29,8 +30,8 @@ func newCheckpointer(c *Consumer) *checkpointer {
 	return &checkpointer{Consumer: c, partitions: map[string]*progress{}, due: make(chan *progress, 1), slots: make(chan struct{}, checkpointsAtOnce)}
 }
 
-// of returns the progress of a partition.
-func (c *checkpointer) of(id string) *progress {
+// of returns the progress of a partition, whose checkpoints go to a store from now on.
+func (c *checkpointer) of(id string, store CheckpointStore) *progress {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p := c.partitions[id]
@@ -38,7 +39,23 @@ func (c *checkpointer) of(id string) *progress {
 		p = &progress{owner: c, id: id, saved: -1}
 		c.partitions[id] = p
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.store = store
 	return p
+}
+
+// position returns how far a partition is processed, whether or not a checkpoint covers it.
+func (c *checkpointer) position(id string) (sequence int64, offset string, ok bool) {
+	c.mu.Lock()
+	p := c.partitions[id]
+	c.mu.Unlock()
+	if p == nil {
+		return 0, "", false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.sequence, p.offset, p.any
 }
 
 // run writes checkpoints when they are due, until the function that it returns is called, which waits for the last one.
@@ -93,7 +110,7 @@ func (c *checkpointer) start(ctx context.Context, p *progress) {
 		defer c.writing.Done()
 		defer func() { <-c.slots }()
 		defer p.end()
-		if err := p.save(ctx); err != nil && ctx.Err() == nil {
+		if err := p.save(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, lease.ErrNotHeld) {
 			c.cfg.Logger.Warn("eventhubs: a checkpoint could not be written, and is tried again", "event_hub", c.cfg.EventHub, "group", c.opts.Group, "partition", p.id, "error", err)
 		}
 	}()
@@ -106,6 +123,7 @@ type progress struct {
 	write sync.Mutex // held while a checkpoint is written
 
 	mu       sync.Mutex
+	store    CheckpointStore
 	busy     bool // a goroutine is about to write
 	any      bool // sequence and offset are set
 	sequence int64
@@ -171,16 +189,13 @@ func (p *progress) save(ctx context.Context) error {
 	p.write.Lock()
 	defer p.write.Unlock()
 	p.mu.Lock()
-	sequence, offset, covered := p.sequence, p.offset, p.pending
+	sequence, offset, covered, store := p.sequence, p.offset, p.pending, p.store
 	nothing := !p.any || sequence == p.saved
 	p.mu.Unlock()
 	if nothing {
 		return nil
 	}
-	err := p.owner.store.SetCheckpoint(ctx, azeventhubs.Checkpoint{
-		FullyQualifiedNamespace: p.owner.cfg.Namespace, EventHubName: p.owner.cfg.EventHub, ConsumerGroup: p.owner.opts.Group,
-		PartitionID: p.id, SequenceNumber: &sequence, Offset: &offset,
-	}, nil)
+	err := store.SetCheckpoint(ctx, p.owner.checkpoint(p.id, sequence, offset), nil)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()

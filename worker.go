@@ -5,60 +5,74 @@ import (
 	"errors"
 	"log/slog"
 	"runtime/debug"
+	"strings"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
 )
 
 // worker reads one partition, for as long as it is ours.
 type worker struct {
-	*receiving
+	*generation
 	partition *azeventhubs.ProcessorPartitionClient
 	id        string
+	hold      context.Context // ends when the partition is lost
 	done      *progress
 	log       *slog.Logger
 }
 
-func newWorker(r *receiving, client *azeventhubs.ProcessorPartitionClient) *worker {
+func newWorker(g *generation, client *azeventhubs.ProcessorPartitionClient, hold context.Context) *worker {
 	id := client.PartitionID()
 	return &worker{
-		receiving: r, partition: client, id: id, done: r.progress.of(id),
-		log: r.cfg.Logger.With("event_hub", r.cfg.EventHub, "group", r.opts.Group, "partition", id),
+		generation: g, partition: client, id: id, hold: hold, done: g.progress.of(id, g.lease),
+		log: g.cfg.Logger.With("event_hub", g.cfg.EventHub, "group", g.opts.Group, "partition", id),
 	}
 }
 
-// work handles events until the partition is lost or the call ends. Then it writes the last checkpoint.
+// work handles events until the partition is lost or the generation ends. Then it writes the last checkpoint.
 func (w *worker) work() {
-	ctx, cancel := context.WithCancelCause(w.handlers)
+	handling, cancel := context.WithCancelCause(w.handlers)
+	fetch, stop := context.WithCancel(w.fetch)
+	lost := context.AfterFunc(w.hold, func() { cancel(ErrOwnershipLost); stop() })
 	defer w.workers.Done()
-	defer w.leave() // deferred: a handler may end its goroutine, as testing's FailNow does
+	defer w.leave() // deferred, as all that follows: a handler may end its goroutine, as testing's FailNow does
 	defer cancel(errDone)
+	defer stop()
+	defer lost()
 	w.log.Debug("eventhubs: partition taken")
-	for w.fetch.Err() == nil {
-		events, err := w.next()
-		if err != nil {
-			w.lost(err)
-			return
+	for failures := 0; fetch.Err() == nil; {
+		events, err := w.next(fetch)
+		if err == nil {
+			failures = 0
+			if !w.handleAll(fetch, handling, events) {
+				return
+			}
+			continue
 		}
-		if !w.handleAll(ctx, events) {
+		failures++
+		if !w.goOn(fetch, err, failures) {
 			return
 		}
 	}
 }
 
-// leave writes the last checkpoint, and closes the link or leaves it to drain.
+// leave writes the last checkpoint, unless the partition was lost, and closes the link or leaves that to drain.
 func (w *worker) leave() {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.fetch), lastCheckpointTimeout)
-	defer cancel()
-	if err := w.done.save(ctx); err != nil {
-		w.log.Error("eventhubs: the last checkpoint could not be written: events will be read again", "error", err)
+	if w.hold.Err() != nil {
+		w.done.discard()
+	} else {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(w.ctx), storeTimeout)
+		defer cancel()
+		if err := w.done.save(ctx); err != nil {
+			w.log.Error("eventhubs: the last checkpoint could not be written: events will be read again", "error", err)
+		}
 	}
-	if w.fetch.Err() != nil {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.clients = append(w.clients, w.partition)
+	if w.generation.fetch.Err() != nil {
+		w.generation.mu.Lock()
+		defer w.generation.mu.Unlock()
+		w.left = append(w.left, w.partition)
 		return
 	}
-	_ = w.partition.Close(ctx) // or the Processor never opens the partition again (processor.go, addPartitionClient)
+	w.closeClients([]*azeventhubs.ProcessorPartitionClient{w.partition}) // or the Processor never opens it again (processor.go, addPartitionClient)
 }
 
 // ended is a context that is over: with it the SDK hands over what it has and doesn't wait (partition_client.go, ReceiveEvents).
@@ -69,8 +83,8 @@ var ended = func() context.Context {
 }()
 
 // next waits for an event, and returns it with those that are there already. Asked for many at once, the SDK would wait for all of them.
-func (w *worker) next() ([]*azeventhubs.ReceivedEventData, error) {
-	events, err := w.partition.ReceiveEvents(w.fetch, 1, nil)
+func (w *worker) next(ctx context.Context) ([]*azeventhubs.ReceivedEventData, error) {
+	events, err := w.partition.ReceiveEvents(ctx, 1, nil)
 	if err != nil || w.opts.MaxBatch == 1 {
 		return events, err
 	}
@@ -78,21 +92,32 @@ func (w *worker) next() ([]*azeventhubs.ReceivedEventData, error) {
 	return append(events, more...), nil
 }
 
-// lost is called when the partition can't be read on.
-func (w *worker) lost(err error) {
+// goOn decides what an error in reading means. It returns false when the worker has to end; otherwise the next read opens the link anew, behind the last event that was read.
+func (w *worker) goOn(fetch context.Context, err error, failures int) bool {
 	var sdk *azeventhubs.Error
 	switch {
-	case w.fetch.Err() != nil:
+	case fetch.Err() != nil, isClosed(err):
+		return false
 	case errors.As(err, &sdk) && sdk.Code == azeventhubs.ErrorCodeOwnershipLost:
-		w.done.discard()
-		w.log.Debug("eventhubs: another consumer has taken the partition over")
-	default:
-		w.log.Warn("eventhubs: reading was interrupted, and is tried again", "error", err)
+		w.log.Info("eventhubs: another consumer has taken the partition over")
+		w.lease.Lose(w.id)
+		return false
+	case isFatal(err):
+		w.fail(w.cfg.explain("receive", w.entity()+"/"+w.id, err))
+		return false
 	}
+	wait := defaultBackoff(failures, err)
+	if isPowerOf2(failures) {
+		w.log.Warn("eventhubs: reading was interrupted, and is tried again", "failures", failures, "again_in", wait, "error", err)
+	}
+	return sleep(fetch, wait)
 }
 
+// isClosed reports whether the client was closed under the worker, as the Processor does when it ends. The SDK has no type for it (internal/links.go, checkOpen).
+func isClosed(err error) bool { return strings.Contains(err.Error(), "client has been closed by user") }
+
 // handleAll passes events to the handler in units. It returns false when the worker has to end.
-func (w *worker) handleAll(ctx context.Context, data []*azeventhubs.ReceivedEventData) bool {
+func (w *worker) handleAll(fetch, handling context.Context, data []*azeventhubs.ReceivedEventData) bool {
 	events := make([]ReceivedEvent, len(data))
 	pointers := make([]*ReceivedEvent, len(data))
 	for i, d := range data {
@@ -101,7 +126,7 @@ func (w *worker) handleAll(ctx context.Context, data []*azeventhubs.ReceivedEven
 	}
 	for len(pointers) > 0 {
 		n := min(w.unit, len(pointers))
-		if !w.handleUnit(ctx, pointers[:n]) {
+		if !w.handleUnit(fetch, handling, pointers[:n:n]) {
 			return false
 		}
 		last := pointers[n-1]
@@ -112,12 +137,12 @@ func (w *worker) handleAll(ctx context.Context, data []*azeventhubs.ReceivedEven
 }
 
 // handleUnit calls the handler until it succeeds. It returns false when the worker has to end, and the unit is not processed.
-func (w *worker) handleUnit(ctx context.Context, unit []*ReceivedEvent) bool {
-	for attempt := 1; w.fetch.Err() == nil; attempt++ {
+func (w *worker) handleUnit(fetch, handling context.Context, unit []*ReceivedEvent) bool {
+	for attempt := 1; fetch.Err() == nil; attempt++ {
 		for _, e := range unit {
 			e.Attempt = attempt
 		}
-		err := w.call(ctx, unit)
+		err := w.call(handling, unit)
 		if err == nil {
 			return true
 		}
@@ -131,14 +156,14 @@ func (w *worker) handleUnit(ctx context.Context, unit []*ReceivedEvent) bool {
 			return false
 		}
 		w.log.Warn("eventhubs: the handler failed, and gets the event again", "sequence", unit[0].SequenceNumber, "attempt", attempt, "again_in", wait, "error", err)
-		if !sleep(w.fetch, wait) {
+		if !sleep(fetch, wait) {
 			return false
 		}
 	}
 	return false
 }
 
-// call calls the handler once. A panic becomes a HandlerError.
+// call calls the handler once. A panic becomes an error.
 func (w *worker) call(ctx context.Context, unit []*ReceivedEvent) (err error) {
 	returned := false
 	defer func() {

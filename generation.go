@@ -1,0 +1,150 @@
+package eventhubs
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
+
+	"github.com/go-eventhubs/eventhubs/internal/lease"
+)
+
+// generation is the life of one Processor of the SDK, and of the workers that read what it opens.
+type generation struct {
+	*receiving
+	lease    *lease.Store
+	fetch    context.Context // ends when nothing more is to be fetched with this Processor
+	handlers context.Context // what the contexts of handlers come from
+
+	workers  sync.WaitGroup
+	mu       sync.Mutex
+	draining bool                                    // no worker is started any more
+	left     []*azeventhubs.ProcessorPartitionClient // clients to close when all workers are done
+}
+
+const (
+	// probeTimeout is how long a link may take to be opened, or refused, at the start.
+	probeTimeout = 5 * time.Second
+	// closeTimeout is how long links get to be closed in good order.
+	closeTimeout = 5 * time.Second
+	// storeTimeout bounds a call of the checkpoint store, so that one that hangs is tried again before ownership expires.
+	storeTimeout = 20 * time.Second
+)
+
+// runProcessor reads with one Processor until fetch ends, the Processor ends, or only a new one helps.
+func (r *receiving) runProcessor() error {
+	g := &generation{receiving: r}
+	fetch, stop := context.WithCancelCause(r.fetch)
+	defer stop(errDone)
+	handlers, cancelHandlers := context.WithCancelCause(context.WithoutCancel(r.ctx))
+	defer cancelHandlers(errDone)
+	g.fetch, g.handlers = fetch, handlers
+	g.lease = lease.New(lease.Options{
+		Store: r.store, Owner: r.client.InstanceID(), Expiration: r.opts.ExpirationInterval, Patience: r.opts.ExpirationInterval / 2,
+		CallTimeout: min(storeTimeout, r.opts.ExpirationInterval/2), Complete: r.completeCheckpoints, Logger: r.cfg.Logger,
+	})
+	defer g.lease.Close()
+	processor, err := azeventhubs.NewProcessor(r.client, g.lease, &azeventhubs.ProcessorOptions{
+		LoadBalancingStrategy: r.opts.Balance, UpdateInterval: r.opts.UpdateInterval, PartitionExpirationDuration: r.opts.ExpirationInterval,
+		StartPositions: r.opts.Start, Prefetch: r.opts.Prefetch,
+	})
+	if err != nil {
+		return fmt.Errorf("eventhubs: receive %s: %w", r.entity(), err)
+	}
+	// The Processor outlives the end of fetch: cancelled, it would give partitions up whose handlers are still running (processor.go, close).
+	processing, stopProcessor := context.WithCancel(context.WithoutCancel(r.ctx))
+	defer stopProcessor()
+	ended := make(chan error, 1)
+	go func() { ended <- processor.Run(processing) }()
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	beside.Go(func() { g.takePartitions(processor) })
+	beside.Go(g.probe)
+
+	select {
+	case <-fetch.Done():
+	case <-g.lease.Broken():
+	case err := <-ended:
+		stop(errDone)
+		g.drain(cancelHandlers)
+		return err
+	}
+	stop(errDone)
+	g.drain(cancelHandlers)
+	stopProcessor()
+	return <-ended
+}
+
+// takePartitions starts a worker for each partition that the Processor hands out, until it has ended.
+func (g *generation) takePartitions(p *azeventhubs.Processor) {
+	for {
+		client := p.NextPartitionClient(context.WithoutCancel(g.ctx)) // nil once the Processor has ended
+		if client == nil {
+			return
+		}
+		g.setOpened()
+		g.mu.Lock()
+		switch hold := g.lease.Hold(client.PartitionID()); {
+		case g.draining:
+			g.left = append(g.left, client)
+		case hold == nil: // lost again already
+			g.closeClients([]*azeventhubs.ProcessorPartitionClient{client})
+		default:
+			g.workers.Add(1)
+			go newWorker(g, client, hold).work()
+		}
+		g.mu.Unlock()
+	}
+}
+
+// drain waits for the workers to finish what they are doing, and closes the links. fetch has ended.
+func (g *generation) drain(cancelHandlers context.CancelCauseFunc) {
+	g.lease.Drain()
+	g.mu.Lock()
+	g.draining = true
+	g.mu.Unlock()
+	timeout := time.AfterFunc(max(g.opts.DrainTimeout, 0), func() { cancelHandlers(ErrDraining) })
+	defer timeout.Stop()
+	g.workers.Wait()
+	g.mu.Lock()
+	left := g.left
+	g.left = nil
+	g.mu.Unlock()
+	g.closeClients(left)
+}
+
+// closeClients closes links side by side. What can't be closed in good order is gone all the same.
+func (g *generation) closeClients(clients []*azeventhubs.ProcessorPartitionClient) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(g.ctx), closeTimeout)
+	defer cancel()
+	var closing sync.WaitGroup
+	for _, c := range clients {
+		closing.Go(func() { _ = c.Close(ctx) })
+	}
+	closing.Wait()
+}
+
+// probe opens a link as the Processor does, which only logs why it can't and tries again for ever (processor.go, dispatch): without a probe nothing would arrive, and
+// nobody would be told. It has no epoch, so it takes nothing away from anyone: where there is a reader with one, it is refused, and that is as good an answer as any.
+func (g *generation) probe() {
+	ctx, cancel := context.WithTimeout(g.fetch, probeTimeout)
+	defer cancel()
+	properties, err := g.client.GetEventHubProperties(ctx, nil)
+	if err != nil || len(properties.PartitionIDs) == 0 {
+		return // the Processor asks the same, and says what is wrong
+	}
+	latest := true
+	partition, err := g.client.NewPartitionClient(properties.PartitionIDs[0], &azeventhubs.PartitionClientOptions{
+		Prefetch: -1, StartPosition: azeventhubs.StartPosition{Latest: &latest},
+	})
+	if err != nil {
+		return
+	}
+	_, err = partition.ReceiveEvents(ctx, 1, nil)
+	_ = partition.Close(context.WithoutCancel(ctx))
+	if err != nil && isFatal(err) {
+		g.fail(g.cfg.explain("receive", g.entity(), err))
+	}
+}

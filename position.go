@@ -1,0 +1,80 @@
+package eventhubs
+
+import (
+	"context"
+	"sync"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
+)
+
+func (c *Consumer) checkpoint(partition string, sequence int64, offset string) azeventhubs.Checkpoint {
+	return azeventhubs.Checkpoint{
+		FullyQualifiedNamespace: c.cfg.Namespace, EventHubName: c.cfg.EventHub, ConsumerGroup: c.opts.Group,
+		PartitionID: partition, SequenceNumber: &sequence, Offset: &offset,
+	}
+}
+
+// completeCheckpoints says where to begin in the partitions that are held: behind what this call has processed, even if no checkpoint could be written for it; and, where
+// reading is to begin at the latest event, at the one that is the latest now. The SDK asks the service for "@latest" each time that it connects, and skips what
+// came in between until a first event was read (partition_client.go, getStartExpression).
+func (r *receiving) completeCheckpoints(ctx context.Context, listed []azeventhubs.Checkpoint, held []string) ([]azeventhubs.Checkpoint, error) {
+	begin := map[string]azeventhubs.Checkpoint{}
+	for _, c := range listed {
+		begin[c.PartitionID] = c
+	}
+	var atLatest []string
+	for _, id := range held {
+		stored, ok := begin[id]
+		if sequence, offset, processed := r.progress.position(id); processed && (stored.SequenceNumber == nil || *stored.SequenceNumber < sequence) {
+			begin[id], ok = r.checkpoint(id, sequence, offset), true
+		}
+		if start := r.startOf(id); !ok && start.Latest != nil && *start.Latest {
+			atLatest = append(atLatest, id)
+		}
+	}
+	latest, err := r.latest(ctx, atLatest)
+	if err != nil {
+		return nil, err
+	}
+	out := latest
+	for _, c := range begin {
+		out = append(out, c)
+	}
+	return out, nil
+}
+
+func (c *Consumer) startOf(partition string) azeventhubs.StartPosition {
+	if p, ok := c.opts.Start.PerPartition[partition]; ok {
+		return p
+	}
+	return c.opts.Start.Default
+}
+
+// propertiesAtOnce bounds the partitions that are asked for their last event at one time.
+const propertiesAtOnce = 16
+
+// latest returns checkpoints at the last events of partitions.
+func (c *Consumer) latest(ctx context.Context, partitions []string) ([]azeventhubs.Checkpoint, error) {
+	var (
+		out    = make([]azeventhubs.Checkpoint, len(partitions))
+		errs   = make([]error, len(partitions))
+		slots  = make(chan struct{}, propertiesAtOnce)
+		asking sync.WaitGroup
+	)
+	for i, id := range partitions {
+		slots <- struct{}{}
+		asking.Go(func() {
+			defer func() { <-slots }()
+			p, err := c.client.GetPartitionProperties(ctx, id, nil)
+			out[i], errs[i] = c.checkpoint(id, p.LastEnqueuedSequenceNumber, ""), err
+			out[i].Offset = nil // a sequence number says it in every namespace; an offset doesn't where there is geo-replication
+		})
+	}
+	asking.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
