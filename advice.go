@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"strings"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
@@ -26,7 +25,8 @@ func (c Config) explain(do, on string, err error) error {
 
 // advice is what an operator can do about an error, or "".
 func (c Config) advice(do string, err error) string {
-	var dns *net.DNSError
+	// Past its own retries the SDK hands out an error that hides its cause (internal/exported/error.go), so its text has to do.
+	text := err.Error()
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return ""
@@ -36,8 +36,12 @@ func (c Config) advice(do string, err error) string {
 		return "there is no such event hub or consumer group: check the name " + c.EventHub + " in namespace " + c.Namespace + ", and the consumer group"
 	case hasCondition(err, "com.microsoft:argument-out-of-range"):
 		return "there is no such partition: partitions are numbered from 0"
-	case errors.As(err, &dns):
-		return "the host does not resolve: check the namespace " + c.Namespace + " and this machine's DNS"
+	case strings.Contains(text, "no such host"), strings.Contains(text, "server misbehaving"):
+		return "the name does not resolve: check the namespace " + c.Namespace + ", and this machine's DNS"
+	case strings.Contains(text, "connection refused"):
+		return "nothing listens there: check the namespace " + c.Namespace + " and the endpoint " + c.Endpoint
+	case strings.Contains(text, "failed to verify certificate"):
+		return "the server's certificate is not trusted: give the CA in TLSConfig, or check that nothing stands between here and " + c.Namespace
 	}
 	return ""
 }

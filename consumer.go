@@ -259,7 +259,7 @@ func (c *Consumer) ReceiveBatch(ctx context.Context, h BatchHandler) error {
 }
 
 // Close stops a running Receive as the end of its context does, waits for it, and closes the connection. If ctx ends first, the connection is
-// closed at once. It may be called at any time, and more than once.
+// closed at once. It may be called at any time, and more than once, but not by a handler, which it would wait for.
 func (c *Consumer) Close(ctx context.Context) error {
 	c.mu.Lock()
 	c.closed = true

@@ -64,7 +64,7 @@ func (c *checkpointer) run() (stop func()) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		tick := time.NewTicker(min(idleAfter, c.opts.CheckpointInterval) / 2)
+		tick := time.NewTicker(max(min(idleAfter, c.opts.CheckpointInterval)/2, time.Millisecond))
 		defer tick.Stop()
 		for {
 			select {
@@ -182,6 +182,16 @@ func (p *progress) end() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.busy = false
+}
+
+// saveLast saves until it succeeds, the partition is lost or ctx ends.
+func (p *progress) saveLast(ctx context.Context) error {
+	for attempt := 1; ; attempt++ {
+		err := p.save(ctx)
+		if err == nil || errors.Is(err, lease.ErrNotHeld) || !sleep(ctx, defaultBackoff(attempt, err)) {
+			return err
+		}
+	}
 }
 
 // save writes a checkpoint for all that is processed, unless there is one already.

@@ -62,7 +62,7 @@ func (w *worker) leave() {
 	} else {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(w.ctx), storeTimeout)
 		defer cancel()
-		if err := w.done.save(ctx); err != nil {
+		if err := w.done.saveLast(ctx); err != nil {
 			w.log.Error("eventhubs: the last checkpoint could not be written: events will be read again", "error", err)
 		}
 	}
