@@ -218,7 +218,8 @@ func TestTooManySessionsAndLinks(t *testing.T) {
 }
 
 func TestIdleClientStays(t *testing.T) {
-	const idle = 200 * time.Millisecond
+	t.Parallel()
+	const idle = 300 * time.Millisecond
 	s := serve(t, amqp.Config{IdleTimeout: idle}, acceptAll)
 	c := dial(t, s, &goamqp.ConnOptions{IdleTimeout: idle})
 	select {

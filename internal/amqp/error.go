@@ -14,7 +14,6 @@ const (
 	CondNotImplemented        = "amqp:not-implemented"
 	CondConnectionForced      = "amqp:connection:forced"
 	CondFramingError          = "amqp:connection:framing-error"
-	CondWindowViolation       = "amqp:session:window-violation"
 	CondHandleInUse           = "amqp:session:handle-in-use"
 	CondUnattachedHandle      = "amqp:session:unattached-handle"
 	CondTransferLimitExceeded = "amqp:link:transfer-limit-exceeded"

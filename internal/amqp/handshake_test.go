@@ -99,6 +99,7 @@ func TestOpenGoesWrong(t *testing.T) {
 }
 
 func TestHandshakeTakesTooLong(t *testing.T) {
+	t.Parallel()
 	init := frameOf(1, 0, list(0x41, amqp.Symbol("ANONYMOUS"))...)
 	for name, sent := range map[string]string{
 		"nothing":              "",
@@ -122,6 +123,7 @@ func TestHandshakeTakesTooLong(t *testing.T) {
 
 // Empty frames at a trickle don't prolong a handshake.
 func TestHandshakeTrickles(t *testing.T) {
+	t.Parallel()
 	s := serve(t, amqp.Config{HandshakeTimeout: 50 * time.Millisecond}, acceptAll)
 	p := connect(t, s)
 	for _, b := range []byte(headerSASL + headerSASL + headerSASL) {

@@ -1,6 +1,9 @@
 package amqp
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math"
+)
 
 // SettleMode is how a sender settles: 0 unsettled, 1 settled, 2 mixed.
 type SettleMode = byte
@@ -233,7 +236,7 @@ func (l *Link) sendAttach(source, target any) {
 		} else {
 			b = append(b, codeNull)
 		}
-		b = appendUlong(b, l.session.conn.cfg.MaxMessageSize)
+		b = appendUlong(b, l.maxMessageSize())
 		b = appendEchoed(b, l.opts.Offered)
 		b = append(b, codeNull) // desired-capabilities
 		if l.opts.Properties == nil {
@@ -241,6 +244,15 @@ func (l *Link) sendAttach(source, target any) {
 		}
 		return appendEchoed(b, l.opts.Properties)
 	})
+}
+
+// maxMessageSize is what the attach frame tells. Nothing bounds what is sent: messages come with more annotations than they
+// were taken with, and go-amqp (receiver.go) breaks off a message that is larger than this.
+func (l *Link) maxMessageSize() uint64 {
+	if l.Receiving {
+		return math.MaxUint64
+	}
+	return l.session.conn.cfg.MaxMessageSize
 }
 
 // appendEchoed encodes a value that was decoded from the peer or made here; what can't be encoded is left out.

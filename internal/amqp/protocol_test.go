@@ -161,14 +161,17 @@ func TestAborted(t *testing.T) {
 	p := begun(t, s)
 	p.attaches(1, false)
 	p.expect(flow)
-	for i := range 20 { // an aborted message gives its credit back
-		abort := on(0, transfer, 1, nil, nil, nil, nil, false, nil, nil, nil, true)
-		p.write(part(2*i, true, 30), part(2*i, true, 30), abort, message(2*i+1, 0, "whole"))
-		require.Equal(t, data([]byte("whole")), receive(t, deliveries).Payload)
-		for a := p.next(); a.descriptor != disposition; a = p.next() {
-			require.EqualValues(t, flow, a.descriptor)
+	abort := on(0, transfer, 1, nil, nil, nil, nil, false, nil, nil, nil, true)
+	for i := range 20 {
+		p.write(part(i, true, 30), part(i, true, 30), abort)
+		if i%2 == 1 { // the credit of both is given back
+			a := p.expect(flow)
+			require.Equal(t, []any{uint32(1), uint32(i + 1), uint32(4)}, a.fields[4:7])
 		}
 	}
+	p.write(message(20, 0, "whole"))
+	require.Equal(t, data([]byte("whole")), receive(t, deliveries).Payload)
+	p.expect(disposition)
 	require.Empty(t, deliveries)
 }
 
@@ -218,6 +221,26 @@ func TestRefusedLinkHasNoTerminus(t *testing.T) {
 		require.Equal(t, amqp.Symbol("amqp:not-found"), a.condition(2))
 		p.write(on(0, detach, i, true))
 		p.expectNothing(0)
+	}
+}
+
+// What was accepted is told before the link ends, whoever ends it.
+func TestAcceptedBeforeDetach(t *testing.T) {
+	s := serve(t, amqp.Config{}, taking(func(d *amqp.Delivery) {
+		d.Accept()
+		if d.Format == 1 {
+			d.Link().Detach(nil)
+		}
+	}))
+	p := begun(t, s)
+	for i := range 40 {
+		p.attaches(1, false)
+		p.expect(flow)
+		sent := on(0, transfer, 1, i, encodeTag(i), i%2, false)
+		p.write(cat(sent, on(0, detach, 1, true)))
+		a := p.expect(disposition)
+		require.Equal(t, []any{true, uint32(i), uint32(i), true}, a.fields[:4])
+		p.expect(detach)
 	}
 }
 

@@ -1,10 +1,11 @@
 package amqp_test
 
 import (
-	"errors"
+	"bytes"
 	"net"
 	"os"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -36,17 +37,14 @@ func TestSignsOfLife(t *testing.T) {
 	}
 }
 
-// flood sends frames that are answered, and reads none of the answers, until the server takes no more for a while.
+// flood sends frames that are answered, and reads none of the answers, until the server takes nothing for a while.
 // It returns how many bytes were taken.
-func (p *peer) flood(limit int) (taken int, err error) {
+func (p *peer) flood(limit int, while time.Duration) (taken int, err error) {
 	frame := on(0, flow, 0, 1, 0, 1, nil, nil, nil, nil, nil, true)
-	var frames []byte
-	for range 1000 {
-		frames = append(frames, frame...)
-	}
+	frames := bytes.Repeat(frame, 1000)
 	for taken < limit {
-		_ = p.nc.SetWriteDeadline(time.Now().Add(300 * time.Millisecond))
-		n, err := p.nc.Write(frames)
+		_ = p.nc.SetWriteDeadline(time.Now().Add(while))
+		n, err := p.nc.Write(frames[taken%len(frame):])
 		taken += n
 		if err != nil {
 			return taken, err
@@ -55,45 +53,37 @@ func (p *peer) flood(limit int) (taken int, err error) {
 	return taken, nil
 }
 
-// small keeps the kernel from holding much of what the server sends.
-func (p *peer) small() *peer {
-	require.NoError(p.t, p.nc.SetReadBuffer(4<<10))
-	require.NoError(p.t, p.nc.SetWriteBuffer(4<<10))
-	return p
-}
-
 func TestPeerThatNeverReads(t *testing.T) {
 	t.Run("is read no further", func(t *testing.T) {
 		const limit = 64 << 20
-		p := begun(t, serve(t, amqp.Config{}, acceptAll)).small()
+		p := begun(t, serve(t, amqp.Config{}, acceptAll))
 		before := heap()
-		taken, err := p.flood(limit)
+		taken, err := p.flood(limit, 500*time.Millisecond)
 		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 		require.Less(t, taken, limit)
 		require.Less(t, heap()-before, int64(16<<20))
 	})
 	t.Run("is given up", func(t *testing.T) {
-		s := serve(t, amqp.Config{WriteTimeout: 50 * time.Millisecond}, acceptAll)
-		p := begun(t, s).small()
-		for err := error(nil); err == nil; {
-			_, err = p.flood(64 << 20)
-			if errors.Is(err, os.ErrDeadlineExceeded) {
-				err = nil
-			}
-		}
+		h, links := queues()
+		s := serve(t, amqp.Config{WriteTimeout: 50 * time.Millisecond}, h)
+		p := begun(t, s)
+		p.attaches(1, true)
+		p.write(gives(0, 1<<20, 0, 1000, false))
+		receive(t, links).put(slices.Repeat([][]byte{make([]byte, 1<<20)}, 64)...)
 		require.Error(t, s.result())
 	})
-	t.Run("is given up when the server closes", func(t *testing.T) {
-		t.Parallel()
-		s := serve(t, amqp.Config{}, acceptAll)
-		p := begun(t, s).small()
-		_, err := p.flood(64 << 20)
-		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
-		start := time.Now()
-		s.conn().Close(nil)
-		require.Error(t, s.result())
-		require.Less(t, time.Since(start), 6*time.Second, "not the write timeout, which is 30 s")
-	})
+}
+
+func TestServerClosesOnPeerThatNeverReads(t *testing.T) {
+	t.Parallel()
+	s := serve(t, amqp.Config{}, acceptAll)
+	p := begun(t, s)
+	_, err := p.flood(64<<20, 300*time.Millisecond)
+	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+	start := time.Now()
+	s.conn().Close(nil)
+	require.Error(t, s.result())
+	require.Less(t, time.Since(start), 6*time.Second, "not the write timeout, which is 30 s")
 }
 
 // heap is how much is in use.
@@ -135,30 +125,28 @@ func TestCloseHandshake(t *testing.T) {
 		require.Error(t, err)
 		require.NoError(t, s.result())
 	})
-	t.Run("the peer doesn't answer", func(t *testing.T) {
-		t.Parallel()
-		s := serve(t, amqp.Config{}, acceptAll)
-		p := begun(t, s)
-		s.conn().Close(nil)
-		p.expect(closing)
-		start := time.Now()
-		for p.keepsBusy() { // being busy doesn't prolong it
-			require.Less(t, time.Since(start), 6*time.Second)
-		}
-		require.Error(t, s.result())
-	})
-	t.Run("the peer doesn't answer an error", func(t *testing.T) {
-		t.Parallel()
-		s := serve(t, amqp.Config{}, acceptAll)
-		p := begun(t, s)
-		p.write([]byte{0, 0, 0, 7, 2, 0, 0, 0})
-		p.expect(closing)
-		start := time.Now()
-		for p.keepsBusy() {
-			require.Less(t, time.Since(start), 6*time.Second)
-		}
-		require.Error(t, s.result())
-	})
+}
+
+// A peer that doesn't answer a close is given up, however busy it is.
+func TestCloseWithoutAnswer(t *testing.T) {
+	t.Parallel()
+	for name, cause := range map[string]func(s *server, p *peer){
+		"the server closes":  func(s *server, p *peer) { s.conn().Close(nil) },
+		"the peer's mistake": func(s *server, p *peer) { p.write([]byte{0, 0, 0, 7, 2, 0, 0, 0}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := serve(t, amqp.Config{}, acceptAll)
+			p := begun(t, s)
+			cause(s, p)
+			p.expect(closing)
+			start := time.Now()
+			for p.keepsBusy() {
+				require.Less(t, time.Since(start), 6*time.Second)
+			}
+			require.Error(t, s.result())
+		})
+	}
 }
 
 // keepsBusy sends empty frames for as long as the server is there.
