@@ -33,16 +33,18 @@ type Fault struct {
 	Skip int
 	// Times is how often it happens; 0 means until it is taken back.
 	Times int
-	// Delay comes before it.
+	// Delay comes before it. A message that is only held up is stored at once, so that order is kept, and acknowledged late.
 	Delay time.Duration
 	// Condition is the AMQP error, such as "com.microsoft:server-busy". It reaches the client the way that the service would send it:
 	// "amqp:connection:…" closes the connection, "amqp:link:…" detaches the link, and anything else refuses the operation; a reader's
-	// link is detached in that case. Requests for tokens and properties are answered with the status code that stands for it.
+	// link is detached in that case, and a new connection is closed. Requests for tokens and properties are answered with the status
+	// code that stands for it.
 	Condition   string
 	Description string
 	// DropConnection closes the socket without a word, in place of an error.
 	DropConnection bool
-	// After has a message be stored before the fault happens. With nothing else set, only the answer is lost.
+	// After has a message be stored before the fault happens. With nothing else set, only the answer is lost: that goes for requests
+	// for tokens and properties too. For other operations it means nothing.
 	After bool
 }
 

@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strconv"
 	"sync"
+	"time"
 
 	"github.com/go-eventhubs/eventhubs"
 	"github.com/go-eventhubs/eventhubs/internal/blob"
@@ -66,12 +68,12 @@ const (
 	defaultPartitions = 4
 	defaultRetention  = 64 << 20
 	loopback          = "127.0.0.1:0"
+	acceptPause       = 5 * time.Millisecond
 )
 
 // Server is a running namespace and its storage account. Its methods are safe for concurrent use.
 type Server struct {
 	rules  []Rule
-	hubs   []string
 	tls    *authority // nil: plaintext
 	amqp   net.Listener
 	blob   net.Listener
@@ -139,7 +141,6 @@ func (s *Server) prepare(o Options) error {
 			h.Partitions = defaultPartitions
 		}
 		namespace.Hubs = append(namespace.Hubs, broker.Hub(h))
-		s.hubs = append(s.hubs, h.Name)
 	}
 	for _, r := range s.rules {
 		rule := broker.Rule{Name: r.Name, Key: r.Key}
@@ -193,7 +194,8 @@ func (s *Server) acceptAMQP() {
 			if errors.Is(err, net.ErrClosed) {
 				return
 			}
-			continue // a peer that left before it was taken
+			time.Sleep(acceptPause) // out of file descriptors, or a peer that left before it was taken
+			continue
 		}
 		s.served.Add(1)
 		go func() {
@@ -237,7 +239,7 @@ func (s *Server) ConnectionString(hub string) string {
 }
 
 func (s *Server) connectionString(r Rule, hub string) string {
-	c := fmt.Sprintf("Endpoint=sb://%s;SharedAccessKeyName=%s;SharedAccessKey=%s", s.amqp.Addr(), r.Name, r.Key)
+	c := fmt.Sprintf("Endpoint=sb://%s;SharedAccessKeyName=%s;SharedAccessKey=%s", dialable(s.amqp), r.Name, r.Key)
 	if s.tls == nil {
 		c += ";UseDevelopmentEmulator=true" // has the SDKs speak without TLS
 	}
@@ -245,6 +247,14 @@ func (s *Server) connectionString(r Rule, hub string) string {
 		c += ";EntityPath=" + hub
 	}
 	return c
+}
+
+// dialable is where clients on this machine reach a listener, which may be at all of its addresses.
+func dialable(l net.Listener) string {
+	if a, ok := l.Addr().(*net.TCPAddr); ok && a.IP.IsUnspecified() {
+		return net.JoinHostPort("127.0.0.1", strconv.Itoa(a.Port))
+	}
+	return l.Addr().String()
 }
 
 // BlobConfig is what a checkpoint store needs to reach a container of the server's storage account.
@@ -262,7 +272,7 @@ func (s *Server) blobConnectionString() string {
 		scheme = "https"
 	}
 	return fmt.Sprintf("DefaultEndpointsProtocol=%s;AccountName=%s;AccountKey=%s;BlobEndpoint=%s://%s/%s;",
-		scheme, blob.DevelopmentAccount, blob.DevelopmentKey, scheme, s.blob.Addr(), blob.DevelopmentAccount)
+		scheme, blob.DevelopmentAccount, blob.DevelopmentKey, scheme, dialable(s.blob), blob.DevelopmentAccount)
 }
 
 // Env is the environment in which the quickstart programs of every language, and eventhubs.ConfigFromEnv and BlobConfigFromEnv,

@@ -36,6 +36,18 @@ type Rule struct {
 	Rights []Right
 }
 
+func (r Rule) check() error {
+	if r.Name == "" || r.Key == "" {
+		return fmt.Errorf("shared access rule %q needs a name and a key", r.Name)
+	}
+	for _, right := range r.Rights {
+		if right != Send && right != Listen && right != Manage {
+			return fmt.Errorf("shared access rule %q has the right %q: there are %s, %s and %s", r.Name, right, Send, Listen, Manage)
+		}
+	}
+	return nil
+}
+
 // Options describe a namespace.
 type Options struct {
 	Hubs  []Hub
@@ -70,8 +82,8 @@ func New(o Options) (*Broker, error) {
 	for _, h := range o.Hubs {
 		key := strings.ToLower(h.Name)
 		switch {
-		case h.Name == "" || strings.ContainsAny(h.Name, "/$ "):
-			return nil, fmt.Errorf("event hub name %q: it must not be empty or hold '/', '$' or a space", h.Name)
+		case h.Name == "" || strings.ContainsAny(h.Name, "/$;?# "):
+			return nil, fmt.Errorf("event hub name %q: it must not be empty or hold a space or one of /$;?#", h.Name)
 		case h.Partitions < 1 || h.Partitions > maxPartitions:
 			return nil, fmt.Errorf("event hub %q has %d partitions: give it 1 to %d", h.Name, h.Partitions, maxPartitions)
 		case b.hubs[key] != nil:
@@ -85,8 +97,11 @@ func New(o Options) (*Broker, error) {
 		b.hubs[key] = newHub(h, o.RetentionBytes)
 	}
 	for _, r := range o.Rules {
-		if r.Name == "" || r.Key == "" {
-			return nil, fmt.Errorf("shared access rule %q needs a name and a key", r.Name)
+		if err := r.check(); err != nil {
+			return nil, err
+		}
+		if _, twice := b.rules[r.Name]; twice {
+			return nil, fmt.Errorf("shared access rule %q is there twice", r.Name)
 		}
 		b.rules[r.Name] = r
 	}

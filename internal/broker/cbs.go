@@ -41,7 +41,11 @@ func (p *peer) putToken(m *amqp.Message, reply func(*amqp.Message)) {
 	proceed()
 }
 
-const maxTokens = 20_000
+// What bounds the tokens that a connection holds.
+const (
+	maxTokens = 20_000
+	maxPath   = 1000 // bytes of the path that a token is for
+)
 
 func (p *peer) takeToken(m *amqp.Message, path string) *amqp.Message {
 	if op, _ := m.ApplicationProperties.Get("operation").(string); op != "put-token" {
@@ -51,6 +55,9 @@ func (p *peer) takeToken(m *amqp.Message, path string) *amqp.Message {
 	kind, _ := m.ApplicationProperties.Get("type").(string)
 	if kind != "servicebus.windows.net:sastoken" {
 		return status(401, "tokens of the type '"+kind+"' are not taken")
+	}
+	if len(path) > maxPath {
+		return status(400, "the name of what the token is for is too long")
 	}
 	g, err := p.broker.checkSAS(token, path)
 	if err != nil {
@@ -62,7 +69,7 @@ func (p *peer) takeToken(m *amqp.Message, path string) *amqp.Message {
 		return status(403, "too many tokens on one connection")
 	}
 	p.tokens[path] = g
-	p.watchExpiry()
+	p.watchExpiry(g.expires)
 	return status(202, "Accepted")
 }
 
@@ -91,45 +98,43 @@ func (p *peer) allowedLocked(path string, right Right, now time.Time) bool {
 	}
 }
 
-// watchExpiry sets the timer to the token that runs out first.
-func (p *peer) watchExpiry() {
-	if p.ended {
+// watchExpiry has the timer go off when a token runs out, unless it goes off earlier anyway.
+func (p *peer) watchExpiry(expires time.Time) {
+	if p.ended || p.expiry != nil && !expires.Before(p.expiryAt) {
 		return
-	}
-	var first time.Time
-	for _, g := range p.tokens {
-		if first.IsZero() || g.expires.Before(first) {
-			first = g.expires
-		}
 	}
 	if p.expiry != nil {
 		p.expiry.Stop()
-		p.expiry = nil
 	}
-	if !first.IsZero() {
-		p.expiry = time.AfterFunc(time.Until(first), p.expire)
-	}
+	p.expiry, p.expiryAt = time.AfterFunc(time.Until(expires), p.expire), expires
 }
 
 // expire closes the links that no valid token covers any more.
 func (p *peer) expire() {
-	now := time.Now()
-	var left []*amqp.Link
+	for _, l := range p.expired(time.Now()) {
+		p.detach(l, amqp.Errorf(amqp.CondUnauthorized, "ExpiredToken: the token has expired. TrackingId:%s", trackingID()))
+	}
+}
+
+// expired forgets the tokens that have run out, and returns the links that need one.
+func (p *peer) expired(now time.Time) (links []*amqp.Link) {
 	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.expiry != nil {
+		p.expiry.Stop()
+		p.expiry = nil
+	}
 	for path, g := range p.tokens {
-		if !now.Before(g.expires) {
+		if now.Before(g.expires) {
+			p.watchExpiry(g.expires)
+		} else {
 			delete(p.tokens, path)
 		}
 	}
 	for l, o := range p.open {
 		if !p.allowedLocked(o.path, o.right, now) {
-			left = append(left, l)
+			links = append(links, l)
 		}
 	}
-	p.watchExpiry()
-	p.mu.Unlock()
-	for _, l := range left {
-		l.Detach(amqp.Errorf(amqp.CondUnauthorized, "ExpiredToken: the token has expired. TrackingId:%s", trackingID()))
-		p.forget(l)
-	}
+	return links
 }

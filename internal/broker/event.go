@@ -35,8 +35,13 @@ type Event struct {
 	entries     int    // keys and values in annotations
 }
 
+// eventOverhead is about what an Event takes in memory beside the message.
+const eventOverhead = 150
+
 // size is what the event counts against the retention bound.
-func (e *Event) size() int64 { return int64(len(e.header) + len(e.annotations) + len(e.Bare) + 64) }
+func (e *Event) size() int64 {
+	return int64(len(e.header) + len(e.annotations) + len(e.Bare) + eventOverhead)
+}
 
 // parse splits an encoded message into the parts that are stored. They point into msg.
 func parse(msg []byte) (Event, error) {
@@ -75,6 +80,9 @@ func (e *Event) takeAnnotations(encoded []byte) error {
 		case annotationSequence, annotationOffset, annotationEnqueued:
 			continue
 		case annotationKey:
+			if p.Value == nil {
+				continue
+			}
 			if e.Key, e.HasKey = p.Value.(string); !e.HasKey {
 				return fmt.Errorf("annotation %s is a %T", name, p.Value)
 			}

@@ -34,8 +34,14 @@ type Fault struct {
 	After          bool
 }
 
+// answered reports whether a peer waits for the outcome of an operation, which can be lost then.
+func (op Operation) answered() bool { return op == Publish || op == Token || op == Management }
+
 // fails reports whether the fault does more than take time.
 func (f Fault) fails() bool { return f.Condition != "" || f.DropConnection || f.After }
+
+// onConnection reports whether the fault's condition closes the connection.
+func (f Fault) onConnection() bool { return strings.HasPrefix(f.Condition, "amqp:connection:") }
 
 func (f Fault) err() *amqp.Error {
 	d := f.Description
@@ -57,6 +63,7 @@ type faults struct {
 // add declares a fault, and returns what takes it back.
 func (fs *faults) add(f Fault) (remove func()) {
 	f.Hub, f.ConsumerGroup = strings.ToLower(f.Hub), strings.ToLower(f.ConsumerGroup)
+	f.After = f.After && f.On.answered()
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	own := &f
@@ -105,27 +112,47 @@ func fits(want, is string) bool { return want == "" || want == is }
 // AddFault declares a fault, and returns what takes it back.
 func (b *Broker) AddFault(f Fault) (remove func()) { return b.faults.add(f) }
 
-// later runs f after a delay, and at once when there is none, so that an ordinary answer costs no goroutine.
-func later(delay time.Duration, f func()) {
+// later runs f after a delay, unless the connection ends before, and at once when there is no delay, so that an ordinary
+// answer costs no goroutine.
+func (p *peer) later(delay time.Duration, f func()) {
 	if delay <= 0 {
 		f()
 		return
 	}
-	time.AfterFunc(delay, f)
+	p.async(delay, f)
 }
 
-// connectFault holds a connection up. It reports whether the connection may go on.
-func (p *peer) connectFault(f Fault) bool {
-	if f.Delay > 0 {
-		t := time.NewTimer(f.Delay)
-		defer t.Stop()
-		select {
-		case <-t.C:
-		case <-p.done:
-			return false
+// async runs f after a delay without the locks of its caller, unless the connection ends before. It is called on behalf of a
+// connection that is served, so the broker's Close waits for it.
+func (p *peer) async(delay time.Duration, f func()) {
+	p.broker.served.Go(func() {
+		if p.wait(delay) {
+			f()
 		}
+	})
+}
+
+// wait reports whether the connection is still there after a delay.
+func (p *peer) wait(delay time.Duration) bool {
+	t := time.NewTimer(delay)
+	defer t.Stop()
+	select {
+	case <-p.done:
+		return false
+	case <-t.C:
+		return true
 	}
-	return !f.fails()
+}
+
+// connectFault holds a connection up, or has it closed as soon as it is open. It reports whether the connection is served.
+func (p *peer) connectFault(f Fault) bool {
+	if !p.wait(f.Delay) || f.DropConnection {
+		return false
+	}
+	if f.Condition != "" {
+		p.conn.Close(f.err())
+	}
+	return true
 }
 
 // fail does to a link and its connection what a fault asks for.
@@ -133,26 +160,21 @@ func (p *peer) fail(f Fault, l *amqp.Link) {
 	switch {
 	case f.DropConnection:
 		p.conn.Abort()
-	case strings.HasPrefix(f.Condition, "amqp:connection:"):
+	case f.onConnection():
 		p.conn.Close(f.err())
 	default:
-		l.Detach(f.err())
-		p.forget(l)
+		p.detach(l, f.err())
 	}
 }
 
-// receiveFault is called with the locks of the reader's connection and partition held, so what it does happens elsewhere.
-// It reports whether the delivery may go on.
-func (p *peer) receiveFault(r *reader, f Fault) bool {
-	if !f.fails() {
-		if r.delayed {
-			r.delayed = false
-			return true
-		}
-		r.delayed = true
-		time.AfterFunc(f.Delay, r.link.Wake)
-		return false
+// receiveFault does what a fault asks for once its delay is over: it lets the delivery go on, or fails.
+func (r *reader) receiveFault(f Fault) {
+	if f.fails() {
+		r.peer.fail(f, r.link)
+		return
 	}
-	time.AfterFunc(f.Delay, func() { p.fail(f, r.link) })
-	return false
+	r.partition.mu.Lock()
+	r.hold = released
+	r.partition.mu.Unlock()
+	r.link.Wake()
 }

@@ -65,7 +65,7 @@ func (p *partition) describe() *amqp.Message {
 		{Key: "partition", Value: p.id},
 		{Key: "begin_sequence_number", Value: i.begin},
 		{Key: "last_enqueued_sequence_number", Value: i.last},
-		{Key: "last_enqueued_offset", Value: i.lastOffset},
+		{Key: "last_enqueued_offset", Value: i.lastOffset()},
 		{Key: "last_enqueued_time_utc", Value: i.lastTime},
 		{Key: "is_partition_empty", Value: i.empty},
 	}

@@ -2,17 +2,22 @@ package broker
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"github.com/go-eventhubs/eventhubs/internal/amqp"
 )
 
-// maxAnswers is how many answers may wait for a peer that asks but doesn't read.
-const maxAnswers = 1000
+// What bounds the answers that wait for a peer that asks but doesn't read, over all its links to a node.
+const (
+	maxUnread      = 8 << 20 // bytes
+	answerOverhead = 100     // what an answer counts beside its bytes
+)
 
 // node answers requests: a peer sends them on one link, and reads the answers from another whose target they name in reply-to.
 type node struct {
 	peer   *peer
 	answer func(*amqp.Message, func(*amqp.Message))
+	unread atomic.Int64 // bytes of answers, with what they count beside
 
 	mu      sync.Mutex
 	replies map[string]*answers // by reply-to
@@ -23,7 +28,7 @@ func (n *node) attach(l *amqp.Link) {
 		l.Accept(amqp.LinkOptions{Sink: n})
 		return
 	}
-	a := &answers{link: l}
+	a := &answers{node: n, link: l}
 	address := l.PeerAddress()
 	n.mu.Lock()
 	if n.replies == nil {
@@ -33,10 +38,11 @@ func (n *node) attach(l *amqp.Link) {
 	n.mu.Unlock()
 	l.Accept(amqp.LinkOptions{Source: a, Closed: func() {
 		n.mu.Lock()
-		defer n.mu.Unlock()
 		if n.replies[address] == a {
 			delete(n.replies, address)
 		}
+		n.mu.Unlock()
+		a.close()
 	}})
 }
 
@@ -66,22 +72,28 @@ func (n *node) reply(to string, m *amqp.Message) {
 		return // who asked has gone; what is answered here can always be encoded
 	}
 	if !a.push(b) {
-		n.peer.conn.Close(amqp.Errorf(amqp.CondResourceLimitExceeded, "more than %d answers are unread", maxAnswers))
+		n.peer.conn.Close(amqp.Errorf(amqp.CondResourceLimitExceeded, "more than %d bytes of answers are unread", maxUnread))
 	}
 }
 
 // answers are those on their way to one link.
 type answers struct {
+	node *node
 	link *amqp.Link
 
-	mu    sync.Mutex
-	queue [][]byte
+	mu     sync.Mutex
+	queue  [][]byte
+	closed bool
 }
 
+// push reports whether there was room for an answer.
 func (a *answers) push(b []byte) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if len(a.queue) >= maxAnswers {
+	if a.closed {
+		return true
+	}
+	if a.node.unread.Add(int64(len(b)+answerOverhead)) > maxUnread {
 		return false
 	}
 	a.queue = append(a.queue, b)
@@ -96,9 +108,26 @@ func (a *answers) Next(m *amqp.Outgoing) bool {
 	if len(a.queue) == 0 {
 		return false
 	}
-	*m = amqp.Outgoing{Parts: [2][]byte{a.queue[0]}}
-	a.queue = a.queue[1:]
+	*m = amqp.Outgoing{Parts: [2][]byte{a.pop()}}
 	return true
+}
+
+func (a *answers) pop() []byte {
+	b := a.queue[0]
+	a.queue[0] = nil
+	a.queue = a.queue[1:]
+	a.node.unread.Add(-int64(len(b) + answerOverhead))
+	return b
+}
+
+// close lets go of what was not read.
+func (a *answers) close() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.closed = true
+	for len(a.queue) > 0 {
+		a.pop()
+	}
 }
 
 // status makes an answer with a status code, which clients want as an int32.
@@ -119,12 +148,14 @@ var codes = map[string]int32{
 	amqp.CondResourceLimitExceeded: 403,
 }
 
-// faulty answers a request with what a fault asks for. It reports whether the request is dealt with.
+// faulty answers a request with what a fault asks for.
 func (n *node) faulty(f Fault, proceed func(), reply func(*amqp.Message)) {
-	later(f.Delay, func() {
+	n.peer.later(f.Delay, func() {
 		switch {
 		case f.DropConnection:
 			n.peer.conn.Abort()
+		case f.onConnection():
+			n.peer.conn.Close(f.err())
 		case f.Condition != "":
 			code, ok := codes[f.Condition]
 			if !ok {

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/go-eventhubs/eventhubs/internal/amqp"
 )
 
 // partition is an ordered log of events, and who reads it.
@@ -70,8 +72,9 @@ func (p *partition) trim() {
 // firstSeq is the sequence number of the oldest event kept, or of the next one if there is none.
 func (p *partition) firstSeq() int64 { return p.nextSeq - int64(len(p.events)) }
 
-// start returns the sequence number at which a reader begins.
-func (p *partition) start(s selector) int64 {
+// start returns the sequence number at which a reader begins. A place behind the last event is refused, as the service does:
+// who names it has read from another partition, or from one that was there before.
+func (p *partition) start(s selector) (int64, *amqp.Error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	find := func(after func(e *Event) bool) int64 {
@@ -83,22 +86,34 @@ func (p *partition) start(s selector) int64 {
 	}
 	switch s.by {
 	case bySequence:
-		return max(min(least, p.nextSeq), p.firstSeq())
+		if s.value >= p.nextSeq {
+			return 0, beyond("sequence number", s.value, strconv.FormatInt(p.nextSeq-1, 10))
+		}
+		return max(least, p.firstSeq()), nil
 	case byOffset:
-		return find(func(e *Event) bool { return e.Offset >= least })
+		if last := p.infoLocked(); s.value > last.offset {
+			return 0, beyond("offset", s.value, last.lastOffset())
+		}
+		return find(func(e *Event) bool { return e.Offset >= least }), nil
 	case byTime:
-		return find(func(e *Event) bool { return e.Enqueued.UnixMilli() >= least })
+		return find(func(e *Event) bool { return e.Enqueued.UnixMilli() >= least }), nil
 	}
-	return p.nextSeq // the latest
+	return p.nextSeq, nil // the latest
+}
+
+func beyond(what string, supplied int64, last string) *amqp.Error {
+	return amqp.Errorf(condArgumentError, "The supplied %s '%d' is invalid. The last %s in the system is '%s'. TrackingId:%s", what, supplied, what, last, trackingID())
 }
 
 // info is what $management and the runtime metric tell of a partition.
 type info struct {
 	begin, last int64
-	lastOffset  string
+	offset      int64 // of the last event; -1: there is none
 	lastTime    time.Time
 	empty       bool
 }
+
+func (i info) lastOffset() string { return strconv.FormatInt(i.offset, 10) }
 
 func (p *partition) info() info {
 	p.mu.Lock()
@@ -107,10 +122,10 @@ func (p *partition) info() info {
 }
 
 func (p *partition) infoLocked() info {
-	i := info{begin: p.firstSeq(), last: p.nextSeq - 1, lastOffset: "-1", lastTime: time.Time{}, empty: len(p.events) == 0}
+	i := info{begin: p.firstSeq(), last: p.nextSeq - 1, offset: -1, lastTime: time.Time{}, empty: len(p.events) == 0}
 	if !i.empty {
 		e := &p.events[len(p.events)-1]
-		i.lastOffset, i.lastTime = strconv.FormatInt(e.Offset, 10), e.Enqueued
+		i.offset, i.lastTime = e.Offset, e.Enqueued
 	}
 	return i
 }

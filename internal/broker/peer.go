@@ -22,8 +22,10 @@ type peer struct {
 	ended  bool
 	tokens map[string]grant // by the path that they are for, in lower case
 	open   map[*amqp.Link]opened
-	expiry *time.Timer      // when the next token runs out
+	expiry *time.Timer      // goes off at expiryAt, when the next token runs out; nil: there is none
 	nodes  map[string]*node // $cbs and $management
+
+	expiryAt time.Time
 }
 
 // opened is a link that needs a token as long as it is open.
@@ -67,14 +69,11 @@ func (p *peer) Attach(l *amqp.Link) {
 	t, err := p.broker.target(path, l.Receiving)
 	at := t.entity()
 	if f, ok := p.broker.faults.take(Attach, at); ok {
-		later(f.Delay, func() {
-			switch {
-			case !f.fails():
-				p.attach(l, t, err)
-			case f.DropConnection || strings.HasPrefix(f.Condition, "amqp:connection:"):
+		p.later(f.Delay, func() {
+			if f.fails() {
 				p.fail(f, l)
-			default:
-				l.Refuse(f.err())
+			} else {
+				p.attach(l, t, err)
 			}
 		})
 		return
@@ -88,24 +87,28 @@ func (p *peer) attach(l *amqp.Link, t target, err *amqp.Error) {
 		right = Listen
 	}
 	switch {
-	case err != nil && err.Condition != amqp.CondNotFound:
-		l.Refuse(err)
-	case !p.allowed(t.path, right):
-		l.Refuse(amqp.Errorf(amqp.CondUnauthorized, "Unauthorized access. '%s' claim(s) are required to perform this operation. Resource: '%s'. TrackingId:%s", right, t.path, trackingID()))
-	case err != nil: // only who may know learns what is there and what isn't
+	case !p.allowed(t.path, right): // first, so that only who may know learns what is there and what isn't
+		l.Refuse(unauthorized(t.path, right))
+	case err != nil:
 		l.Refuse(err)
 	case l.Receiving:
 		p.attachReader(l, t)
+	case !p.keep(l, t.path, Send, func() {}):
+		l.Refuse(unauthorized(t.path, right))
 	default:
-		p.keep(l, t.path, Send, func() {})
 		l.Accept(amqp.LinkOptions{Sink: &publisher{peer: p, hub: t.hub, partition: t.partition, at: t.entity()}, Closed: func() { p.forget(l) }})
 	}
+}
+
+func unauthorized(path string, right Right) *amqp.Error {
+	return amqp.Errorf(amqp.CondUnauthorized, "Unauthorized access. '%s' claim(s) are required to perform this operation. "+
+		"Resource: '%s'. TrackingId:%s", right, path, trackingID())
 }
 
 func (p *peer) attachReader(l *amqp.Link, t target) {
 	s, err := selectorOf(l.Filters())
 	if err != nil {
-		l.Refuse(amqp.Errorf("com.microsoft:argument-error", "%v", err))
+		l.Refuse(err)
 		return
 	}
 	r := &reader{partition: t.partition, peer: p, link: l, group: t.group, at: t.entity(), name: receiverName(l)}
@@ -122,16 +125,23 @@ func (p *peer) attachReader(l *amqp.Link, t target) {
 	for _, c := range l.DesiredCapabilities {
 		r.metrics = r.metrics || c == "com.microsoft:enable-receiver-runtime-metric"
 	}
-	r.next = t.partition.start(s)
-	leaving, refused := t.partition.join(r)
-	if refused != nil {
-		l.Refuse(refused)
+	if r.next, err = t.partition.start(s); err != nil {
+		l.Refuse(err)
+		return
+	}
+	if !p.keep(l, t.path, Listen, func() { t.partition.leave(r) }) {
+		l.Refuse(unauthorized(t.path, Listen))
+		return
+	}
+	leaving, err := t.partition.join(r)
+	if err != nil {
+		p.forget(l)
+		l.Refuse(err)
 		return
 	}
 	for _, old := range leaving {
 		old.stolen(r)
 	}
-	p.keep(l, t.path, Listen, func() { t.partition.leave(r) })
 	l.Accept(amqp.LinkOptions{Source: r, Closed: func() { p.forget(l) }})
 }
 
@@ -142,11 +152,22 @@ func receiverName(l *amqp.Link) string {
 	return l.Name
 }
 
-// keep remembers a link that is open.
-func (p *peer) keep(l *amqp.Link, path string, right Right, leave func()) {
+// keep remembers a link that is about to be accepted. It reports whether a token covers it still: from here on expire sees to that.
+func (p *peer) keep(l *amqp.Link, path string, right Right, leave func()) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if !p.allowedLocked(path, right, time.Now()) {
+		return false
+	}
 	p.open[l] = opened{path, right, leave}
+	return true
+}
+
+// detach ends a link from this side. One that is not accepted yet is refused: Accept then finds it ended, and has it forgotten.
+func (p *peer) detach(l *amqp.Link, reason *amqp.Error) {
+	l.Refuse(reason)
+	l.Detach(reason)
+	p.forget(l)
 }
 
 // forget lets go of a link that has ended. More than one may have seen its end.

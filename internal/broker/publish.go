@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"bytes"
 	"strings"
 
 	"github.com/go-eventhubs/eventhubs/internal/amqp"
@@ -18,7 +19,7 @@ type publisher struct {
 func (s *publisher) Deliver(d *amqp.Delivery) {
 	f, faulty := s.peer.broker.faults.take(Publish, s.at)
 	if faulty && f.fails() && !f.After {
-		later(f.Delay, func() { s.fail(f, d) })
+		s.peer.later(f.Delay, func() { s.fail(f, d) })
 		return
 	}
 	if refused := s.store(d); refused != nil {
@@ -29,14 +30,18 @@ func (s *publisher) Deliver(d *amqp.Delivery) {
 	case !faulty:
 		d.Accept()
 	case f.fails():
-		later(f.Delay, func() { s.fail(f, d) })
+		s.peer.later(f.Delay, func() { s.fail(f, d) })
 	default:
-		later(f.Delay, d.Accept)
+		s.peer.later(f.Delay, d.Accept)
 	}
 }
 
 func (s *publisher) store(d *amqp.Delivery) *amqp.Error {
-	events, envelope, err := unpack(d.Format, d.Payload)
+	payload := d.Payload
+	if cap(payload) > len(payload)+len(payload)/4 { // events are kept as parts of it, so room to spare would be kept too
+		payload = bytes.Clone(payload)
+	}
+	events, envelope, err := unpack(d.Format, payload)
 	if err != nil {
 		return amqp.Errorf(amqp.CondDecodeError, "the message can't be read: %v", err)
 	}
@@ -58,7 +63,7 @@ func (s *publisher) store(d *amqp.Delivery) *amqp.Error {
 
 // fail does what a fault asks for: no answer, no connection, no link, or a refusal.
 func (s *publisher) fail(f Fault, d *amqp.Delivery) {
-	onLink := strings.HasPrefix(f.Condition, "amqp:link:") || strings.HasPrefix(f.Condition, "amqp:connection:")
+	onLink := strings.HasPrefix(f.Condition, "amqp:link:") || f.onConnection()
 	if f.Condition != "" && !onLink && !f.DropConnection {
 		d.Reject(f.err())
 		return

@@ -2,6 +2,8 @@ package broker
 
 import (
 	"fmt"
+	"sort"
+	"strings"
 	"time"
 
 	"github.com/go-eventhubs/eventhubs/internal/amqp"
@@ -24,12 +26,22 @@ type reader struct {
 
 	// The rest is guarded by the partition's mu.
 	next    int64 // sequence number
-	delayed bool  // a fault has held up the next delivery already
+	hold    hold  // whether a fault keeps the next delivery back
 	waiting bool  // it has read everything
+	gone    bool  // it has left, or was made to
 	prefix  []byte
 }
 
-// join lets a reader in, or says why not. It returns the readers that have to leave for it.
+// hold is how far a fault that holds up a delivery has come.
+type hold int
+
+const (
+	open     hold = iota
+	held          // its delay is not over, or it has made the link fail
+	released      // its delay is over, and the delivery it held up goes on without meeting another
+)
+
+// join lets a reader in, or says why not. It returns the readers that have to leave for it. One that has left already stays out.
 func (p *partition) join(r *reader) (leaving []*reader, refused *amqp.Error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -39,11 +51,14 @@ func (p *partition) join(r *reader) (leaving []*reader, refused *amqp.Error) {
 		p.groups[r.group] = g
 	}
 	switch {
+	case r.gone:
+		return nil, nil
 	case !r.hasEpoch && g.epoch != nil:
 		return nil, stolenf("At least one receiver for the endpoint is created with epoch of '%d', and so non-epoch receiver is not allowed. "+
 			"Either reconnect with a higher epoch, or make sure all epoch receivers are closed or disconnected.", g.epoch.epoch)
 	case !r.hasEpoch && len(g.readers) >= maxReaders:
-		return nil, amqp.Errorf(amqp.CondResourceLimitExceeded, "Exceeded the maximum number of allowed receivers per partition in a consumer group which is %d.", maxReaders)
+		return nil, amqp.Errorf(amqp.CondResourceLimitExceeded, "Exceeded the maximum number of allowed receivers per partition in a consumer group which is %d. "+
+			"List of connected receivers - %s.", maxReaders, g.names())
 	case r.hasEpoch && g.epoch != nil && g.epoch.epoch > r.epoch:
 		return nil, stolenf("Receiver '%s' with a higher epoch '%d' already exists. Receiver '%s' with epoch %d cannot be created. "+
 			"Make sure you are creating receiver with increasing epoch value to ensure connectivity, or ensure all old epoch receivers are closed or disconnected.",
@@ -51,6 +66,7 @@ func (p *partition) join(r *reader) (leaving []*reader, refused *amqp.Error) {
 	}
 	if r.hasEpoch {
 		for old := range g.readers {
+			old.gone = true
 			leaving = append(leaving, old)
 		}
 		clear(g.readers)
@@ -60,15 +76,28 @@ func (p *partition) join(r *reader) (leaving []*reader, refused *amqp.Error) {
 	return leaving, nil
 }
 
-// leave lets a reader go that is still there.
+// leave lets a reader go, if it is still there, and doesn't let it in any more.
 func (p *partition) leave(r *reader) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	r.gone = true
 	g := p.groups[r.group]
+	if g == nil {
+		return
+	}
 	delete(g.readers, r)
 	if g.epoch == r {
 		g.epoch = nil
 	}
+}
+
+func (g *groupReaders) names() string {
+	var names []string
+	for r := range g.readers {
+		names = append(names, r.name)
+	}
+	sort.Strings(names)
+	return strings.Join(names, ", ")
 }
 
 func stolenf(format string, args ...any) *amqp.Error {
@@ -77,9 +106,8 @@ func stolenf(format string, args ...any) *amqp.Error {
 
 // stolen tells a reader that another one has taken its place.
 func (r *reader) stolen(by *reader) {
-	r.link.Detach(stolenf("New receiver '%s' with higher epoch of '%d' is created hence current receiver '%s' with epoch '%d' is getting disconnected. "+
+	r.peer.detach(r.link, stolenf("New receiver '%s' with higher epoch of '%d' is created hence current receiver '%s' with epoch '%d' is getting disconnected. "+
 		"If you are recreating the receiver, make sure a higher epoch is used.", by.name, by.epoch, r.name, r.epoch))
-	r.peer.forget(r.link)
 }
 
 // wake tells the link that there is something to read. The partition's lock is held.
@@ -95,15 +123,22 @@ func (r *reader) Next(m *amqp.Outgoing) bool {
 	p := r.partition
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if r.gone || r.hold == held {
+		return false
+	}
 	r.next = max(r.next, p.firstSeq())
 	if r.next >= p.nextSeq {
 		r.waiting = true
 		return false
 	}
-	if f, ok := r.peer.broker.faults.take(Receive, r.at); ok && !r.peer.receiveFault(r, f) {
-		r.waiting = true
-		return false
+	if r.hold == open {
+		if f, ok := r.peer.broker.faults.take(Receive, r.at); ok {
+			r.hold = held
+			r.peer.async(f.Delay, func() { r.receiveFault(f) })
+			return false
+		}
 	}
+	r.hold = open
 	e := &p.events[r.next-p.firstSeq()]
 	var metrics []byte
 	if r.metrics {
@@ -119,7 +154,7 @@ func (r *reader) Next(m *amqp.Outgoing) bool {
 func runtimeMetrics(i info) []byte {
 	b, _ := amqp.AppendSection(nil, amqp.SectionDeliveryAnnotations, amqp.Map{
 		{Key: amqp.Symbol("last_enqueued_sequence_number"), Value: i.last},
-		{Key: amqp.Symbol("last_enqueued_offset"), Value: i.lastOffset},
+		{Key: amqp.Symbol("last_enqueued_offset"), Value: i.lastOffset()},
 		{Key: amqp.Symbol("last_enqueued_time_utc"), Value: i.lastTime},
 		{Key: amqp.Symbol("runtime_info_retrieval_time_utc"), Value: time.Now().UTC()},
 	})

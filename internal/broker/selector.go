@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"strconv"
+	"strings"
 
 	"github.com/go-eventhubs/eventhubs/internal/amqp"
 )
@@ -26,10 +27,14 @@ const (
 
 const selectorFilter = "apache.org:selector-filter:string"
 
-var selectorSyntax = regexp.MustCompile(`^\s*amqp\.annotation\.(x-opt-offset|x-opt-sequence-number|x-opt-enqueued-time)\s*(>=?)\s*'([^']*)'\s*$`)
+// condArgumentError is what the service refuses arguments with.
+const condArgumentError = "com.microsoft:argument-error"
+
+// selectorSyntax is what the SDKs write. .NET leaves the quotes out.
+var selectorSyntax = regexp.MustCompile(`^\s*amqp\.annotation\.(x-opt-offset|x-opt-sequence-number|x-opt-enqueued-time)\s*(>=?)\s*('[^']*'|[^'\s]+)\s*$`)
 
 // selectorOf reads the filter of a receiving link. Without one a reader begins at the latest event.
-func selectorOf(filters amqp.Map) (selector, error) {
+func selectorOf(filters amqp.Map) (selector, *amqp.Error) {
 	v := filters.Get(selectorFilter)
 	if d, ok := v.(amqp.Described); ok {
 		v = d.Value
@@ -39,9 +44,13 @@ func selectorOf(filters amqp.Map) (selector, error) {
 	}
 	expression, ok := v.(string)
 	if !ok {
-		return selector{}, fmt.Errorf("the filter %s is a %T", selectorFilter, v)
+		return selector{}, amqp.Errorf(amqp.CondNotAllowed, "the filter %s is a %T, and has to be a string", selectorFilter, v)
 	}
-	return parseSelector(expression)
+	s, err := parseSelector(expression)
+	if err != nil {
+		return s, amqp.Errorf(condArgumentError, "%v", err)
+	}
+	return s, nil
 }
 
 func parseSelector(expression string) (selector, error) {
@@ -49,10 +58,11 @@ func parseSelector(expression string) (selector, error) {
 	if m == nil {
 		return selector{}, fmt.Errorf("the filter %q is not understood", expression)
 	}
+	value := strings.Trim(m[3], "'")
 	s := selector{inclusive: m[2] == ">="}
 	switch m[1] {
 	case "x-opt-offset":
-		if m[3] == "@latest" {
+		if value == "@latest" {
 			return selector{}, nil
 		}
 		s.by = byOffset
@@ -62,7 +72,7 @@ func parseSelector(expression string) (selector, error) {
 		s.by = byTime
 	}
 	var err error
-	if s.value, err = strconv.ParseInt(m[3], 10, 64); err != nil || s.value == 1<<63-1 {
+	if s.value, err = strconv.ParseInt(value, 10, 64); err != nil || s.value == 1<<63-1 {
 		return selector{}, fmt.Errorf("the filter %q has no number in range", expression)
 	}
 	return s, nil
