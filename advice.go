@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
 	"github.com/Azure/go-amqp"
 )
@@ -20,7 +22,7 @@ func (c Config) explain(do, on string, err error) error {
 	if why := c.advice(do, err); why != "" {
 		return fmt.Errorf("%s: %s: %w", prefix, why, err)
 	}
-	return fmt.Errorf("%s: %w", prefix, err)
+	return fmt.Errorf("%s: %w", prefix, withoutPrefix(err))
 }
 
 // advice is what an operator can do about an error, or "".
@@ -71,6 +73,17 @@ func isMissing(err error) bool { return hasCondition(err, amqp.ErrCondNotFound) 
 func hasCondition(err error, condition amqp.ErrCond) bool {
 	var e *amqp.Error
 	return errors.As(err, &e) && e.Condition == condition
+}
+
+// isBusy reports whether the service has said that it will pass.
+func isBusy(err error) bool {
+	return hasCondition(err, "com.microsoft:server-busy") || hasCondition(err, "com.microsoft:timeout") || hasStatus(err, 503) || hasStatus(err, 408)
+}
+
+// isRefused reports whether the storage account wants somebody to change a right, or a name.
+func isRefused(err error) bool {
+	var e *azcore.ResponseError
+	return errors.As(err, &e) && (e.StatusCode == http.StatusUnauthorized || e.StatusCode == http.StatusForbidden || e.StatusCode == http.StatusNotFound)
 }
 
 // hasStatus looks for the status code of an answer from $management or $cbs. The SDK's type for it is internal (internal/rpc.go, RPCError),

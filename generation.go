@@ -44,6 +44,7 @@ func (r *receiving) runProcessor() error {
 	g.lease = lease.New(lease.Options{
 		Store: r.store, Owner: r.client.InstanceID(), Expiration: r.opts.ExpirationInterval, Patience: r.opts.ExpirationInterval / 2,
 		CallTimeout: min(storeTimeout, r.opts.ExpirationInterval/2), Complete: r.completeCheckpoints, Logger: r.cfg.Logger,
+		Final: func(err error) bool { return !r.hasOpened() && isRefused(err) },
 	})
 	defer g.lease.Close()
 	processor, err := azeventhubs.NewProcessor(r.client, g.lease, &azeventhubs.ProcessorOptions{

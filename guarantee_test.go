@@ -22,7 +22,10 @@ func TestGuarantee(t *testing.T) {
 		{"one checkpoint blob is unreadable", blobIsUnreadable},
 		{"wrong credentials, missing hub or consumer group", somethingIsMissing},
 	} {
-		t.Run(row.happens, row.test)
+		t.Run(row.happens, func(t *testing.T) {
+			t.Parallel()
+			row.test(t)
+		})
 	}
 }
 

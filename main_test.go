@@ -1,6 +1,7 @@
 package eventhubs_test
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"runtime"
@@ -9,8 +10,21 @@ import (
 	"time"
 )
 
-// TestMain fails when the tests leave goroutines behind.
+// TestMain fails when the tests leave goroutines behind. A process that a test has started receives instead.
 func TestMain(m *testing.M) {
+	if os.Getenv(childEnv) != "" {
+		os.Exit(beChild())
+	}
+	flag.Parse()
+	atOnce := "6" // tests that run side by side mostly wait: there may be more than processors, unless the command says how many
+	flag.Visit(func(f *flag.Flag) {
+		if f.Name == "test.parallel" {
+			atOnce = f.Value.String()
+		}
+	})
+	if err := flag.Set("test.parallel", atOnce); err != nil {
+		panic(err)
+	}
 	code := m.Run()
 	if left := goroutinesLeft(); code == 0 && left != "" {
 		fmt.Fprintf(os.Stderr, "goroutines are left after the tests:\n\n%s\n", left)

@@ -66,6 +66,9 @@ func (c *Consumer) latest(ctx context.Context, partitions []string) ([]azeventhu
 		asking.Go(func() {
 			defer func() { <-slots }()
 			p, err := c.client.GetPartitionProperties(ctx, id, nil)
+			if err != nil { // only this call has the SDK replace a link that was lost: the other hides its errors from the SDK's own recovery (mgmt.go)
+				_, _ = c.client.GetEventHubProperties(ctx, nil)
+			}
 			out[i], errs[i] = c.checkpoint(id, p.LastEnqueuedSequenceNumber, ""), err
 			out[i].Offset = nil // a sequence number says it in every namespace; an offset doesn't where there is geo-replication
 		})

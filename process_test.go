@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -72,17 +73,17 @@ func (s *scene) process(o childOptions) *child {
 // count takes a line of the child's output down. A line that a kill has cut off says nothing.
 func (c *child) count(who, line string) {
 	var what, partition string
-	var which, attempt int
+	var which int
 	var sequence int64
-	if n, _ := fmt.Sscan(line, &what, &which, &partition, &sequence, &attempt); n != 5 {
+	if n, _ := fmt.Sscan(line, &what, &which, &partition, &sequence); n != 4 || !strings.HasSuffix(line, ".") {
 		return
 	}
 	h := holding{who, partition, which}
 	switch what {
 	case "came":
-		c.comes(h, sequence, attempt)
+		c.comes(h, sequence, 1)
 	case "handled":
-		c.ends(h, sequence, true)
+		c.ends(h, sequence, 1, true)
 	}
 }
 
@@ -163,7 +164,7 @@ func receiveAsChild(ctx context.Context) error {
 		if holdings[ctx] == 0 {
 			holdings[ctx] = len(holdings) + 1
 		}
-		fmt.Println(what, holdings[ctx], e.PartitionID, e.SequenceNumber, e.Attempt)
+		fmt.Println(what, holdings[ctx], e.PartitionID, e.SequenceNumber, ".")
 	}
 	err = consumer.Receive(ctx, func(ctx context.Context, e *eventhubs.ReceivedEvent) error {
 		print(ctx, "came", e)

@@ -110,7 +110,7 @@ func (c *checkpointer) start(ctx context.Context, p *progress) {
 		defer c.writing.Done()
 		defer func() { <-c.slots }()
 		defer p.end()
-		if err := p.save(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, lease.ErrNotHeld) {
+		if err := p.save(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, lease.ErrNotHeld) && isPowerOf2(p.failures()) {
 			c.cfg.Logger.Warn("eventhubs: a checkpoint could not be written, and is tried again", "event_hub", c.cfg.EventHub, "group", c.opts.Group, "partition", p.id, "error", err)
 		}
 	}()
@@ -132,6 +132,7 @@ type progress struct {
 	since    time.Time // when the first of them was processed
 	last     time.Time // when the last of them was
 	saved    int64     // sequence number of the last checkpoint; -1: none
+	failed   int       // how often in a row it could not be written
 }
 
 // completed notes that n events up to this one are processed. Only the partition's worker calls it, in order.
@@ -144,7 +145,7 @@ func (p *progress) completed(sequence int64, offset string, n int) {
 	}
 	p.last = now
 	p.pending += n
-	full := p.owner.opts.CheckpointCount > 0 && p.pending >= p.owner.opts.CheckpointCount && !p.busy
+	full := p.owner.opts.CheckpointCount > 0 && p.pending >= p.owner.opts.CheckpointCount && !p.busy && p.failed == 0
 	p.mu.Unlock()
 	if full {
 		select {
@@ -154,20 +155,26 @@ func (p *progress) completed(sequence int64, offset string, n int) {
 	}
 }
 
-// due reports whether it is time for a checkpoint: the oldest event waits for long enough, there are enough, or the partition is idle.
+// due reports whether it is time for a checkpoint: the oldest event waits for long enough, there are enough, or the partition is idle. After a failure only time counts.
 func (p *progress) due(now time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	count := p.owner.opts.CheckpointCount
 	return p.pending > 0 && !p.busy &&
-		(now.Sub(p.since) >= p.owner.opts.CheckpointInterval || now.Sub(p.last) >= idleAfter || count > 0 && p.pending >= count)
+		(now.Sub(p.since) >= p.owner.opts.CheckpointInterval || p.failed == 0 && (now.Sub(p.last) >= idleAfter || count > 0 && p.pending >= count))
 }
 
 // discard forgets what no checkpoint covers: the partition is no longer ours to write checkpoints for.
 func (p *progress) discard() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.any, p.pending = false, 0
+	p.any, p.pending, p.failed = false, 0, 0
+}
+
+func (p *progress) failures() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.failed
 }
 
 func (p *progress) begin() bool {
@@ -211,9 +218,10 @@ func (p *progress) save(ctx context.Context) error {
 	now := time.Now()
 	p.since = now // after a failure as well: the next try is an interval away
 	if err != nil {
+		p.failed++
 		return err
 	}
-	p.saved = sequence
+	p.saved, p.failed = sequence, 0
 	p.pending = max(p.pending-covered, 0)
 	return nil
 }

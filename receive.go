@@ -74,7 +74,7 @@ func (r *receiving) run() error {
 		if r.fetch.Err() != nil {
 			return nil
 		}
-		if err != nil && (isFatal(err) || !r.hasOpened()) {
+		if err != nil && (isFatal(err) || !r.hasOpened() && !isBusy(err)) {
 			return r.cfg.explain("receive", r.entity(), err)
 		}
 		if time.Since(began) > lastBackoff {

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
 )
@@ -17,6 +18,7 @@ type worker struct {
 	id        string
 	hold      context.Context // ends when the partition is lost
 	done      *progress
+	certain   time.Time // when it was certain that the partition is ours
 	log       *slog.Logger
 }
 
@@ -138,7 +140,7 @@ func (w *worker) handleAll(fetch, handling context.Context, data []*azeventhubs.
 
 // handleUnit calls the handler until it succeeds. It returns false when the worker has to end, and the unit is not processed.
 func (w *worker) handleUnit(fetch, handling context.Context, unit []*ReceivedEvent) bool {
-	for attempt := 1; fetch.Err() == nil; attempt++ {
+	for attempt := 1; fetch.Err() == nil && w.ours(fetch); attempt++ {
 		for _, e := range unit {
 			e.Attempt = attempt
 		}
@@ -161,6 +163,18 @@ func (w *worker) handleUnit(fetch, handling context.Context, unit []*ReceivedEve
 		}
 	}
 	return false
+}
+
+// ours waits until it is certain that the partition is ours: after a pause of the process it may be somebody else's. It returns false when the worker has to end.
+func (w *worker) ours(fetch context.Context) bool {
+	if time.Since(w.certain) < w.opts.ExpirationInterval/4 { // Await for each event would cost more
+		return true
+	}
+	if !w.lease.Await(fetch, w.id) {
+		return false
+	}
+	w.certain = time.Now()
+	return true
 }
 
 // call calls the handler once. A panic becomes an error.

@@ -2,24 +2,26 @@ package lease
 
 import (
 	"context"
+	"slices"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
 )
 
 // ClaimOwnership claims and renews partitions, or gives them back. Claims are tried until ctx ends: while that lasts, the partitions that are open are read on.
 // What is ours afterwards is what the store says, and who holds what isn't ours any more is told.
 func (s *Store) ClaimOwnership(ctx context.Context, want []azeventhubs.Ownership, o *azeventhubs.ClaimOwnershipOptions) ([]azeventhubs.Ownership, error) {
-	if givesBack(want) {
+	if givesBack(want) || len(want) == 0 && s.isDraining() {
 		return s.giveBack(ctx, want, o)
 	}
 	began := time.Now()
-	claimed, err := s.claim(ctx, s.allowed(want), o)
+	claimed, asBefore, err := s.claim(ctx, s.allowed(want), o)
 	if err != nil {
 		return nil, err
 	}
-	s.account(claimed, began)
-	return claimed, nil
+	s.account(claimed, began, asBefore)
+	return append(claimed, asBefore...), nil
 }
 
 // givesBack reports whether a claim is the Processor's last, which gives up what it has (azeventhubs, processor.go, close).
@@ -32,16 +34,49 @@ func givesBack(want []azeventhubs.Ownership) bool {
 	return len(want) > 0
 }
 
-// giveBack is tried once: if it fails, the claims expire.
+// giveBack gives up what the store says is ours. That may be more than the Processor knows: it forgets a claim that was under way when it was told to end, though the store
+// may have it (azeventhubs, processor.go, dispatch). It is tried once: if it fails, the claims expire.
 func (s *Store) giveBack(ctx context.Context, want []azeventhubs.Ownership, o *azeventhubs.ClaimOwnershipOptions) ([]azeventhubs.Ownership, error) {
 	s.Close()
 	ctx, cancel := context.WithTimeout(ctx, s.CallTimeout)
 	defer cancel()
-	given, err := s.Store.ClaimOwnership(ctx, want, o)
+	given, err := s.release(ctx, want, o)
 	if err != nil {
 		s.Logger.Warn("eventhubs: partitions could not be given back: others can take them once their claims expire", "after", s.Expiration, "error", err)
 	}
 	return given, err
+}
+
+func (s *Store) release(ctx context.Context, want []azeventhubs.Ownership, o *azeventhubs.ClaimOwnershipOptions) ([]azeventhubs.Ownership, error) {
+	group := s.groupOf(want)
+	listed, err := s.Store.ListOwnership(ctx, group.FullyQualifiedNamespace, group.EventHubName, group.ConsumerGroup, nil)
+	if err != nil {
+		return nil, err
+	}
+	var ours []azeventhubs.Ownership
+	for _, l := range listed {
+		if l.OwnerID == s.Owner {
+			l.OwnerID = ""
+			ours = append(ours, l)
+		}
+	}
+	return s.Store.ClaimOwnership(ctx, ours, o)
+}
+
+// groupOf returns an ownership with the names of what this Store is for.
+func (s *Store) groupOf(list []azeventhubs.Ownership) azeventhubs.Ownership {
+	if len(list) > 0 {
+		return list[0]
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.group
+}
+
+func (s *Store) isDraining() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.draining
 }
 
 // allowed leaves out what must not be claimed: while draining, all that is not held.
@@ -60,32 +95,56 @@ func (s *Store) allowed(want []azeventhubs.Ownership) []azeventhubs.Ownership {
 	return renewals
 }
 
-// claim claims partitions, and tries those again whose claim has failed. A claim that seems to be refused may be our own: its answer was lost, and when it was
-// tried again, here or further down, its ETag was no longer the one in the store. So before a partition counts as lost, its owner is looked up.
-func (s *Store) claim(ctx context.Context, want []azeventhubs.Ownership, o *azeventhubs.ClaimOwnershipOptions) (claimed []azeventhubs.Ownership, err error) {
+// claim claims partitions, and tries again while the store fails as a whole. One partition that can't be claimed must not hold up the renewal of the others, so when
+// some were claimed it is left to the next call. A claim that seems to be refused may be our own: its answer was lost, and when it was tried again, here or further
+// down, its ETag was no longer the one in the store. So before a partition counts as lost, its owner is looked up. Those that are ours, but were not renewed, are asBefore.
+func (s *Store) claim(ctx context.Context, want []azeventhubs.Ownership, o *azeventhubs.ClaimOwnershipOptions) (claimed, asBefore []azeventhubs.Ownership, err error) {
 	rest, doubtful := want, false
 	err = s.retry(ctx, "claim partitions", func(ctx context.Context) error {
-		got, err := s.Store.ClaimOwnership(ctx, rest, o)
+		call, cancel := s.outlast(ctx)
+		defer cancel()
+		got, err := s.Store.ClaimOwnership(call, rest, o)
 		claimed = append(claimed, got...)
 		rest = without(rest, got)
 		doubtful = doubtful || err != nil
+		if err != nil && len(claimed) > 0 && ctx.Err() == nil {
+			s.Logger.Warn("eventhubs: some partitions could not be claimed, and are tried again", "partitions", len(rest), "error", err)
+			return nil
+		}
 		return err
 	})
 	if err != nil || len(rest) == 0 || !doubtful && !s.holdsAny(rest) {
-		return claimed, err
+		return claimed, nil, err
 	}
 	first := rest[0]
 	listed, err := s.ListOwnership(ctx, first.FullyQualifiedNamespace, first.EventHubName, first.ConsumerGroup, nil)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for _, l := range listed {
-		if l.OwnerID == s.Owner && contains(rest, l.PartitionID) {
+		i := slices.IndexFunc(rest, func(r azeventhubs.Ownership) bool { return r.PartitionID == l.PartitionID })
+		switch {
+		case i < 0 || l.OwnerID != s.Owner:
+		case sameETag(l.ETag, rest[i].ETag):
+			asBefore = append(asBefore, l)
+		default:
 			claimed = append(claimed, l)
 		}
 	}
-	return claimed, nil
+	return claimed, asBefore, nil
 }
+
+// grace is how long a claim that is under way gets to be finished when the Processor has to end.
+const grace = time.Second
+
+// outlast returns a context for a claim that outlasts ctx a little: a claim that is cut off may be stored after what is ours was looked up to be given back.
+func (s *Store) outlast(ctx context.Context) (context.Context, context.CancelFunc) {
+	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.CallTimeout)
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })
+	return call, func() { stop(); cancel() }
+}
+
+func sameETag(a, b *azcore.ETag) bool { return a != nil && b != nil && *a == *b }
 
 func (s *Store) holdsAny(list []azeventhubs.Ownership) bool {
 	s.mu.Lock()
@@ -116,25 +175,36 @@ func contains(list []azeventhubs.Ownership, partition string) bool {
 	return false
 }
 
-// account takes down what is ours from now on.
-func (s *Store) account(claimed []azeventhubs.Ownership, began time.Time) {
+// account takes down what is ours from now on: what was claimed or renewed, and what is as before.
+func (s *Store) account(claimed []azeventhubs.Ownership, began time.Time, asBefore []azeventhubs.Ownership) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	ours := make(map[string]bool, len(claimed))
+	ours := make(map[string]bool, len(claimed)+len(asBefore))
 	for _, o := range claimed {
 		ours[o.PartitionID] = true
-		h := s.held[o.PartitionID]
-		if h == nil {
-			h = &holding{}
-			h.ctx, h.lose = context.WithCancelCause(context.Background())
-			s.held[o.PartitionID] = h
-		}
-		h.renewed = began
+		h := s.hold(o.PartitionID)
+		h.renewed, h.seen = began, began
 	}
+	for _, o := range asBefore {
+		ours[o.PartitionID] = true
+		s.hold(o.PartitionID).seen = began
+	}
+	s.change()
 	for id := range s.held {
 		if !ours[id] {
 			s.Logger.Info("eventhubs: another consumer has taken a partition over", "partition", id)
 			s.lose(id)
 		}
 	}
+}
+
+// hold makes a partition ours, unless it is.
+func (s *Store) hold(partition string) *holding {
+	h := s.held[partition]
+	if h == nil {
+		h = &holding{}
+		h.ctx, h.lose = context.WithCancelCause(context.Background())
+		s.held[partition] = h
+	}
+	return h
 }

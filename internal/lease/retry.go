@@ -20,6 +20,7 @@ func (s *Store) retry(ctx context.Context, what string, call func(context.Contex
 		err := s.once(ctx, call)
 		if err == nil {
 			if attempt > 1 {
+				s.over(began)
 				s.Logger.Info("eventhubs: the checkpoint store answers again", "what", what, "after", time.Since(began))
 			}
 			return nil
@@ -27,10 +28,17 @@ func (s *Store) retry(ctx context.Context, what string, call func(context.Contex
 		if ctx.Err() != nil {
 			return errors.Join(ctx.Err(), err)
 		}
+		if s.Final != nil && s.Final(err) {
+			return err
+		}
+		if attempt == 2 {
+			s.fails(1)
+			defer s.fails(-1)
+		}
 		if bits.OnesCount(attempt) == 1 { // the 1st, 2nd, 4th, …
 			s.Logger.Warn("eventhubs: the checkpoint store fails, and is tried again: reading goes on meanwhile", "what", what, "attempt", attempt, "error", err)
 		}
-		if !pause(ctx, attempt) {
+		if !s.pause(ctx, attempt) {
 			return errors.Join(ctx.Err(), err)
 		}
 	}
@@ -42,11 +50,11 @@ func (s *Store) once(ctx context.Context, call func(context.Context) error) erro
 	return call(ctx)
 }
 
-// pause waits between two tries: twice as long each time, give or take a quarter.
-func pause(ctx context.Context, attempt uint) bool {
-	d := lastPause
+// pause waits between two tries: twice as long each time, give or take a quarter, but never so long that a claim expires in it.
+func (s *Store) pause(ctx context.Context, attempt uint) bool {
+	d := min(lastPause, s.Expiration/4)
 	if attempt < 8 {
-		d = min(firstPause<<(attempt-1), lastPause)
+		d = min(firstPause<<(attempt-1), d)
 	}
 	t := time.NewTimer(d*3/4 + rand.N(d/2))
 	defer t.Stop()

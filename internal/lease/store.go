@@ -33,7 +33,9 @@ type Options struct {
 	Patience time.Duration
 	// Complete is given the checkpoints that were listed, and the partitions held, and returns those to begin from.
 	Complete func(ctx context.Context, listed []azeventhubs.Checkpoint, held []string) ([]azeventhubs.Checkpoint, error)
-	Logger   *slog.Logger
+	// Final reports whether it is of no use to try a call again that has failed with an error. Nil means that it always is.
+	Final  func(error) bool
+	Logger *slog.Logger
 }
 
 // Store is a CheckpointStore for one Processor. It is safe for concurrent use.
@@ -42,9 +44,13 @@ type Store struct {
 	broken chan struct{} // closed when only a new Processor helps
 
 	mu       sync.Mutex
-	held     map[string]*holding // by partition
+	group    azeventhubs.Ownership // with the names of what is claimed, and nothing else
+	held     map[string]*holding   // by partition
 	draining bool
 	isBroken bool
+	failing  int           // calls of the store that fail again and again
+	changed  chan struct{} // closed, and made anew, when held or failing changes
+	outages  []outage      // that have ended, oldest first
 }
 
 // holding is a partition that is ours.
@@ -52,11 +58,12 @@ type holding struct {
 	ctx     context.Context
 	lose    context.CancelCauseFunc
 	renewed time.Time // when the claim that holds was made
+	seen    time.Time // when the store last said that it holds
 }
 
 // New returns a Store that holds nothing.
 func New(o Options) *Store {
-	return &Store{Options: o, broken: make(chan struct{}), held: map[string]*holding{}}
+	return &Store{Options: o, broken: make(chan struct{}), changed: make(chan struct{}), held: map[string]*holding{}}
 }
 
 // Broken is closed when the Processor has partitions that it will never open: only a new one, with a new Store, helps.
@@ -90,6 +97,7 @@ func (s *Store) lose(partition string) {
 	if h := s.held[partition]; h != nil {
 		h.lose(ErrLost)
 		delete(s.held, partition)
+		s.change()
 	}
 }
 
@@ -104,11 +112,14 @@ func (s *Store) Close() {
 
 // ListOwnership lists who owns what. It is tried until ctx ends.
 func (s *Store) ListOwnership(ctx context.Context, namespace, hub, group string, o *azeventhubs.ListOwnershipOptions) (list []azeventhubs.Ownership, err error) {
+	s.mu.Lock()
+	s.group = azeventhubs.Ownership{FullyQualifiedNamespace: namespace, EventHubName: hub, ConsumerGroup: group}
+	s.mu.Unlock()
 	err = s.retry(ctx, "list who owns which partition", func(ctx context.Context) error {
 		list, err = s.Store.ListOwnership(ctx, namespace, hub, group, o)
 		return err
 	})
-	return list, err
+	return s.forgive(list), err
 }
 
 // ListCheckpoints lists where to begin. It is tried for a while. When that was in vain, the Store is broken: the Processor takes the partitions that it wanted
@@ -152,7 +163,7 @@ func (s *Store) SetCheckpoint(ctx context.Context, c azeventhubs.Checkpoint, o *
 	if h == nil {
 		return fmt.Errorf("checkpoint of partition %s: %w", c.PartitionID, ErrNotHeld)
 	}
-	if age := time.Since(s.renewed(h)); age > s.Expiration {
+	if age := time.Since(s.renewed(h)); age > s.life() {
 		return fmt.Errorf("checkpoint of partition %s: %w: the claim was not renewed for %v", c.PartitionID, ErrNotHeld, age.Round(time.Millisecond))
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.CallTimeout)
