@@ -29,3 +29,7 @@ fuzz: ## Run each fuzz target for FUZZTIME (default 30s)
 			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(or $(FUZZTIME),30s) -fuzzminimizetime 1x $$pkg || exit 1; \
 		done; \
 	done
+
+.PHONY: soak
+soak: ## Run the load test for SOAK (default 10m): processes killed, connections dropped, storage down
+	go run ./internal/soak -for $(or $(SOAK),10m)

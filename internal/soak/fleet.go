@@ -1,0 +1,173 @@
+//go:build unix
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+)
+
+// fleet are the consumer processes: so many that always run, and extra ones that come and go.
+type fleet struct {
+	env     []string
+	judge   *judge
+	verbose bool
+	fail    func(error)
+
+	slots  []*slot
+	number atomic.Int64 // of processes that were started
+	gaveUp atomic.Int64 // processes that ended by themselves before they had handled anything
+
+	mu      sync.Mutex
+	closing bool
+	all     map[*process]struct{} // that run
+	running sync.WaitGroup        // goroutines that watch them
+}
+
+// slot is the place of a process. Whoever does something to it holds the lock meanwhile.
+type slot struct {
+	mu sync.Mutex
+	p  *process // nil: none runs now
+}
+
+func newFleet(size int, env []string, j *judge, verbose bool, fail func(error)) *fleet {
+	f := &fleet{env: env, judge: j, verbose: verbose, fail: fail, all: map[*process]struct{}{}}
+	for range size {
+		f.slots = append(f.slots, &slot{})
+	}
+	return f
+}
+
+// fill has a process run in every slot.
+func (f *fleet) fill() error {
+	errs := make([]error, len(f.slots))
+	var starting sync.WaitGroup
+	for i, s := range f.slots {
+		starting.Go(func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if s.p == nil {
+				errs[i] = f.startIn(s, "")
+			}
+		})
+	}
+	starting.Wait()
+	return first(errs)
+}
+
+// startIn starts a process in a slot that is locked. An empty name is a new one.
+func (f *fleet) startIn(s *slot, name string) error {
+	p, err := f.start(name)
+	if err != nil {
+		return err
+	}
+	s.p = p
+	f.running.Go(func() { f.watch(s, p) })
+	return nil
+}
+
+// start starts a process. Every other one handles batches.
+func (f *fleet) start(name string) (*process, error) {
+	n := f.number.Add(1)
+	if name == "" {
+		name = fmt.Sprintf("consumer-%d", n)
+	}
+	env := f.env
+	if n%2 == 0 {
+		env = append(env[:len(env):len(env)], batchVariable+"=1")
+	}
+	p, err := startProcess(name, env, f.judge, f.verbose)
+	if err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	closing := f.closing
+	if !closing {
+		f.all[p] = struct{}{}
+		f.running.Go(func() { f.bury(p) })
+	}
+	f.mu.Unlock()
+	if closing {
+		p.kill()
+		return nil, errClosing
+	}
+	return p, nil
+}
+
+var errClosing = errors.New("the soak is ending")
+
+// bury waits for the end of a process, and looks at whether it has crashed.
+func (f *fleet) bury(p *process) {
+	<-p.ended
+	f.mu.Lock()
+	delete(f.all, p)
+	f.mu.Unlock()
+	if err := p.crashed(); err != nil {
+		f.fail(err)
+	}
+}
+
+// watch starts a process anew that has ended by itself. One that has worked before must not do that.
+func (f *fleet) watch(s *slot, p *process) {
+	<-p.ended
+	if p.expected.Load() {
+		return
+	}
+	if n := p.handled.Load(); n > 0 {
+		f.fail(fmt.Errorf("consumer %s has ended by itself after %d events: %w", p.name, n, p.failure()))
+		return
+	}
+	f.gaveUp.Add(1)
+	say("consumer %s gave up before it had read anything: %s", p.name, p.lastWords())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.p == p {
+		if err := f.startIn(s, ""); err != nil {
+			f.fail(err)
+		}
+	}
+}
+
+// terminateAll ends the processes of slots with SIGTERM, side by side. Those slots are empty then.
+func (f *fleet) terminateAll(slots []*slot) error {
+	errs := make([]error, len(slots))
+	var ending sync.WaitGroup
+	for i, s := range slots {
+		ending.Go(func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if s.p != nil {
+				errs[i] = s.p.terminate()
+				s.p = nil
+			}
+		})
+	}
+	ending.Wait()
+	return first(errs)
+}
+
+// close kills what still runs, and starts nothing more.
+func (f *fleet) close() {
+	f.mu.Lock()
+	f.closing = true
+	var left []*process
+	for p := range f.all {
+		left = append(left, p)
+	}
+	f.mu.Unlock()
+	for _, p := range left {
+		p.kill()
+	}
+	f.running.Wait()
+}
+
+func first(errs []error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

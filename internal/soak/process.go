@@ -1,0 +1,208 @@
+//go:build unix
+
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// process is a consumer process.
+type process struct {
+	name     string // its instance ID
+	cmd      *exec.Cmd
+	stdin    io.Closer     // closed, or lost with this process, it ends the other one
+	ready    chan struct{} // closed when SIGTERM ends it in good order
+	ended    chan struct{} // closed when it has ended, and all that it has reported is judged
+	err      error         // how it has ended; set before ended is closed
+	expected atomic.Bool   // its end is wanted
+	handled  atomic.Int64
+
+	mu   sync.Mutex
+	logs []string // the last lines that it has logged
+	bad  string   // the line with which a crash or a data race began
+}
+
+const (
+	keptLogs = 40
+	// startPatience and stopPatience are how long a process may take to start, and to end in good order.
+	startPatience = 30 * time.Second
+	stopPatience  = 30 * time.Second
+)
+
+// startProcess runs this program as a consumer.
+func startProcess(name string, env []string, j *judge, verbose bool) (*process, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	p := &process{name: name, cmd: exec.Command(self), ready: make(chan struct{}), ended: make(chan struct{})}
+	p.cmd.Env = append(append(os.Environ(), env...), roleVariable+"=1", instanceVariable+"="+name)
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for this process alone
+	stdin, err := p.cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	p.stdin = stdin
+	stdout, err := p.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	stderr, err := p.cmd.StderrPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := p.cmd.Start(); err != nil {
+		return nil, err
+	}
+	var reading sync.WaitGroup
+	reading.Go(func() { p.readReports(stdout, j) })
+	reading.Go(func() { p.readLogs(stderr, verbose) })
+	go func() {
+		reading.Wait()
+		p.err = p.cmd.Wait()
+		close(p.ended)
+	}()
+	return p, p.waitReady()
+}
+
+func (p *process) waitReady() error {
+	select {
+	case <-p.ready:
+		return nil
+	case <-p.ended:
+		return fmt.Errorf("consumer %s ended as it started: %w", p.name, p.failure())
+	case <-time.After(startPatience):
+		p.kill()
+		return fmt.Errorf("consumer %s did not start in %v", p.name, startPatience)
+	}
+}
+
+// readReports passes on what the process reports. A last line without an end was being written when it was killed: its handler had not returned.
+func (p *process) readReports(stdout io.Reader, j *judge) {
+	lines := bufio.NewReader(stdout)
+	c := j.consumer(p.name)
+	for {
+		line, err := lines.ReadString('\n')
+		if err != nil {
+			return
+		}
+		kind, rest, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+		switch kind {
+		case lineReady:
+			close(p.ready)
+		case lineOverlap:
+			j.overlap(p.name)
+		case lineHandled:
+			r, err := parseReport(strings.Fields(rest))
+			if err != nil {
+				p.note("panic: " + err.Error())
+				continue
+			}
+			p.handled.Add(1)
+			c.handled(r)
+		}
+	}
+}
+
+func (p *process) readLogs(stderr io.Reader, verbose bool) {
+	lines := bufio.NewScanner(stderr)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		if verbose {
+			say("%s: %s", p.name, lines.Text())
+		}
+		p.note(lines.Text())
+	}
+}
+
+// note keeps what the process logs. From the beginning of a crash or a data race on everything is kept.
+func (p *process) note(line string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, begin := range []string{"panic:", "fatal error:", "WARNING: DATA RACE"} {
+		if p.bad == "" && strings.HasPrefix(line, begin) {
+			p.bad = line
+			p.logs = nil
+		}
+	}
+	p.logs = append(p.logs, line)
+	if p.bad == "" && len(p.logs) > keptLogs {
+		p.logs = p.logs[1:]
+	}
+}
+
+// crashed is not nil if the process has crashed or has had a data race. That counts even if it was killed.
+func (p *process) crashed() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.bad == "" {
+		return nil
+	}
+	return fmt.Errorf("consumer %s: %s", p.name, strings.Join(p.logs, "\n"))
+}
+
+// failure tells how the process has ended, with its last words.
+func (p *process) failure() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	err := p.err
+	if err == nil {
+		err = errors.New("exit status 0")
+	}
+	return fmt.Errorf("%w\n%s", err, strings.Join(p.logs, "\n"))
+}
+
+// lastWords is the last line that the process has logged.
+func (p *process) lastWords() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.logs) == 0 {
+		return ""
+	}
+	return p.logs[len(p.logs)-1]
+}
+
+// kill ends the process with SIGKILL.
+func (p *process) kill() {
+	p.expected.Store(true)
+	_ = p.cmd.Process.Kill()
+	<-p.ended
+	p.stdin.Close()
+}
+
+// terminate ends the process with SIGTERM: in good order, or it is an error.
+func (p *process) terminate() error {
+	select {
+	case <-p.ended: // by itself, which is not for us to judge
+		return nil
+	default:
+	}
+	p.expected.Store(true)
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-p.ended:
+	case <-time.After(stopPatience):
+		_ = p.cmd.Process.Signal(syscall.SIGQUIT) // has the runtime show what it waits for
+		select {
+		case <-p.ended:
+		case <-time.After(time.Second):
+		}
+		p.kill()
+		return fmt.Errorf("consumer %s has not ended %v after SIGTERM: %w", p.name, stopPatience, p.failure())
+	}
+	p.stdin.Close()
+	if p.err != nil {
+		return fmt.Errorf("consumer %s did not end in good order after SIGTERM: %w", p.name, p.failure())
+	}
+	return p.crashed()
+}

@@ -1,0 +1,67 @@
+//go:build unix
+
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// What a consumer process writes on its standard output, a line each: that signals no longer kill it, what it has handled, and that it was given two events of one
+// partition at the same time.
+const (
+	lineReady   = "ready"
+	lineHandled = "handled"
+	lineOverlap = "overlap"
+)
+
+// report is an event that a consumer has handled. It is written before the handler returns.
+type report struct {
+	partition int
+	holding   int64 // counts the times that the process has taken partitions
+	sequence  int64
+	attempt   int64
+	enqueued  time.Time
+	at        time.Time // when it was handled
+	stream    string    // who sent it, and the number that it has there
+	number    int64
+}
+
+func (r *report) append(b []byte) []byte {
+	b = append(b, lineHandled...)
+	for _, n := range []int64{int64(r.partition), r.holding, r.sequence, r.attempt, r.enqueued.UnixNano(), r.at.UnixNano(), r.number} {
+		b = strconv.AppendInt(append(b, ' '), n, 10)
+	}
+	b = append(append(b, ' '), r.stream...)
+	return append(b, '\n')
+}
+
+func parseReport(fields []string) (report, error) {
+	var n [7]int64
+	if len(fields) != len(n)+1 {
+		return report{}, fmt.Errorf("a report of %d fields: %q", len(fields), fields)
+	}
+	for i := range n {
+		var err error
+		if n[i], err = strconv.ParseInt(fields[i], 10, 64); err != nil {
+			return report{}, err
+		}
+	}
+	return report{
+		partition: int(n[0]), holding: n[1], sequence: n[2], attempt: n[3],
+		enqueued: time.Unix(0, n[4]), at: time.Unix(0, n[5]), number: n[6], stream: fields[len(n)],
+	}, nil
+}
+
+// body is what the producer sends: the stream and the event's number in it.
+func body(stream string, number int64) []byte {
+	return strconv.AppendInt([]byte(stream+" "), number, 10)
+}
+
+func parseBody(b []byte) (stream string, number int64, err error) {
+	stream, digits, _ := strings.Cut(string(b), " ")
+	number, err = strconv.ParseInt(digits, 10, 64)
+	return stream, number, err
+}
