@@ -3,6 +3,7 @@ package eventhubs_test
 import (
 	"context"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -15,8 +16,8 @@ import (
 
 // outage is how long the store is down. It outlasts the claims, as minutes do with the default options.
 const (
-	outage          = 1500 * time.Millisecond
-	shortExpiration = time.Second
+	outage          = 2500 * time.Millisecond
+	shortExpiration = 2 * time.Second
 )
 
 func storeIsDown(t *testing.T) {
@@ -26,6 +27,7 @@ func storeIsDown(t *testing.T) {
 		{"it answers 503 when Receive is to end", func(t *testing.T) { downAtTheEnd(t, eventhubstest.BlobFault{Status: 503}) }},
 		{"it answers nothing when Receive is to end", func(t *testing.T) { downAtTheEnd(t, eventhubstest.BlobFault{Hang: true}) }},
 		{"a listing of checkpoints fails", listingFails},
+		{"it goes down when a partition is opened", downAtOpening},
 		{"one claim fails", claimFails},
 		{"one claim hangs", claimHangs},
 		{"raw SDK: a listing of checkpoints fails", rawListingFails},
@@ -98,7 +100,7 @@ func downBefore(t *testing.T) {
 	s.require(t, 0, 0, 0)
 }
 
-// downForTwo has two consumers whose claims expire while the store is down.
+// downForTwo has two consumers whose claims expire while the store is down. None takes anything from the other then.
 func downForTwo(t *testing.T) {
 	s := newScene(t, 4)
 	o := quick()
@@ -109,21 +111,35 @@ func downForTwo(t *testing.T) {
 			s.send(id, n)
 		}
 	}
-	first := s.receive("first", o, nothing)
-	second := s.receive("second", o, nothing)
-	s.until("both have their share", func() bool {
+	var mu sync.Mutex
+	reads := map[string]string{} // who had the last event of a partition
+	reading := func(who string) eventhubs.Handler {
+		return func(_ context.Context, e *eventhubs.ReceivedEvent) error {
+			mu.Lock()
+			defer mu.Unlock()
+			reads[e.PartitionID] = who
+			return nil
+		}
+	}
+	shared := func() bool {
 		n := map[string]int{}
-		for _, o := range s.ownership(s.store, "$Default") {
-			n[o.OwnerID]++
+		owned := s.ownership(s.store, "$Default")
+		mu.Lock()
+		defer mu.Unlock()
+		for id, who := range reads {
+			if owned[id].OwnerID == who {
+				n[who]++
+			}
 		}
 		return n["first"] == 2 && n["second"] == 2
-	})
-	sendAll(5)
-	s.untilAll()
-	for _, id := range ids {
-		s.untilCheckpoint(id, 4)
 	}
-	before := s.repeated() // links may have moved when events came already
+	first := s.receive("first", o, reading("first"))
+	second := s.receive("second", o, reading("second"))
+	s.until("both have their share, and read it", func() bool { sendAll(1); s.untilAll(); return shared() })
+	for _, id := range ids {
+		s.untilCheckpoint(id, int64(len(s.srv.Events("hub", id))-1))
+	}
+	before := s.repeated()
 	repair := s.srv.BlobFault(eventhubstest.BlobFault{Status: 503})
 	for began := time.Now(); time.Since(began) < expiration+time.Second; {
 		sendAll(1)
@@ -175,6 +191,33 @@ func listingFails(t *testing.T) {
 	r := s.receive("only", o, nothing)
 	s.until("a new Processor is made", func() bool { return s.log.count("reading has to begin anew") > 0 })
 	repair()
+	s.untilAll()
+	r.stop()
+	s.require(t, 0, 0, 0)
+}
+
+// downAtOpening has the store be up for the claim of a second partition, and down when its checkpoint is listed. The first one is read on.
+func downAtOpening(t *testing.T) {
+	s := newScene(t, 2)
+	o := quick()
+	o.Balance, o.ExpirationInterval, o.UpdateInterval = azeventhubs.ProcessorStrategyBalanced, shortExpiration, 200*time.Millisecond // one partition an interval
+	s.send("0", 5)
+	s.send("1", 5)
+	r := s.receive("only", o, nothing)
+	s.until("a partition is read", func() bool { return s.holdings() == 1 })
+	down := s.srv.BlobFault(eventhubstest.BlobFault{Operation: "ListBlobs", NameContains: "/checkpoint/", Status: 503})
+	s.until("the listing has failed", func() bool { return s.log.count("list the checkpoints", "level=WARN") > 0 })
+	all := s.srv.BlobFault(eventhubstest.BlobFault{Status: 503})
+	open := "0"
+	if len(s.begins("0")) == 0 {
+		open = "1"
+	}
+	for began := time.Now(); time.Since(began) < outage; {
+		s.send(open, 1)
+		s.until("reading goes on", func() bool { _, handled := s.times(open, int64(len(s.srv.Events("hub", open))-1)); return handled > 0 })
+	}
+	down()
+	all()
 	s.untilAll()
 	r.stop()
 	s.require(t, 0, 0, 0)

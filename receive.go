@@ -72,7 +72,7 @@ func (r *receiving) run() error {
 		began := time.Now()
 		err := r.runProcessor()
 		if r.fetch.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // what a Processor says that was told to end is no news
 		}
 		if err != nil && (isFatal(err) || !r.hasOpened() && !isBusy(err)) {
 			return r.cfg.explain("receive", r.entity(), err)

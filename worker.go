@@ -68,9 +68,9 @@ func (w *worker) leave() {
 			w.log.Error("eventhubs: the last checkpoint could not be written: events will be read again", "error", err)
 		}
 	}
-	if w.generation.fetch.Err() != nil {
-		w.generation.mu.Lock()
-		defer w.generation.mu.Unlock()
+	if w.fetch.Err() != nil {
+		w.mu.Lock()
+		defer w.mu.Unlock()
 		w.left = append(w.left, w.partition)
 		return
 	}

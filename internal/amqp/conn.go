@@ -87,7 +87,6 @@ type Conn struct {
 	ready       []*Link // outgoing links that may have something to send
 	closing     bool    // a close frame is in out: nothing may follow it
 	writerEnded bool
-	ended       bool // Serve is returning: links that are accepted from now on are closed at once
 }
 
 // NewConn returns a connection that is served by its method Serve.
@@ -175,7 +174,6 @@ func (c *Conn) signal() {
 // endLinks tells the owners of all links that they are gone.
 func (c *Conn) endLinks() {
 	c.mu.Lock()
-	c.ended = true
 	var gone []*Link
 	for _, s := range c.sessions {
 		gone = append(gone, s.endLinks()...)

@@ -58,7 +58,7 @@ func (c *Conn) handshake() error {
 	if err == nil && id != protocolAMQP {
 		err = errBadProtocol
 	}
-	if err == errBadProtocol {
+	if errors.Is(err, errBadProtocol) {
 		if c.writeAll(protocolHeader(protocolAMQP)) == nil { // what the specification has a server answer before it closes
 			c.hearOut()
 		}

@@ -160,7 +160,7 @@ func (l *Link) Accept(o LinkOptions) {
 	c := l.session.conn
 	c.mu.Lock()
 	l.opts = o
-	if l.state != linkPending || c.closing || c.ended {
+	if l.state != linkPending || c.closing {
 		c.mu.Unlock()
 		l.notifyClosed()
 		return

@@ -177,10 +177,11 @@ func (f *fields) ubyte(def byte) byte {
 	return b[0]
 }
 
-func (f *fields) bool(def bool) bool {
+// bool reads a boolean, whose default is false wherever one occurs.
+func (f *fields) bool() bool {
 	code, b, ok := f.next()
 	if !ok {
-		return def
+		return false
 	}
 	switch code {
 	case codeTrue:
@@ -191,7 +192,7 @@ func (f *fields) bool(def bool) bool {
 		return b[0] == 1
 	}
 	f.wrong(code, "boolean")
-	return def
+	return false
 }
 
 // bytes reads binary, a string or a symbol. The result points into the buffer.
@@ -287,7 +288,7 @@ type attachFrame struct {
 func (p *attachFrame) decode(f fields) error {
 	p.name = f.string()
 	p.handle = f.uint(0)
-	p.peerReceives = f.bool(false)
+	p.peerReceives = f.bool()
 	p.sndSettle = f.ubyte(2)
 	p.rcvSettle = f.ubyte(0)
 	p.source = f.any()
@@ -329,8 +330,8 @@ func (p *flowFrame) decode(f fields) error {
 	p.deliveryCount = f.uint(0)
 	p.linkCredit = f.uint(0)
 	f.uint(0) // available
-	p.drain = f.bool(false)
-	p.echo = f.bool(false)
+	p.drain = f.bool()
+	p.echo = f.bool()
 	return f.err
 }
 
@@ -350,12 +351,12 @@ func (p *transferFrame) decode(f fields) error {
 	p.deliveryID = f.uint(0)
 	f.bytes() // delivery-tag
 	p.messageFormat = f.uint(0)
-	p.settled = f.bool(false)
-	p.more = f.bool(false)
+	p.settled = f.bool()
+	p.more = f.bool()
 	f.ubyte(0) // rcv-settle-mode
 	f.any()    // state: a peer that sends has none to tell
-	f.bool(false)
-	p.aborted = f.bool(false)
+	f.bool()
+	p.aborted = f.bool()
 	return f.err
 }
 
@@ -367,10 +368,10 @@ type dispositionFrame struct {
 }
 
 func (p *dispositionFrame) decode(f fields) error {
-	p.peerReceives = f.bool(false)
+	p.peerReceives = f.bool()
 	p.first = f.uint(0)
 	p.last = f.uint(p.first)
-	p.settled = f.bool(false)
+	p.settled = f.bool()
 	p.state = f.any()
 	return f.err
 }
@@ -383,7 +384,7 @@ type detachFrame struct {
 
 func (p *detachFrame) decode(f fields) error {
 	p.handle = f.uint(0)
-	p.closed = f.bool(false)
+	p.closed = f.bool()
 	p.err = asError(f.any())
 	return f.err
 }

@@ -244,6 +244,36 @@ func TestAcceptedBeforeDetach(t *testing.T) {
 	}
 }
 
+// Deliveries are accepted together only if there is none between them.
+func TestAcceptedWithGaps(t *testing.T) {
+	var held []*amqp.Delivery
+	s := serve(t, amqp.Config{}, taking(func(d *amqp.Delivery) {
+		if held = append(held, d); len(held) == 4 {
+			for _, i := range []int{0, 2, 3} {
+				held[i].Accept()
+			}
+			held[1].Reject(nil)
+			held = nil
+		}
+	}))
+	p := begun(t, s)
+	p.attaches(1, false)
+	p.expect(flow)
+	for i := 0; i < 80; i += 4 {
+		p.write(cat(message(i, 0, "a"), message(i+1, 0, "b"), message(i+2, 0, "c"), message(i+3, 0, "d")))
+		accepted := map[int]bool{}
+		for len(accepted) < 4 {
+			a := p.expect(disposition)
+			outcome := a.field(4).(amqp.Described).Descriptor
+			for id := a.field(1).(uint32); id <= a.field(2).(uint32); id++ {
+				require.NotContains(t, accepted, int(id)-i)
+				accepted[int(id)-i] = outcome == uint64(0x24)
+			}
+		}
+		require.Equal(t, map[int]bool{0: true, 1: false, 2: true, 3: true}, accepted)
+	}
+}
+
 func TestPeerGoesAwayWithoutAWord(t *testing.T) {
 	s := serve(t, amqp.Config{}, acceptAll)
 	p := begun(t, s)

@@ -1,6 +1,7 @@
 package amqp_test
 
 import (
+	"slices"
 	"sync"
 	"testing"
 
@@ -79,39 +80,20 @@ func TestWakeFromSleep(t *testing.T) {
 	}
 }
 
-// A link with endless messages doesn't keep others from theirs.
+// A link with many messages doesn't keep another one from its own.
 func TestLinksTakeTurns(t *testing.T) {
+	const many = 20_000
 	h, attached := queues()
-	s := serve(t, amqp.Config{}, h)
-	c := dial(t, s, nil)
-	greedy := receiver(t, c, &goamqp.ReceiverOptions{Credit: 4000})
-	endless := receive(t, attached)
-	endless.put(numbered(0, 20_000)...)
-	stop, stopped := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(stopped)
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-			}
-			if _, err := greedy.Receive(ctx(t), nil); err != nil {
-				return
-			}
-			if endless.count() > 10_000 {
-				endless.put(numbered(0, 1)...)
-			}
-		}
-	}()
-	r := receiver(t, c, nil)
-	q := receive(t, attached)
-	for i := range 100 {
-		q.put(numbered(i, 1)...)
-		m, err := r.Receive(ctx(t), nil)
-		require.NoError(t, err)
-		require.Equal(t, i, number(t, m))
+	p := begun(t, serve(t, amqp.Config{}, h))
+	p.attaches(1, true)
+	one := receive(t, attached)
+	p.attaches(2, true)
+	two := receive(t, attached)
+	p.write(on(0, flow, 0, 1<<20, 0, 5000, 1, 0, many), on(0, flow, 0, 1<<20, 0, 5000, 2, 0, many))
+	p.expectNothing(0)
+	one.put(slices.Repeat([][]byte{make([]byte, 1000)}, many)...)
+	two.put(data(nil)) // while the server waits for the peer to read
+	for before := 0; p.expect(transfer).field(0) != uint32(2); before++ {
+		require.Less(t, before, many/2)
 	}
-	close(stop)
-	receive(t, stopped)
 }

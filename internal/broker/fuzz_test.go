@@ -2,6 +2,8 @@ package broker_test
 
 import (
 	"bytes"
+	"encoding/base64"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -90,10 +92,8 @@ func FuzzSAS(f *testing.F) {
 		f.Fatal(err)
 	}
 	expires := time.Now().Add(240 * time.Hour)
-	good := map[string]string{}
 	for _, audience := range []string{"sb://host/hub", "host", "sb://host/hub/Partitions/0", "amqps://host:5671/HUB"} {
 		token := sas(audience, "root", rootKey, expires)
-		good[audience] = token
 		f.Add(token, "hub")
 		f.Add(token, "hub/partitions/0")
 	}
@@ -103,22 +103,20 @@ func FuzzSAS(f *testing.F) {
 	f.Add("SharedAccessSignature ", "")
 	f.Add("SharedAccessSignature sr&sig&se&skn=%zz&&=", "hub")
 	f.Fuzz(func(t *testing.T, token, path string) {
-		rights, err := b.CheckSAS(token, path)
-		if err != nil {
+		if _, err := b.CheckSAS(token, path); err != nil {
 			if strings.Contains(err.Error(), rootKey) {
 				t.Fatal("the error holds the key")
 			}
 			return
 		}
-		_, _ = rights, good
 		fields := map[string]string{}
 		for _, field := range strings.Split(strings.TrimPrefix(token, "SharedAccessSignature "), "&") {
 			k, v, _ := strings.Cut(field, "=")
 			fields[k] = v
 		}
-		want := signed(fields["sr"], "root", rootKey, fields["se"])
-		if !strings.Contains(want, "&sig="+fields["sig"]+"&") && len(fields["sig"]) < 44 {
-			t.Fatalf("%q is taken, and %q is what is right", token, want)
+		text, _ := url.QueryUnescape(fields["sig"])
+		if got, err := base64.StdEncoding.DecodeString(text); err != nil || !bytes.Equal(got, signature(fields["sr"], rootKey, fields["se"])) {
+			t.Fatalf("%q is taken", token)
 		}
 	})
 }

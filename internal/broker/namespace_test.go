@@ -276,10 +276,14 @@ func sas(audience, rule, key string, expires time.Time) string {
 	return signed(url.QueryEscape(audience), rule, key, strconv.FormatInt(expires.Unix(), 10))
 }
 
-func signed(escaped, rule, key, expiry string) string {
+func signature(escaped, key, expiry string) []byte {
 	mac := hmac.New(sha256.New, []byte(key))
 	mac.Write([]byte(escaped + "\n" + expiry))
-	return "SharedAccessSignature sr=" + escaped + "&sig=" + url.QueryEscape(base64.StdEncoding.EncodeToString(mac.Sum(nil))) +
+	return mac.Sum(nil)
+}
+
+func signed(escaped, rule, key, expiry string) string {
+	return "SharedAccessSignature sr=" + escaped + "&sig=" + url.QueryEscape(base64.StdEncoding.EncodeToString(signature(escaped, key, expiry))) +
 		"&se=" + expiry + "&skn=" + url.QueryEscape(rule)
 }
 

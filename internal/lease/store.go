@@ -47,6 +47,7 @@ type Store struct {
 	group    azeventhubs.Ownership // with the names of what is claimed, and nothing else
 	held     map[string]*holding   // by partition
 	draining bool
+	stuck    bool // a listing of checkpoints has failed
 	isBroken bool
 	failing  int           // calls of the store that fail again and again
 	changed  chan struct{} // closed, and made anew, when held or failing changes
@@ -119,11 +120,15 @@ func (s *Store) ListOwnership(ctx context.Context, namespace, hub, group string,
 		list, err = s.Store.ListOwnership(ctx, namespace, hub, group, o)
 		return err
 	})
+	if err == nil {
+		s.answers()
+	}
 	return s.forgive(list), err
 }
 
-// ListCheckpoints lists where to begin. It is tried for a while. When that was in vain, the Store is broken: the Processor takes the partitions that it wanted
-// to open for opened, and never asks again (azeventhubs, processor.go, addPartitionClient).
+// ListCheckpoints lists where to begin. It is tried for a while. When that was in vain, the Processor takes the partitions that it wanted
+// to open for opened, and never asks again (azeventhubs, processor.go, addPartitionClient). The Store is broken then, but not before a listing of ownership succeeds: while the
+// store is down a new Processor would not get on, and the partitions that are open are read on with this one.
 func (s *Store) ListCheckpoints(ctx context.Context, namespace, hub, group string, o *azeventhubs.ListCheckpointsOptions) (list []azeventhubs.Checkpoint, err error) {
 	trying, cancel := context.WithTimeout(ctx, s.Patience)
 	defer cancel()
@@ -138,12 +143,19 @@ func (s *Store) ListCheckpoints(ctx context.Context, namespace, hub, group strin
 	if err != nil {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if !s.isBroken {
-			s.isBroken = true
-			close(s.broken)
-		}
+		s.stuck = true
 	}
 	return list, err
+}
+
+// answers notes that the store can be listed: a new Processor would get on.
+func (s *Store) answers() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stuck && !s.isBroken {
+		s.isBroken = true
+		close(s.broken)
+	}
 }
 
 func (s *Store) partitions() (ids []string) {

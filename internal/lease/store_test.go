@@ -314,6 +314,13 @@ func TestListingThatFailsBreaksTheStore(t *testing.T) {
 	inner.set(times(-1, "list checkpoints"), nil)
 	_, err := s.ListCheckpoints(t.Context(), "ns", "hub", "group", nil)
 	require.ErrorIs(t, err, errDown)
+	select {
+	case <-s.Broken():
+		t.Fatal("it is broken before a new Processor could do better")
+	default:
+	}
+	_, err = s.ListOwnership(t.Context(), "ns", "hub", "group", nil)
+	require.NoError(t, err)
 	<-s.Broken()
 	_, err = s.ListCheckpoints(t.Context(), "ns", "hub", "group", nil)
 	require.ErrorIs(t, err, errDown, "again is no worse")

@@ -76,7 +76,10 @@ func receive(ctx context.Context) error {
 	cfg.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelInfo}))
 	cfg.Retry = retryOptions()
 	store, err := openStore(ctx, cfg.Logger)
-	if err != nil || ctx.Err() != nil {
+	if ctx.Err() != nil {
+		return nil // told to stop before there was anything to do
+	}
+	if err != nil {
 		return err
 	}
 	consumer, err := eventhubs.NewConsumer(cfg, store, &eventhubs.ConsumerOptions{
@@ -107,8 +110,11 @@ func openStore(ctx context.Context, logger *slog.Logger) (eventhubs.CheckpointSt
 	blobs.ClientOptions.Retry.RetryDelay = retryOptions().RetryDelay
 	for {
 		store, err := eventhubs.NewBlobCheckpointStore(ctx, blobs)
-		if err == nil || ctx.Err() != nil {
+		if err == nil {
 			return store, nil
+		}
+		if ctx.Err() != nil {
+			return nil, err
 		}
 		logger.Warn("soak: the store can't be opened yet", "error", err)
 	}

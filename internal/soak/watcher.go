@@ -63,7 +63,7 @@ func (w *watcher) run(ctx context.Context) {
 func (w *watcher) look(ctx context.Context, partition int, began time.Time) error {
 	ctx, cancel := context.WithTimeout(ctx, watchEvery)
 	defer cancel()
-	handled, progress := w.judge.handledTo(partition) // first: it only grows
+	_, progress := w.judge.handledTo(partition) // before the hub is asked: a partition must not look stuck because of what came in meanwhile
 	p, err := w.properties(ctx, partition)
 	if err != nil {
 		return nil //nolint:nilerr // a fault; it is looked at again soon
@@ -71,7 +71,8 @@ func (w *watcher) look(ctx context.Context, partition int, began time.Time) erro
 	if progress.IsZero() {
 		progress = began
 	}
-	if handled, _ = w.judge.handledTo(partition); p.BeginningSequenceNumber > handled {
+	handled, _ := w.judge.handledTo(partition)
+	if p.BeginningSequenceNumber > handled {
 		return fmt.Errorf("retention has dropped unread events of partition %d: it begins at %d, and is handled to %d", partition, p.BeginningSequenceNumber, handled)
 	}
 	if unread := time.Since(progress); handled <= p.LastEnqueuedSequenceNumber && unread > stuckAfter {
