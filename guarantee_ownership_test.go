@@ -202,11 +202,10 @@ func movesBackAndForth(t *testing.T) {
 		s.untilAll()
 		guest.stop()
 	}
-	s.untilAll()
-	stay.stop()
-	for _, id := range ids {
-		require.EqualValues(t, 59, s.checkpoint(id))
+	for _, id := range ids { // what was handled, but not covered when its partition moved, comes again first
+		s.untilCheckpoint(id, 59)
 	}
+	stay.stop()
 	s.require(t, 0, 60, 0) // a move happens when all is handled, but perhaps not yet covered
 }
 

@@ -20,6 +20,15 @@ const (
 	shortExpiration = 2 * time.Second
 )
 
+// during does something over and over until a time has passed. The pause between leaves the machine to the tests beside this one.
+func during(d time.Duration, do func(i int)) {
+	began := time.Now()
+	for i := 0; time.Since(began) < d; i++ {
+		do(i)
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
 func storeIsDown(t *testing.T) {
 	list := []guaranteeCase{
 		{"before Receive", downBefore},
@@ -66,11 +75,11 @@ func downWhileReceiving(t *testing.T, balance azeventhubs.ProcessorStrategy, fau
 	s.untilCheckpoint("0", 4)
 	s.untilCheckpoint("1", 4)
 	repair := s.srv.BlobFault(fault)
-	for began := time.Now(); time.Since(began) < outage; {
+	during(outage, func(int) {
 		s.send("0", 1)
 		s.send("1", 1)
 		s.untilAll() // reading goes on
-	}
+	})
 	repair()
 	s.send("0", 5)
 	s.send("1", 5)
@@ -141,10 +150,10 @@ func downForTwo(t *testing.T) {
 	}
 	before := s.repeated()
 	repair := s.srv.BlobFault(eventhubstest.BlobFault{Status: 503})
-	for began := time.Now(); time.Since(began) < expiration+time.Second; {
+	during(expiration+time.Second, func(int) {
 		sendAll(1)
 		s.untilAll()
-	}
+	})
 	repair()
 	sendAll(5)
 	s.untilAll()
@@ -212,10 +221,10 @@ func downAtOpening(t *testing.T) {
 	if len(s.begins("0")) == 0 {
 		open = "1"
 	}
-	for began := time.Now(); time.Since(began) < outage; {
+	during(outage, func(i int) {
 		s.send(open, 1)
-		s.until("reading goes on", func() bool { _, handled := s.times(open, int64(len(s.srv.Events("hub", open))-1)); return handled > 0 })
-	}
+		s.until("reading goes on", func() bool { _, handled := s.times(open, int64(5+i)); return handled > 0 })
+	})
 	down()
 	all()
 	s.untilAll()
@@ -286,11 +295,11 @@ func claimFails(t *testing.T) {
 	s.untilAll()
 	s.untilCheckpoint("1", 4)
 	repair := s.srv.BlobFault(eventhubstest.BlobFault{Operation: "SetBlobMetadata", NameContains: "/ownership/0", Status: 503})
-	for began, sent := time.Now(), int64(5); time.Since(began) < 2*outage; sent++ {
+	during(outage+shortExpiration, func(i int) {
 		s.send("1", 1)
 		s.untilAll()
-		s.untilCheckpoint("1", sent)
-	}
+		s.untilCheckpoint("1", int64(5+i))
+	})
 	repair()
 	s.send("0", 5)
 	s.untilAll()

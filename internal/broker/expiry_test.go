@@ -59,13 +59,20 @@ func TestTokenExpiresWhileAttaching(t *testing.T) {
 	code, _ := c.put("hub", sas("sb://host/", "root", rootKey, soon))
 	require.Equal(t, int32(202), code)
 	var last *goamqp.Receiver
+	var sessions []*goamqp.Session
 	for i := 0; ; i++ {
-		r, err := c.reader(group, "", map[string]any{"com.microsoft:epoch": int64(i)})
+		sess, err := c.conn.NewSession(ctx(t), nil)
+		require.NoError(t, err)
+		r, err := sess.NewReceiver(ctx(t), group, &goamqp.ReceiverOptions{Properties: with("r", int64(i))})
 		if err != nil {
 			requireCondition(t, err, "amqp:unauthorized-access")
 			break
 		}
 		last = r
+		if sessions = append(sessions, sess); len(sessions) > 3 { // links that were evicted long since
+			require.NoError(t, sessions[0].Close(ctx(t)))
+			sessions = sessions[1:]
+		}
 	}
 	// Or its place was taken by one whose token ran out before it was told that it is attached.
 	require.Contains(t, []goamqp.ErrCond{"amqp:unauthorized-access", "amqp:link:stolen"}, ended(t, last).Condition)

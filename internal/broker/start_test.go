@@ -18,9 +18,9 @@ func spaced(t *testing.T, s *namespace, n int) []broker.Event {
 	t.Helper()
 	sender := s.open(t).sender("hub/Partitions/0")
 	for i := range n {
+		require.NoError(t, sender.Send(ctx(t), goamqp.NewMessage([]byte(strconv.Itoa(i))), nil))
 		for start := time.Now().UnixMilli(); time.Now().UnixMilli() == start; { // the clock has to move on
 		}
-		require.NoError(t, sender.Send(ctx(t), goamqp.NewMessage([]byte(strconv.Itoa(i))), nil))
 	}
 	events, err := s.Events("hub", "0")
 	require.NoError(t, err)
