@@ -19,6 +19,7 @@ const (
 	blobHeaderTimeout = 10 * time.Second
 	blobCloseTimeout  = 500 * time.Millisecond
 	certificateLife   = 24 * 365 * time.Hour
+	certificateName   = "localhost"
 )
 
 // discardLog keeps net/http from writing about clients that break off to the log of the program that runs the server.
@@ -53,7 +54,7 @@ func newAuthority() (*authority, error) {
 		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "eventhubstest"},
 		NotBefore: ca.NotBefore, NotAfter: ca.NotAfter,
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		DNSNames:    []string{"localhost", "*.servicebus.windows.net", "*.blob.core.windows.net"},
+		DNSNames:    []string{certificateName, "*.servicebus.windows.net", "*.blob.core.windows.net"},
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, leaf, ca, &key.PublicKey, caKey)

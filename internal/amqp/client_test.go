@@ -219,13 +219,13 @@ func TestTooManySessionsAndLinks(t *testing.T) {
 
 func TestIdleClientStays(t *testing.T) {
 	t.Parallel()
-	const idle = 300 * time.Millisecond
+	const idle = 600 * time.Millisecond
 	s := serve(t, amqp.Config{IdleTimeout: idle}, acceptAll)
 	c := dial(t, s, &goamqp.ConnOptions{IdleTimeout: idle})
 	select {
 	case <-c.Done():
 		require.FailNow(t, "the connection has ended", "%v", c.Err())
-	case <-time.After(4 * idle): // both sides show signs of life, or one of them would give up
+	case <-time.After(3 * idle): // both sides show signs of life, or one of them would give up
 	}
 	require.NoError(t, sender(t, c, nil).Send(ctx(t), goamqp.NewMessage([]byte("x")), nil))
 }

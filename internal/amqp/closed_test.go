@@ -43,6 +43,10 @@ func TestClosed(t *testing.T) {
 			var told atomic.Int32
 			links := make(chan *amqp.Link, 1)
 			s := serve(t, amqp.Config{}, handler(func(l *amqp.Link) {
+				if !l.Receiving {
+					acceptAll(l)
+					return
+				}
 				l.Accept(amqp.LinkOptions{Source: &queue{}, Closed: func() { told.Add(1) }})
 				links <- l
 			}))
@@ -57,6 +61,11 @@ func TestClosed(t *testing.T) {
 			c.end(t, &e)
 			if c.told {
 				require.Eventually(t, func() bool { return told.Load() > 0 }, patience, time.Millisecond)
+			}
+			e.link.Detach(nil) // does nothing now
+			e.link.Wake()
+			if c.name == "the peer ends the session" {
+				sender(t, e.client, nil) // the connection goes on
 			}
 			_ = e.client.Close()
 			_ = s.result()
@@ -91,14 +100,19 @@ func TestAcceptLate(t *testing.T) {
 			e.conn, e.link = s.conn(), receive(t, links)
 			c.end(t, &e)
 			require.Error(t, receive(t, attached))
-			_ = e.client.Close()
-			_ = s.result()
+			if c.name != "the peer ends the session" { // that one leaves the connection as it is
+				_ = e.client.Close()
+				_ = s.result()
+			}
 			told := 0
 			e.link.Accept(amqp.LinkOptions{Source: &queue{}, Closed: func() { told++ }})
 			require.Equal(t, 1, told)
 			e.link.Refuse(nil)
 			e.link.Detach(nil)
 			e.link.Wake()
+			if c.name == "the peer ends the session" {
+				session(t, e.client)
+			}
 		})
 	}
 	t.Run("in time", func(t *testing.T) {

@@ -122,7 +122,10 @@ func TestDrain(t *testing.T) {
 	p.write(gives(3, 5000, 6, 1, true))
 	drained(7)
 	p.expectNothing(0)
-	p.write(gives(3, 5000, 7, 4, false))
+	p.write(on(0, flow, 3, 5000, 0, 5000, 1, 7, 1, nil, true, true)) // asked with an echo, told once
+	drained(8)
+	p.expectNothing(0)
+	p.write(gives(3, 5000, 8, 4, false))
 	q.put(numbered(3, 1)...)
 	p.expectTransfers(3, 4)
 	p.expectNothing(0)

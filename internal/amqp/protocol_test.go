@@ -242,6 +242,30 @@ func TestAcceptedBeforeDetach(t *testing.T) {
 		require.Equal(t, []any{true, uint32(i), uint32(i), true}, a.fields[:4])
 		p.expect(detach)
 	}
+	p.attaches(1, false)
+	p.expect(flow)
+	p.write(cat(on(0, transfer, 1, 40, encodeTag(40), 0, false), on(0, end)))
+	p.expect(disposition)
+	p.expect(end)
+}
+
+// A delivery is settled if any of its frames says so, and then nothing is answered.
+func TestSettledDelivery(t *testing.T) {
+	deliveries := make(chan *amqp.Delivery, 8)
+	s := serve(t, amqp.Config{}, taking(func(d *amqp.Delivery) {
+		d.Accept()
+		deliveries <- d
+	}))
+	p := begun(t, s)
+	p.attaches(1, false)
+	p.expect(flow)
+	p.write(on(0, transfer, 1, 0, encodeTag(0), 0, true, false))
+	p.write(on(0, transfer, 1, 1, encodeTag(1), 0, true, true), on(0, transfer, 1, nil, nil, nil, false, false))
+	p.write(on(0, transfer, 1, 2, encodeTag(2), 0, false, true), on(0, transfer, 1, nil, nil, nil, true, false))
+	for range 3 {
+		receive(t, deliveries)
+	}
+	p.expectNothing(0)
 }
 
 // Deliveries are accepted together only if there is none between them.

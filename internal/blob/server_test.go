@@ -8,12 +8,9 @@ import (
 	"encoding/base64"
 	"encoding/xml"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -26,28 +23,6 @@ import (
 
 	"github.com/go-eventhubs/eventhubs/internal/blob"
 )
-
-// TestMain fails the run if a goroutine is still in this package or in a client
-// after all tests are over.
-func TestMain(m *testing.M) {
-	code := m.Run()
-	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
-	deadline := time.Now().Add(5 * time.Second)
-	for code == 0 {
-		stacks := make([]byte, 1<<20)
-		stacks = stacks[:runtime.Stack(stacks, true)]
-		_, others, _ := strings.Cut(string(stacks), "\n\n")
-		if !strings.Contains(others, "internal/blob.") && !strings.Contains(others, "net/http.(*conn)") {
-			break
-		}
-		if time.Now().After(deadline) {
-			fmt.Fprintf(os.Stderr, "goroutines are left:\n%s\n", others)
-			code = 1
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	os.Exit(code)
-}
 
 // server is an account behind a real socket.
 type server struct {

@@ -148,7 +148,7 @@ func (b *Broker) DropConnections() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for p := range b.peers {
-		p.conn.Abort()
+		p.drop()
 	}
 }
 

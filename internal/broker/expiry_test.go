@@ -14,18 +14,18 @@ import (
 // A token that runs out closes the links that it covers, and no others.
 func TestTokenExpires(t *testing.T) {
 	t.Parallel()
-	s := serve(t, broker.Options{Hubs: []broker.Hub{{Name: "brief", Partitions: 1}, {Name: "renewed", Partitions: 1}, {Name: "lasting", Partitions: 1}}})
+	s := serve(t, broker.Options{Hubs: []broker.Hub{{Name: "brief", Partitions: 1}, {Name: "renewed", Partitions: 1}, {Name: "later", Partitions: 1}}})
 	c := s.dial(t)
 	soon := time.Now().Add(2 * time.Second).Truncate(time.Second)
 	put := func(hub string, expires time.Time) {
 		code, description := c.put(hub, sas("sb://host/"+hub, "root", rootKey, expires))
 		require.Equal(t, int32(202), code, description)
 	}
-	put("brief", soon)
+	put("later", soon.Add(time.Second))
 	put("renewed", soon)
-	put("lasting", time.Now().Add(time.Hour))
+	put("brief", soon)
 	senders, readers := map[string]*goamqp.Sender{}, map[string]*goamqp.Receiver{}
-	for _, hub := range []string{"brief", "renewed", "lasting"} {
+	for _, hub := range []string{"brief", "renewed", "later"} {
 		senders[hub] = c.sender(hub)
 		readers[hub] = c.mustRead(hub+"/ConsumerGroups/$Default/Partitions/0", earliest, nil)
 	}
@@ -42,12 +42,15 @@ func TestTokenExpires(t *testing.T) {
 	_, err := c.sess.NewSender(ctx(t), "brief", nil)
 	requireCondition(t, err, "amqp:unauthorized-access")
 
-	for _, hub := range []string{"renewed", "lasting"} {
+	for _, hub := range []string{"renewed", "later"} {
 		require.NoError(t, senders[hub].Send(ctx(t), goamqp.NewMessage([]byte(hub)), nil))
 		require.Equal(t, hub, string(next(t, readers[hub]).GetData()))
 	}
 	put("brief", time.Now().Add(time.Hour))
 	c.send("brief", "again")
+	require.Equal(t, goamqp.ErrCondUnauthorizedAccess, ended(t, readers["later"]).Condition)
+	require.False(t, time.Now().Before(soon.Add(time.Second)))
+	require.NoError(t, senders["renewed"].Send(ctx(t), goamqp.NewMessage(nil), nil))
 }
 
 // Links come and go while tokens run out: none may be left without a token.

@@ -159,7 +159,7 @@ func (p *peer) connectFault(f Fault) bool {
 func (p *peer) fail(f Fault, l *amqp.Link) {
 	switch {
 	case f.DropConnection:
-		p.conn.Abort()
+		p.drop()
 	case f.onConnection():
 		p.conn.Close(f.err())
 	default:

@@ -242,6 +242,14 @@ func TestReceiveFaults(t *testing.T) {
 		require.Equal(t, "free", string(next(t, r).GetData()))
 	}
 
+	// What was held up goes on without meeting the next fault.
+	s.AddFault(broker.Fault{On: broker.Receive, Times: 1, Delay: delay})
+	s.AddFault(broker.Fault{On: broker.Receive, Times: 1, Condition: "amqp:link:detach-forced"})
+	c.send("hub/Partitions/0", "held", "not delivered")
+	require.Equal(t, "held", string(next(t, r).GetData()))
+	require.Equal(t, goamqp.ErrCondDetachForced, ended(t, r).Condition)
+
+	c.mustRead(group, "", nil)
 	s.AddFault(broker.Fault{On: broker.Receive, Times: 1, Condition: "amqp:connection:forced", Delay: delay})
 	c.send("hub/Partitions/0", "x")
 	require.Equal(t, goamqp.ErrCondConnectionForced, lost(t, c).RemoteErr.Condition)
@@ -296,4 +304,14 @@ func TestCloseDuringFaults(t *testing.T) {
 	require.Error(t, <-failed)
 	require.Error(t, <-failed)
 	require.Error(t, <-connecting)
+}
+
+// Clients are told that the namespace goes.
+func TestCloseTells(t *testing.T) {
+	s := serve(t, broker.Options{})
+	c := s.open(t)
+	s.Close()
+	require.Equal(t, &goamqp.Error{Condition: "amqp:connection:forced", Description: "the namespace is shutting down"}, lost(t, c).RemoteErr)
+	_, err := goamqp.Dial(ctx(t), "amqp://"+s.addr, nil)
+	require.Error(t, err)
 }

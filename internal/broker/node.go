@@ -153,7 +153,7 @@ func (n *node) faulty(f Fault, proceed func(), reply func(*amqp.Message)) {
 	n.peer.later(f.Delay, func() {
 		switch {
 		case f.DropConnection:
-			n.peer.conn.Abort()
+			n.peer.drop()
 		case f.onConnection():
 			n.peer.conn.Close(f.err())
 		case f.Condition != "":

@@ -14,6 +14,7 @@ import (
 // peer is one connection of a client: its tokens, and what it has open.
 type peer struct {
 	broker *Broker
+	nc     net.Conn
 	conn   *amqp.Conn
 	done   chan struct{} // closed by close and end
 	once   sync.Once
@@ -36,7 +37,7 @@ type opened struct {
 }
 
 func newPeer(b *Broker, nc net.Conn) *peer {
-	p := &peer{broker: b, done: make(chan struct{}), tokens: map[string]grant{}, open: map[*amqp.Link]opened{}}
+	p := &peer{broker: b, nc: nc, done: make(chan struct{}), tokens: map[string]grant{}, open: map[*amqp.Link]opened{}}
 	p.nodes = map[string]*node{"$cbs": {peer: p, answer: p.putToken}, "$management": {peer: p, answer: p.read}}
 	p.conn = amqp.NewConn(nc, amqpConfig(), p)
 	return p
@@ -46,6 +47,14 @@ func newPeer(b *Broker, nc net.Conn) *peer {
 func (p *peer) close() {
 	p.once.Do(func() { close(p.done) })
 	p.conn.Close(amqp.Errorf(amqp.CondConnectionForced, "the namespace is shutting down"))
+}
+
+// drop closes the socket without a word. TLS would say good-bye, and wait until it is heard.
+func (p *peer) drop() {
+	if t, ok := p.nc.(interface{ NetConn() net.Conn }); ok {
+		t.NetConn().Close()
+	}
+	p.conn.Abort()
 }
 
 // end is called when the connection has ended.

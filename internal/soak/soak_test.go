@@ -4,11 +4,10 @@ package main
 
 import (
 	"context"
-	"os"
-	"runtime"
-	"strings"
 	"testing"
 	"time"
+
+	"github.com/go-eventhubs/eventhubs/internal/leaktest"
 )
 
 // TestMain runs the test binary as a consumer when the test has started it as one.
@@ -17,7 +16,7 @@ func TestMain(m *testing.M) {
 		consume()
 		return
 	}
-	os.Exit(m.Run())
+	leaktest.Main(m)
 }
 
 // TestSoak is "make soak", small.
@@ -35,23 +34,4 @@ func TestSoak(t *testing.T) {
 		t.Fatalf("%v: %v", err, result)
 	}
 	t.Log(result)
-	if err := until(context.Background(), 5*time.Second, func() bool { return len(left()) == 0 }); err != nil {
-		t.Fatalf("goroutines are left:\n\n%s", strings.Join(left(), "\n\n"))
-	}
-}
-
-// left returns the stacks of goroutines that the run has left, but for those that the SDK leaves, and that nobody can end: the one that would renew the token of a
-// management link, and the idle connections of azcore's HTTP client.
-func left() (stacks []string) {
-	buf := make([]byte, 1<<20)
-	for _, stack := range strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
-		known := false
-		for _, k := range []string{"testing.tRunner", "testing.(*M).Run", "startNegotiateClaimRenewer", "net/http.(*persistConn)", "os/signal.signal_recv"} {
-			known = known || strings.Contains(stack, k)
-		}
-		if !known {
-			stacks = append(stacks, stack)
-		}
-	}
-	return stacks
 }
