@@ -20,7 +20,7 @@ func handlerReturnsNil(t *testing.T) {
 	s := newScene(t, 2)
 	s.send("0", 30)
 	s.send("1", 30)
-	r := s.receive("first", quick(), nothing)
+	r := s.receive("first", calm(), nothing)
 	s.untilAll()
 	s.untilCheckpoint("0", 29)
 	s.untilCheckpoint("1", 29)
@@ -28,7 +28,7 @@ func handlerReturnsNil(t *testing.T) {
 
 	s.send("0", 1)
 	s.send("1", 1)
-	r = s.receive("second", quick(), nothing)
+	r = s.receive("second", calm(), nothing)
 	s.untilAll()
 	r.stop()
 	require.EqualValues(t, 30, s.checkpoint("0"))
@@ -60,7 +60,7 @@ func failing(t *testing.T, start func(*scene, *eventhubs.Consumer, eventhubs.Han
 	s := newScene(t, 2)
 	s.send("0", 6)
 	s.send("1", 20)
-	o := quick()
+	o := calm()
 	o.MaxBatch = 1
 	c, err := eventhubs.NewConsumer(s.cfg, s.store, &o)
 	require.NoError(t, err)
@@ -98,7 +98,7 @@ func failing(t *testing.T, start func(*scene, *eventhubs.Consumer, eventhubs.Han
 func failingBatches(t *testing.T) {
 	s := newScene(t, 1)
 	s.send("0", 50)
-	o := quick()
+	o := calm()
 	o.MaxBatch = 20
 	o.Backoff = func(int, error) time.Duration { return 0 }
 	c, err := eventhubs.NewConsumer(s.cfg, s.store, &o)
@@ -141,7 +141,7 @@ func handlerEnds(t *testing.T, fail func() error, check func(*testing.T, *eventh
 	s.send("0", 10)
 	s.send("1", 10)
 	failing, release := make(chan struct{}), make(chan struct{})
-	r := s.receive("first", quick(), func(ctx context.Context, e *eventhubs.ReceivedEvent) error {
+	r := s.receive("first", calm(), func(ctx context.Context, e *eventhubs.ReceivedEvent) error {
 		switch {
 		case e.PartitionID == "1" && e.SequenceNumber == 5:
 			<-release
@@ -171,7 +171,7 @@ func handlerEnds(t *testing.T, fail func() error, check func(*testing.T, *eventh
 	require.EqualValues(t, 5, s.checkpoint("1"), "the other partition has drained")
 	require.Empty(t, s.owner("0"), "ownership is released")
 
-	again := s.receive("second", quick(), nothing)
+	again := s.receive("second", calm(), nothing)
 	s.untilAll()
 	again.stop()
 	s.require(t, 0, 0, 0)
@@ -202,7 +202,7 @@ func drained(t *testing.T, stop func(*receiving), timeout time.Duration) {
 	s := newScene(t, 2)
 	s.send("0", 20)
 	s.send("1", 20)
-	o := quick()
+	o := calm()
 	o.DrainTimeout = timeout
 	release := make(chan struct{})
 	var running sync.WaitGroup
@@ -249,7 +249,7 @@ func drained(t *testing.T, stop func(*receiving), timeout time.Duration) {
 		require.False(t, s.hasCome(id, 8), "nothing new is begun")
 	}
 
-	o = quick()
+	o = calm()
 	o.ExpirationInterval = time.Hour // it doesn't have to wait for claims to expire
 	next := s.receive("second", o, nothing)
 	s.untilAll()
@@ -263,10 +263,10 @@ func cancelledAtOnce(t *testing.T) {
 	s := newScene(t, 2)
 	s.send("0", 3)
 	for range 10 {
-		r := s.receive("early", quick(), nothing)
+		r := s.receive("early", calm(), nothing)
 		r.stop()
 	}
-	r := s.receive("last", quick(), nothing)
+	r := s.receive("last", calm(), nothing)
 	s.untilAll()
 	r.stop()
 	s.require(t, 0, 0, 0)
@@ -285,7 +285,7 @@ func cancelledInClaim(t *testing.T, operation string) {
 	if operation == "PutBlob" {
 		s.srv.BlobFault(eventhubstest.BlobFault{Operation: operation, NameContains: "/ownership/", Hang: true, After: true, Times: 2})
 	}
-	r := s.receive("first", quick(), nothing)
+	r := s.receive("first", calm(), nothing)
 	if operation != "PutBlob" {
 		s.until("the claim is made", func() bool { return s.owner("0") == "first" })
 		s.srv.BlobFault(eventhubstest.BlobFault{Operation: operation, NameContains: "/ownership/", Hang: true, After: true, Times: 2})

@@ -61,7 +61,7 @@ func interruptedOn(t *testing.T, faults ...eventhubstest.Fault) {
 	s := newScene(t, 2)
 	s.send("0", 10)
 	s.send("1", 10)
-	r := s.receive("only", quick(), nothing)
+	r := s.receive("only", calm(), nothing)
 	s.untilAll()
 	for _, f := range faults {
 		s.srv.Fault(f)
@@ -86,7 +86,7 @@ func dropWhileHandling(t *testing.T) {
 	s.send("0", 200)
 	s.send("1", 200)
 	var n atomic.Int32
-	r := s.receive("only", quick(), func(context.Context, *eventhubs.ReceivedEvent) error {
+	r := s.receive("only", calm(), func(context.Context, *eventhubs.ReceivedEvent) error {
 		if n.Add(1)%40 == 0 {
 			s.srv.DropConnections()
 		}
@@ -102,7 +102,7 @@ func serviceIsAway(t *testing.T) {
 	s := newScene(t, 2)
 	s.send("0", 10)
 	s.send("1", 10)
-	r := s.receive("only", quick(), nothing)
+	r := s.receive("only", calm(), nothing)
 	s.untilAll()
 	back := s.srv.Fault(eventhubstest.Fault{On: eventhubstest.Connect, DropConnection: true})
 	s.srv.DropConnections()
@@ -125,7 +125,7 @@ func busyAtTheStart(t *testing.T) {
 		s := newScene(t, 1)
 		s.send("0", 10)
 		s.srv.Fault(eventhubstest.Fault{On: on, Condition: "com.microsoft:server-busy", Times: 12})
-		r := s.receive("only", quick(), nothing)
+		r := s.receive("only", calm(), nothing)
 		s.untilAll()
 		r.stop()
 		s.require(t, 0, 0, 0)
@@ -136,7 +136,7 @@ func busyAtTheStart(t *testing.T) {
 func latestIsKept(t *testing.T) {
 	s := newScene(t, 1)
 	s.send("0", 5)
-	o := quick()
+	o := calm()
 	o.Start.Default.Latest = ptr(true)
 	s.sent = func() (sent []place) {
 		for _, e := range s.srv.Events("hub", "0")[5:] {
@@ -203,7 +203,7 @@ func rawLatest(t *testing.T) {
 func oneIsEnough(t *testing.T) {
 	s := newScene(t, 1)
 	s.send("0", 1)
-	o := quick()
+	o := calm()
 	o.MaxBatch = 1000
 	var n atomic.Int32
 	r := s.receive("only", o, func(context.Context, *eventhubs.ReceivedEvent) error {
@@ -245,7 +245,7 @@ func networkFallsSilent(t *testing.T) {
 	s.cfg.ConnectionString = strings.Replace(s.cfg.ConnectionString, server, l.Addr().String(), 1)
 	s.send("0", 5)
 	s.send("1", 5)
-	r := s.receive("only", quick(), nothing)
+	r := s.receive("only", calm(), nothing)
 	s.untilAll()
 	silent.Store(true)
 	r.stop()
