@@ -43,7 +43,7 @@ func TestDropConnectionsWithTLS(t *testing.T) {
 	address, _, _ := strings.Cut(strings.TrimPrefix(s.ConnectionString(""), "Endpoint=sb://"), ";")
 	nc, err := tls.Dial("tcp", address, s.Config("hub").TLSConfig)
 	require.NoError(t, err)
-	defer nc.Close()
+	defer func() { _ = nc.Close() }()
 	header := []byte("AMQP\x03\x01\x00\x00")
 	_, err = nc.Write(header)
 	require.NoError(t, err)
@@ -125,7 +125,7 @@ func TestConditions(t *testing.T) {
 					RetryOptions: quick, NewWebSocketConn: w.dial,
 				})
 				require.NoError(t, err)
-				defer p.Close(ctx(t))
+				defer func() { _ = p.Close(ctx(t)) }()
 				if on == eventhubstest.Publish {
 					require.NoError(t, send(ctx(t), p, "0", "before"))
 				}

@@ -115,14 +115,11 @@ func TestAnswersUnread(t *testing.T) {
 	_, err := c.sess.NewReceiver(ctx(t), "$management", &goamqp.ReceiverOptions{TargetAddress: "answers", Credit: -1})
 	require.NoError(t, err)
 	asked := 0
-	for ; err == nil; asked++ {
+	for ; err == nil && asked < 1000; asked++ {
 		err = sender.Send(ctx(t), ask("answers"), nil)
 	}
-	<-c.conn.Done()
-	var ce *goamqp.ConnError
-	require.ErrorAs(t, c.conn.Err(), &ce)
-	require.Equal(t, goamqp.ErrCondResourceLimitExceeded, ce.RemoteErr.Condition)
-	require.Less(t, asked, 1000, "an answer has more than 20 KB")
+	require.Error(t, err, "an answer has more than 80 KB, and there are %d", asked)
+	require.Equal(t, goamqp.ErrCondResourceLimitExceeded, lost(t, c).RemoteErr.Condition)
 }
 
 // ask makes a request whose answer is large when the hub is.
