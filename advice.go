@@ -38,6 +38,8 @@ func (c Config) advice(do string, err error) string {
 		return "there is no such event hub or consumer group: check the name " + c.EventHub + " in namespace " + c.Namespace + ", and the consumer group"
 	case hasCondition(err, "com.microsoft:argument-out-of-range"):
 		return "there is no such partition: partitions are numbered from 0"
+	case isRefusedPosition(err) && do == "receive":
+		return "the partition has no such position: it is read from its earliest event; if the event hub was deleted and made anew, delete its checkpoints, or none will be written"
 	case strings.Contains(text, "no such host"), strings.Contains(text, "server misbehaving"):
 		return "the name does not resolve: check the namespace " + c.Namespace + ", and this machine's DNS"
 	case strings.Contains(text, "connection refused"):
@@ -84,6 +86,12 @@ func isBusy(err error) bool {
 func isRefused(err error) bool {
 	var e *azcore.ResponseError
 	return errors.As(err, &e) && (e.StatusCode == http.StatusUnauthorized || e.StatusCode == http.StatusForbidden || e.StatusCode == http.StatusNotFound)
+}
+
+// isRefusedPosition reports whether a reader can't begin where it is to begin: behind the end of its partition. To the SDK this is an unknown error, and it makes a new
+// connection for it, for all partitions, again and again (internal/errors.go, GetRecoveryKind).
+func isRefusedPosition(err error) bool {
+	return strings.Contains(err.Error(), "com.microsoft:argument-error")
 }
 
 // hasStatus looks for the status code of an answer from $management or $cbs. The SDK's type for it is internal (internal/rpc.go, RPCError),

@@ -21,12 +21,11 @@ type generation struct {
 	workers  sync.WaitGroup
 	mu       sync.Mutex
 	draining bool                                    // no worker is started any more
+	open     map[string]bool                         // which partitions have a worker
 	left     []*azeventhubs.ProcessorPartitionClient // clients to close when all workers are done
 }
 
 const (
-	// probeTimeout is how long a link may take to be opened, or refused, at the start.
-	probeTimeout = 5 * time.Second
 	// closeTimeout is how long links get to be closed in good order.
 	closeTimeout = 5 * time.Second
 	// storeTimeout bounds a call of the checkpoint store, so that one that hangs is tried again before ownership expires.
@@ -35,7 +34,7 @@ const (
 
 // runProcessor reads with one Processor until fetch ends, the Processor ends, or only a new one helps.
 func (r *receiving) runProcessor() error {
-	g := &generation{receiving: r}
+	g := &generation{receiving: r, open: map[string]bool{}}
 	fetch, stop := context.WithCancelCause(r.fetch)
 	defer stop(errDone)
 	handlers, cancelHandlers := context.WithCancelCause(context.WithoutCancel(r.ctx))
@@ -62,7 +61,7 @@ func (r *receiving) runProcessor() error {
 	var beside sync.WaitGroup
 	defer beside.Wait()
 	beside.Go(func() { g.takePartitions(processor) })
-	beside.Go(g.probe)
+	beside.Go(g.watchUnopened)
 
 	select {
 	case <-fetch.Done():
@@ -93,6 +92,7 @@ func (g *generation) takePartitions(p *azeventhubs.Processor) {
 		case hold == nil: // lost again already
 			g.closeClients([]*azeventhubs.ProcessorPartitionClient{client})
 		default:
+			g.open[client.PartitionID()] = true
 			g.workers.Add(1)
 			go newWorker(g, client, hold).work()
 		}
@@ -125,27 +125,4 @@ func (g *generation) closeClients(clients []*azeventhubs.ProcessorPartitionClien
 		closing.Go(func() { _ = c.Close(ctx) })
 	}
 	closing.Wait()
-}
-
-// probe opens a link as the Processor does, which only logs why it can't and tries again for ever (processor.go, dispatch): without a probe nothing would arrive, and
-// nobody would be told. It has no epoch, so it takes nothing away from anyone: where there is a reader with one, it is refused, and that is as good an answer as any.
-func (g *generation) probe() {
-	ctx, cancel := context.WithTimeout(g.fetch, probeTimeout)
-	defer cancel()
-	properties, err := g.client.GetEventHubProperties(ctx, nil)
-	if err != nil || len(properties.PartitionIDs) == 0 {
-		return // the Processor asks the same, and says what is wrong
-	}
-	latest := true
-	partition, err := g.client.NewPartitionClient(properties.PartitionIDs[0], &azeventhubs.PartitionClientOptions{
-		Prefetch: -1, StartPosition: azeventhubs.StartPosition{Latest: &latest},
-	})
-	if err != nil {
-		return
-	}
-	_, err = partition.ReceiveEvents(ctx, 1, nil)
-	_ = partition.Close(context.WithoutCancel(ctx))
-	if err != nil && isFatal(err) {
-		g.fail(g.cfg.explain("receive", g.entity(), err))
-	}
 }

@@ -28,12 +28,17 @@ func sendTo(t *testing.T, srv *eventhubstest.Server, partition string, n int) {
 	require.NoError(t, newProducer(t, srv.Config("hub")).Send(t.Context(), events...))
 }
 
+// namespaceOf is what stands for the server in the names of checkpoints.
+func namespaceOf(srv *eventhubstest.Server) string {
+	_, rest, _ := strings.Cut(srv.ConnectionString(""), "sb://")
+	namespace, _, _ := strings.Cut(rest, ";")
+	return namespace
+}
+
 // checkpoint returns the sequence number that the store has for a partition, or -1.
 func checkpoint(t *testing.T, srv *eventhubstest.Server, store eventhubs.CheckpointStore, partition string) int64 {
 	t.Helper()
-	_, rest, _ := strings.Cut(srv.Config("hub").ConnectionString, "sb://")
-	namespace, _, _ := strings.Cut(rest, ";")
-	list, err := store.ListCheckpoints(t.Context(), namespace, "hub", "$Default", nil)
+	list, err := store.ListCheckpoints(t.Context(), namespaceOf(srv), "hub", "$Default", nil)
 	require.NoError(t, err)
 	for _, c := range list {
 		if c.PartitionID == partition {
@@ -186,9 +191,7 @@ func TestStopFinishesWhatIsRunning(t *testing.T) {
 // owners returns the owner of each partition that the store knows.
 func owners(t *testing.T, srv *eventhubstest.Server, store eventhubs.CheckpointStore) (out []string) {
 	t.Helper()
-	_, rest, _ := strings.Cut(srv.Config("hub").ConnectionString, "sb://")
-	namespace, _, _ := strings.Cut(rest, ";")
-	list, err := store.ListOwnership(t.Context(), namespace, "hub", "$Default", nil)
+	list, err := store.ListOwnership(t.Context(), namespaceOf(srv), "hub", "$Default", nil)
 	require.NoError(t, err)
 	for _, o := range list {
 		out = append(out, o.OwnerID)

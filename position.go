@@ -28,6 +28,11 @@ func (r *receiving) completeCheckpoints(ctx context.Context, listed []azeventhub
 		if sequence, offset, processed := r.progress.position(id); processed && (stored.SequenceNumber == nil || *stored.SequenceNumber < sequence) {
 			begin[id], ok = r.checkpoint(id, sequence, offset), true
 		}
+		if r.beginsAnew(id) {
+			c := r.checkpoint(id, 0, beforeFirst)
+			c.SequenceNumber = nil
+			begin[id], ok = c, true
+		}
 		if start := r.startOf(id); !ok && start.Latest != nil && *start.Latest {
 			atLatest = append(atLatest, id)
 		}
@@ -40,7 +45,48 @@ func (r *receiving) completeCheckpoints(ctx context.Context, listed []azeventhub
 	for _, c := range begin {
 		out = append(out, c)
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.begins = map[string]azeventhubs.Checkpoint{}
+	for _, c := range out {
+		r.begins[c.PartitionID] = c
+	}
 	return out, nil
+}
+
+// beginning is where the Processor begins to read a partition: at the checkpoint that it was given last, by its offset if it has one (processor.go, getStartPosition).
+func (r *receiving) beginning(partition string) azeventhubs.StartPosition {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch c, ok := r.begins[partition]; {
+	case ok && c.Offset != nil:
+		return azeventhubs.StartPosition{Offset: c.Offset}
+	case ok:
+		return azeventhubs.StartPosition{SequenceNumber: c.SequenceNumber}
+	}
+	return r.startOf(partition)
+}
+
+// beforeFirst is the offset behind which every event is (partition_client.go, getStartExpression).
+const beforeFirst = "-1"
+
+// beginAnew has a partition be read from its earliest event, since the service refuses its checkpoint.
+func (r *receiving) beginAnew(partition string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.anew == nil {
+		r.anew = map[string]bool{}
+	}
+	r.anew[partition] = true
+}
+
+// beginsAnew reports, once, whether a partition is to be read from its earliest event.
+func (r *receiving) beginsAnew(partition string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	anew := r.anew[partition]
+	delete(r.anew, partition)
+	return anew
 }
 
 func (c *Consumer) startOf(partition string) azeventhubs.StartPosition {

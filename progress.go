@@ -110,8 +110,9 @@ func (c *checkpointer) start(ctx context.Context, p *progress) {
 		defer c.writing.Done()
 		defer func() { <-c.slots }()
 		defer p.end()
-		if err := p.save(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, lease.ErrNotHeld) && isPowerOf2(p.failures()) {
-			c.cfg.Logger.Warn("eventhubs: a checkpoint could not be written, and is tried again", "event_hub", c.cfg.EventHub, "group", c.opts.Group, "partition", p.id, "error", err)
+		err := p.save(ctx)
+		if failures := p.failures(); err != nil && ctx.Err() == nil && !errors.Is(err, lease.ErrNotHeld) && isPowerOf2(failures) {
+			c.cfg.Logger.Warn("eventhubs: a checkpoint could not be written, and is tried again", "event_hub", c.cfg.EventHub, "group", c.opts.Group, "partition", p.id, "failures", failures, "error", err)
 		}
 	}()
 }

@@ -8,6 +8,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
 )
 
 // receiving is one running call of Receive or ReceiveBatch.
@@ -22,8 +24,10 @@ type receiving struct {
 	returned chan struct{}
 
 	mu     sync.Mutex
-	failed error // the first reason to end that is not the caller's
-	opened bool  // a partition was opened: names and rights are right
+	failed error                             // the first reason to end that is not the caller's
+	opened bool                              // a partition was opened: names and rights are right
+	anew   map[string]bool                   // partitions whose checkpoint the service has refused
+	begins map[string]azeventhubs.Checkpoint // where the Processor was told to begin, by partition
 }
 
 // errDone is the cause when things end in good order.

@@ -133,7 +133,7 @@ func (s *scene) start(c *eventhubs.Consumer, call func(context.Context) error) *
 	s.mu.Unlock()
 	s.t.Cleanup(func() {
 		cancel()
-		<-r.ended
+		_ = r.result()
 		require.NoError(s.t, c.Close(context.Background()))
 	})
 	return r
@@ -167,6 +167,18 @@ func (r *receiving) stop() {
 	r.t.Helper()
 	r.cancel()
 	require.NoError(r.t, r.result())
+}
+
+// take returns what comes next on a channel.
+func take[T any](t *testing.T, c <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-c:
+		return v
+	case <-time.After(patience):
+		t.Fatal("waited in vain")
+		panic("not reached")
+	}
 }
 
 // until waits for what has to happen.

@@ -59,6 +59,7 @@ func (w *worker) work() {
 
 // leave writes the last checkpoint, unless the partition was lost, and closes the link or leaves that to drain.
 func (w *worker) leave() {
+	defer w.setOpen(w.id, false)
 	if w.hold.Err() != nil {
 		w.done.discard()
 	} else {

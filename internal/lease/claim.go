@@ -202,7 +202,7 @@ func (s *Store) account(claimed []azeventhubs.Ownership, began time.Time, asBefo
 func (s *Store) hold(partition string) *holding {
 	h := s.held[partition]
 	if h == nil {
-		h = &holding{}
+		h = &holding{since: time.Now()}
 		h.ctx, h.lose = context.WithCancelCause(context.Background())
 		s.held[partition] = h
 	}

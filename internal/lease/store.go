@@ -58,6 +58,7 @@ type Store struct {
 type holding struct {
 	ctx     context.Context
 	lose    context.CancelCauseFunc
+	since   time.Time // when it became ours
 	renewed time.Time // when the claim that holds was made
 	seen    time.Time // when the store last said that it holds
 }
@@ -85,6 +86,18 @@ func (s *Store) Hold(partition string) context.Context {
 		return h.ctx
 	}
 	return nil
+}
+
+// HeldFor returns the partitions that have been ours for a time.
+func (s *Store) HeldFor(d time.Duration) (partitions []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, h := range s.held {
+		if time.Since(h.since) >= d {
+			partitions = append(partitions, id)
+		}
+	}
+	return partitions
 }
 
 // Lose notes that a partition was lost, as its link has told.
