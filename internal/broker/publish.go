@@ -12,6 +12,7 @@ type publisher struct {
 	hub       *hub
 	partition *partition // nil: by key, or in turn
 	at        entity
+	events    []Event // of the message that is being delivered: kept for the next one to use
 }
 
 // Deliver stores the events of a message.
@@ -36,7 +37,9 @@ func (s *publisher) Deliver(d *amqp.Delivery) {
 }
 
 func (s *publisher) store(d *amqp.Delivery) *amqp.Error {
-	events, envelope, err := unpack(d.Format, d.Payload)
+	events, envelope, err := unpack(s.events[:0], d.Format, d.Payload)
+	s.events = events
+	defer clear(events) // the partition has copies
 	if err != nil {
 		return amqp.Errorf(amqp.CondDecodeError, "the message can't be read: %v", err)
 	}

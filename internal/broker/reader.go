@@ -104,7 +104,7 @@ func (r *reader) Next(m *amqp.Outgoing) bool {
 		r.waiting = true
 		return false
 	}
-	e := &p.events[r.next-p.firstSeq()]
+	e := p.events.at(int(r.next - p.firstSeq()))
 	var metrics []byte
 	if r.metrics {
 		metrics = runtimeMetrics(p.infoLocked())
