@@ -61,6 +61,13 @@ func (c Config) unauthorized(do string) string {
 	return fmt.Sprintf("not authorized: give this identity the role %q (a new role can take 8 minutes)", role)
 }
 
+// isTransient reports whether an error of sending may pass by itself: a connection that was lost, or a service that is busy.
+func isTransient(err error) bool {
+	var sdk *azeventhubs.Error
+	return errors.As(err, &sdk) && sdk.Code == azeventhubs.ErrorCodeConnectionLost ||
+		hasCondition(err, "com.microsoft:server-busy") || hasCondition(err, "com.microsoft:timeout") || hasCondition(err, "com.microsoft:operation-cancelled")
+}
+
 // isFatal reports whether waiting is of no use: somebody has to change a name or a right.
 func isFatal(err error) bool { return isUnauthorized(err) || isMissing(err) }
 

@@ -45,7 +45,12 @@ func (r *receiving) runProcessor() error {
 		CallTimeout: min(storeTimeout, r.opts.ExpirationInterval/2), Complete: r.completeCheckpoints, Logger: r.cfg.Logger,
 		Final: func(err error) bool { return !r.hasOpened() && isRefused(err) },
 	})
-	defer g.lease.Close()
+	defer func() {
+		if g.lease.Answered() { // a consumer that found no partition to take has had its first success all the same
+			r.setOpened()
+		}
+		g.lease.Close()
+	}()
 	processor, err := azeventhubs.NewProcessor(r.client, g.lease, &azeventhubs.ProcessorOptions{
 		LoadBalancingStrategy: r.opts.Balance, UpdateInterval: r.opts.UpdateInterval, PartitionExpirationDuration: r.opts.ExpirationInterval,
 		StartPositions: r.opts.Start, Prefetch: r.opts.Prefetch,

@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
 )
@@ -20,7 +21,7 @@ type Event struct {
 	// Properties are application properties: strings, booleans, numbers, time.Time, []byte and the like, but no nested maps.
 	Properties  map[string]any
 	ContentType string
-	// MessageID identifies the event to those who read it. The SDK makes one up if it is empty. The service doesn't look at it.
+	// MessageID identifies the event to those who read it. If it is empty, Send makes up a UUID. The service doesn't look at it.
 	MessageID string
 	// CorrelationID is a string, a []byte, a uint64 or a go-amqp UUID.
 	CorrelationID any
@@ -47,7 +48,7 @@ func (e *EventTooLargeError) Error() string {
 // Unwrap makes the error match ErrEventTooLarge.
 func (e *EventTooLargeError) Unwrap() error { return ErrEventTooLarge }
 
-// SendError says which events were not acknowledged. Whether the service has stored them is then unknown.
+// SendError says which events were not acknowledged. Those that were on their way may have been stored all the same: sent again, they may be there twice.
 type SendError struct {
 	// Unsent lists them by their index in the arguments of Send, in ascending order.
 	Unsent []int
@@ -64,11 +65,28 @@ func (e *SendError) Unwrap() error { return e.Err }
 // ProducerOptions are for things to come. Nil is right.
 type ProducerOptions struct{}
 
-// Producer sends events to one event hub. It is safe for concurrent use. Close it when it is no longer wanted.
+// Producer sends events to one event hub. It is safe for concurrent use: calls of Send that run at the same time share batches. Close it when it is no longer wanted.
 type Producer struct {
 	cfg    Config
 	client *azeventhubs.ProducerClient
+
+	sending   context.Context // ends with Close
+	close     context.CancelFunc
+	senders   sync.WaitGroup
+	budget    budget
+	delivered atomic.Bool // a batch was accepted: name, rights and address are right
+
+	mu       sync.Mutex
+	outboxes map[destination]*outbox
+	known    map[string]bool // partitions that are there
 }
+
+const (
+	// inFlightBytes bounds what a Producer has on its way, by the events' own measure; then Send waits.
+	inFlightBytes = 16 << 20
+	// sendPatience is how long a batch is tried again once the SDK has given up, while somebody waits for it.
+	sendPatience = time.Minute
+)
 
 // NewProducer checks the Config and returns a Producer. It does not connect: the first Send does.
 func NewProducer(cfg Config, _ *ProducerOptions) (*Producer, error) {
@@ -79,7 +97,7 @@ func NewProducer(cfg Config, _ *ProducerOptions) (*Producer, error) {
 	options := &azeventhubs.ProducerClientOptions{
 		ApplicationID: cfg.ApplicationID, CustomEndpoint: cfg.Endpoint, RetryOptions: cfg.Retry, TLSConfig: cfg.TLSConfig,
 	}
-	p := &Producer{cfg: cfg}
+	p := &Producer{cfg: cfg, budget: budget{free: inFlightBytes}, outboxes: map[destination]*outbox{}, known: map[string]bool{}}
 	if cfg.ConnectionString != "" {
 		p.client, err = azeventhubs.NewProducerClientFromConnectionString(cfg.ConnectionString, cfg.sdkHub(), options)
 	} else {
@@ -92,14 +110,19 @@ func NewProducer(cfg Config, _ *ProducerOptions) (*Producer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("eventhubs: make a producer for %s: %w", cfg.EventHub, err)
 	}
+	p.sending, p.close = context.WithCancel(context.Background())
 	return p, nil
 }
 
-// Client is the SDK's client underneath, for all that this package doesn't do. Closing it closes the Producer.
+// Client is the SDK's client underneath, for all that this package doesn't do. Closing it breaks the Producer.
 func (p *Producer) Client() *azeventhubs.ProducerClient { return p.client }
 
-// Close closes the connection. Calls of Send that are under way fail.
+// Close closes the connection. Calls of Send that are under way fail, and so do later ones. It may be called more than once.
 func (p *Producer) Close(ctx context.Context) error {
+	p.mu.Lock()
+	p.close() // under the lock, so that no sender starts after this
+	p.mu.Unlock()
+	p.senders.Wait()
 	if err := p.client.Close(ctx); err != nil {
 		return fmt.Errorf("eventhubs: close the producer for %s: %w", p.cfg.EventHub, err)
 	}
@@ -109,65 +132,48 @@ func (p *Producer) Close(ctx context.Context) error {
 // Send sends events, and returns nil once the service has accepted every one of them; with none it does nothing.
 // Events with the same PartitionKey or PartitionID keep their order, in this call and over calls that one goroutine makes in turn.
 //
+// Calls that run at the same time share batches: what comes in while a batch is on its way fills the next one. Nothing is held back to wait for more. When very
+// much is on its way, Send waits for room.
+//
 // An event that can't be sent at all (EventTooLargeError, a key and a partition id, properties that can't be encoded) fails the call
-// before anything is sent. A failure after that is a [SendError], which lists the events that were not acknowledged.
+// before anything is sent. A failure after that is a [SendError], which lists the events that were not acknowledged. When ctx ends, Send
+// returns at once; what is in a batch by then is sent, and the outcome is unknown. Connections that drop and a service that is busy are sat out,
+// for a minute at the most. The events belong to Send until it returns.
 func (p *Producer) Send(ctx context.Context, events ...Event) error {
 	if len(events) == 0 {
 		return nil
 	}
-	groups, err := p.pack(ctx, events)
-	if err != nil {
+	if err := p.check(ctx, events); err != nil {
 		return err
 	}
-	var (
-		mu      sync.Mutex
-		failed  SendError
-		sending sync.WaitGroup
-		slots   = make(chan struct{}, maxInFlight)
-	)
-	for _, g := range groups {
-		slots <- struct{}{}
-		sending.Add(1)
-		go func() {
-			defer func() { <-slots; sending.Done() }()
-			if unsent, err := p.sendInOrder(ctx, g); err != nil {
-				mu.Lock()
-				failed.add(unsent, err)
-				mu.Unlock()
-			}
-		}()
-	}
-	sending.Wait()
-	return failed.orNil()
+	c := newCall(p, events)
+	c.enqueue(ctx)
+	return c.wait(ctx)
 }
 
-// maxInFlight bounds the batches that one Send has on their way at once, each to another key or partition.
-const maxInFlight = 16
-
-// sendInOrder sends one batch after the other. It returns the indexes of the events that were not acknowledged.
-func (p *Producer) sendInOrder(ctx context.Context, batches []batch) (unsent []int, err error) {
-	for i, b := range batches {
-		if err := p.client.SendEventDataBatch(ctx, b.sdk, nil); err != nil {
-			for _, left := range batches[i:] {
-				unsent = append(unsent, left.indexes...)
-			}
-			return unsent, p.cfg.explain("send", p.cfg.EventHub, err)
+// try does one step of sending, again and again while it fails for what may pass and somebody waits for it.
+func (p *Producer) try(wanted func() bool, step func() error) error {
+	began := time.Now()
+	for attempt := 1; ; attempt++ {
+		err := step()
+		if err == nil {
+			p.delivered.Store(true)
+			return nil
+		}
+		if p.sending.Err() != nil {
+			return p.explainSend(errProducerClosed)
+		}
+		if !isTransient(err) || !p.delivered.Load() || time.Since(began) > sendPatience || !wanted() {
+			return p.explainSend(err)
+		}
+		wait := defaultBackoff(attempt, err)
+		if isPowerOf2(attempt) {
+			p.cfg.Logger.Warn("eventhubs: sending fails, and is tried again", "event_hub", p.cfg.EventHub, "attempt", attempt, "again_in", wait, "error", err)
+		}
+		if !sleep(p.sending, wait) {
+			return p.explainSend(errProducerClosed)
 		}
 	}
-	return nil, nil
 }
 
-func (e *SendError) add(unsent []int, err error) {
-	if len(e.Unsent) == 0 || slices.Min(unsent) < e.Unsent[0] {
-		e.Err = err
-	}
-	e.Unsent = append(e.Unsent, unsent...)
-	slices.Sort(e.Unsent)
-}
-
-func (e *SendError) orNil() error {
-	if len(e.Unsent) == 0 {
-		return nil
-	}
-	return e
-}
+func (p *Producer) explainSend(err error) error { return p.cfg.explain("send", p.cfg.EventHub, err) }

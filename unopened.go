@@ -97,7 +97,9 @@ func (g *generation) probe(ctx context.Context, partition string, at azeventhubs
 		return err
 	}
 	_, err = client.ReceiveEvents(ctx, 1, nil)
-	_ = client.Close(context.WithoutCancel(ctx))
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	_ = client.Close(closing) // the link is gone either way
 	if hasCondition(err, "amqp:link:stolen") || ctx.Err() != nil {
 		return nil
 	}

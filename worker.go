@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -85,12 +86,15 @@ var ended = func() context.Context {
 	return ctx
 }()
 
-// next waits for an event, and returns it with those that are there already. Asked for many at once, the SDK would wait for all of them.
+// next waits for an event, and returns it with those that are there already. Asked for many at once, the SDK would wait for all of them. Events reach the SDK's queue one by one,
+// through three goroutines of go-amqp (conn.go, session.go, receiver.go): those that came over the socket together follow only when these goroutines have had their turn. Without it, a
+// batch would be one or two events, and each call of ReceiveEvents costs as much as some ten of them.
 func (w *worker) next(ctx context.Context) ([]*azeventhubs.ReceivedEventData, error) {
 	events, err := w.partition.ReceiveEvents(ctx, 1, nil)
 	if err != nil || w.opts.MaxBatch == 1 {
 		return events, err
 	}
+	runtime.Gosched()
 	more, _ := w.partition.ReceiveEvents(ended, w.opts.MaxBatch-1, nil) // if it fails, nothing more is there, or the next call says what is wrong
 	return append(events, more...), nil
 }

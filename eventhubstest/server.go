@@ -61,6 +61,8 @@ type Options struct {
 	TLS bool
 	// RetentionBytes bounds the events that each partition keeps: the oldest go first. 0 means 64 MiB.
 	RetentionBytes int64
+	// RoundTrip is added to every round trip over AMQP: what the server sends arrives that much later, in order and with no limit to the bandwidth. 0 means none.
+	RoundTrip time.Duration
 }
 
 const (
@@ -164,6 +166,9 @@ func (s *Server) listen(o Options) (err error) {
 	if s.blob, err = listen(o.BlobAddress); err != nil {
 		s.amqp.Close()
 		return err
+	}
+	if o.RoundTrip > 0 { // below TLS, whose handshake takes round trips as well
+		s.amqp = delayListener{s.amqp, o.RoundTrip}
 	}
 	if !o.TLS {
 		return nil

@@ -62,9 +62,10 @@ func follows(last, next byte) bool {
 	if next == last {
 		return next == SectionData || next == SectionSequence
 	}
-	isBody := func(k byte) bool { return k == SectionData || k == SectionSequence || k == SectionValue }
 	return next > last && !(isBody(next) && isBody(last))
 }
+
+func isBody(kind byte) bool { return kind >= SectionData && kind <= SectionValue }
 
 func (r *reader) section() (Section, error) {
 	if code, err := r.byte(); err != nil || code != codeDescribed {
@@ -78,6 +79,11 @@ func (r *reader) section() (Section, error) {
 		return Section{}, fmt.Errorf("descriptor 0x%x is not a message section's", d)
 	}
 	value := r.buf
+	if len(value) > 0 && d == SectionData && (value[0] == codeBin8 || value[0] == codeBin32) { // most of what there is
+		r.buf = value[1:]
+		_, err := r.payload(value[0])
+		return Section{Kind: SectionData, Value: value[:len(value)-len(r.buf)]}, err
+	}
 	if len(value) > 0 && !sectionHolds(byte(d), value[0]) {
 		return Section{}, fmt.Errorf("format code 0x%02x in section 0x%02x", value[0], d)
 	}

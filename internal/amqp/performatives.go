@@ -69,6 +69,11 @@ func readComposite(r *reader) (descriptor uint64, f fields, err error) {
 
 // descriptor reads a numeric descriptor, or one of the symbolic ones that stand for them.
 func (r *reader) descriptor() (uint64, error) {
+	if len(r.buf) > 1 && r.buf[0] == codeSmallUlong { // as all that are used are written
+		d := r.buf[1]
+		r.buf = r.buf[2:]
+		return uint64(d), nil
+	}
 	v, err := r.value()
 	if err != nil {
 		return 0, err

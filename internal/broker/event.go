@@ -44,8 +44,7 @@ func (e *Event) size() int64 {
 }
 
 // parse splits an encoded message into the parts that are stored. They point into msg.
-func parse(msg []byte) (Event, error) {
-	var e Event
+func (e *Event) parse(msg []byte) error {
 	walk := amqp.NewSections(msg)
 	rest := len(msg)
 	for {
@@ -59,14 +58,14 @@ func parse(msg []byte) (Event, error) {
 		case amqp.SectionDeliveryAnnotations: // for the hop to the service only
 		case amqp.SectionMessageAnnotations:
 			if err := e.takeAnnotations(s.Value); err != nil {
-				return e, err
+				return err
 			}
 		default:
 			rest -= len(s.Whole)
 		}
 	}
 	e.Bare = msg[rest:]
-	return e, walk.Err()
+	return walk.Err()
 }
 
 // takeAnnotations keeps a sender's annotations, and its partition key apart.
@@ -108,12 +107,12 @@ func annotationName(key any) string {
 	return ""
 }
 
-// unpack returns the events of a message: the message itself, or what its data sections hold. The second result is the
+// unpack appends the events of a message: the message itself, or what its data sections hold. The second result is the
 // partition key of the whole message.
-func unpack(format uint32, payload []byte) (events []Event, envelope Event, err error) {
+func unpack(events []Event, format uint32, payload []byte) (_ []Event, envelope Event, err error) {
 	if format != batchFormat {
-		envelope, err = parse(payload)
-		return []Event{envelope}, envelope, err
+		err = envelope.parse(payload)
+		return append(events, envelope), envelope, err
 	}
 	walk := amqp.NewSections(payload)
 	for {
@@ -131,11 +130,10 @@ func unpack(format uint32, payload []byte) (events []Event, envelope Event, err 
 			if err != nil {
 				return nil, envelope, err
 			}
-			e, err := parse(inner)
-			if err != nil {
-				return nil, envelope, fmt.Errorf("event %d of the batch: %w", len(events), err)
+			events = append(events, Event{})
+			if err := events[len(events)-1].parse(inner); err != nil {
+				return nil, envelope, fmt.Errorf("event %d of the batch: %w", len(events)-1, err)
 			}
-			events = append(events, e)
 		}
 	}
 	if walk.Err() == nil && len(events) == 0 {
@@ -156,18 +154,31 @@ func (e *Event) appendPrefix(b []byte, deliveryAnnotations []byte) []byte {
 	start := len(b)
 	b = binary.BigEndian.AppendUint32(append(b, 0, 0, 0, 0), uint32(n))
 	b = append(b, e.annotations...)
-	b = appendEntry(b, annotationSequence, e.SequenceNumber)
-	b = appendEntry(b, annotationOffset, strconv.FormatInt(e.Offset, 10))
-	b = appendEntry(b, annotationEnqueued, e.Enqueued)
+	b = appendName(b, annotationSequence)
+	b = binary.BigEndian.AppendUint64(append(b, codeLong), uint64(e.SequenceNumber))
+	b = appendName(b, annotationOffset)
+	b = append(b, codeStr8, 0)
+	at := len(b)
+	b = strconv.AppendInt(b, e.Offset, 10)
+	b[at-1] = byte(len(b) - at)
+	b = appendName(b, annotationEnqueued)
+	b = binary.BigEndian.AppendUint64(append(b, codeTimestamp), uint64(e.Enqueued.UnixMilli()))
 	if e.HasKey {
-		b = appendEntry(b, annotationKey, e.Key)
+		b, _ = amqp.Append(appendName(b, annotationKey), e.Key) // a string can always be encoded
 	}
 	binary.BigEndian.PutUint32(b[start:], uint32(len(b)-start-4))
 	return b
 }
 
-func appendEntry[T int64 | string | time.Time](b []byte, name amqp.Symbol, v T) []byte {
-	b, _ = amqp.Append(b, name) // these types can always be encoded
-	b, _ = amqp.Append(b, v)
-	return b
+// Format codes of AMQP. Events are encoded by hand, since amqp.Append would allocate for each value.
+const (
+	codeLong      = 0x81
+	codeTimestamp = 0x83
+	codeStr8      = 0xa1
+	codeSym8      = 0xa3
+)
+
+// appendName appends a symbol of less than 256 bytes.
+func appendName(b []byte, name string) []byte {
+	return append(append(b, codeSym8, byte(len(name))), name...)
 }

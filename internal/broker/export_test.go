@@ -8,7 +8,7 @@ func ParseSelector(expression string) (by int, value int64, inclusive bool, err 
 
 // Unpack returns the events of a message, and what a reader would get of each.
 func Unpack(format uint32, payload []byte) (events []Event, delivered [][]byte, err error) {
-	events, _, err = unpack(format, payload)
+	events, _, err = unpack(nil, format, payload)
 	for i := range events {
 		delivered = append(delivered, append(events[i].appendPrefix(nil, nil), events[i].Bare...))
 	}

@@ -3,6 +3,7 @@ package broker
 import (
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-eventhubs/eventhubs/internal/amqp"
@@ -56,8 +57,9 @@ type entity struct{ hub, partition, group string }
 
 // faults are the faults that are declared and not used up.
 type faults struct {
-	mu   sync.Mutex
-	list []*Fault
+	count atomic.Int32 // of list, to be read without mu: mostly there are none
+	mu    sync.Mutex
+	list  []*Fault
 }
 
 // add declares a fault, and returns what takes it back.
@@ -68,6 +70,7 @@ func (fs *faults) add(f Fault) (remove func()) {
 	defer fs.mu.Unlock()
 	own := &f
 	fs.list = append(fs.list, own)
+	fs.count.Add(1)
 	return func() {
 		fs.mu.Lock()
 		defer fs.mu.Unlock()
@@ -79,6 +82,7 @@ func (fs *faults) drop(f *Fault) {
 	for i, g := range fs.list {
 		if g == f {
 			fs.list = append(fs.list[:i:i], fs.list[i+1:]...)
+			fs.count.Add(-1)
 			return
 		}
 	}
@@ -86,6 +90,9 @@ func (fs *faults) drop(f *Fault) {
 
 // take returns the first fault that fits, and counts it as having happened once.
 func (fs *faults) take(op Operation, on entity) (Fault, bool) {
+	if fs.count.Load() == 0 {
+		return Fault{}, false
+	}
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	for _, f := range fs.list {

@@ -16,7 +16,7 @@ type partition struct {
 	retention int64
 
 	mu         sync.Mutex
-	events     []Event
+	events     eventLog
 	bytes      int64
 	nextSeq    int64
 	nextOffset int64
@@ -34,7 +34,7 @@ func newPartition(h *hub, id string, retention int64) *partition {
 	return &partition{hub: h, id: id, retention: retention, groups: map[string]*groupReaders{}}
 }
 
-// append stores events behind each other and wakes the readers.
+// append stores copies of events behind each other, and wakes the readers.
 func (p *partition) append(events []Event) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -43,12 +43,13 @@ func (p *partition) append(events []Event) {
 		now = p.lastTime
 	}
 	p.lastTime = now
-	for _, e := range events {
+	for i := range events {
+		e, size := &events[i], events[i].size()
 		e.SequenceNumber, e.Offset, e.Enqueued = p.nextSeq, p.nextOffset, now
 		p.nextSeq++
-		p.nextOffset += e.size()
-		p.bytes += e.size()
-		p.events = append(p.events, e)
+		p.nextOffset += size
+		p.bytes += size
+		p.events.append(e)
 	}
 	p.trim()
 	for _, g := range p.groups {
@@ -60,17 +61,14 @@ func (p *partition) append(events []Event) {
 
 // trim drops the oldest events past the retention bound. The newest one always stays.
 func (p *partition) trim() {
-	n := 0
-	for p.bytes > p.retention && n < len(p.events)-1 {
-		p.bytes -= p.events[n].size()
-		p.events[n] = Event{}
-		n++
+	for p.bytes > p.retention && p.events.len > 1 {
+		p.bytes -= p.events.at(0).size()
+		p.events.drop()
 	}
-	p.events = p.events[n:]
 }
 
 // firstSeq is the sequence number of the oldest event kept, or of the next one if there is none.
-func (p *partition) firstSeq() int64 { return p.nextSeq - int64(len(p.events)) }
+func (p *partition) firstSeq() int64 { return p.nextSeq - int64(p.events.len) }
 
 // start returns the sequence number at which a reader begins. A place behind the last event is refused, as the service does:
 // who names it has read from another partition, or from one that was there before.
@@ -78,7 +76,7 @@ func (p *partition) start(s selector) (int64, *amqp.Error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	find := func(after func(e *Event) bool) int64 {
-		return p.firstSeq() + int64(sort.Search(len(p.events), func(i int) bool { return after(&p.events[i]) }))
+		return p.firstSeq() + int64(sort.Search(p.events.len, func(i int) bool { return after(p.events.at(i)) }))
 	}
 	least := s.value // the least that is read
 	if !s.inclusive {
@@ -122,9 +120,9 @@ func (p *partition) info() info {
 }
 
 func (p *partition) infoLocked() info {
-	i := info{begin: p.firstSeq(), last: p.nextSeq - 1, offset: -1, lastTime: time.Time{}, empty: len(p.events) == 0}
+	i := info{begin: p.firstSeq(), last: p.nextSeq - 1, offset: -1, lastTime: time.Time{}, empty: p.events.len == 0}
 	if !i.empty {
-		e := &p.events[len(p.events)-1]
+		e := p.events.at(p.events.len - 1)
 		i.offset, i.lastTime = e.Offset, e.Enqueued
 	}
 	return i
@@ -133,5 +131,9 @@ func (p *partition) infoLocked() info {
 func (p *partition) snapshot() []Event {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return append([]Event(nil), p.events...)
+	var events []Event
+	for i := range p.events.len {
+		events = append(events, *p.events.at(i))
+	}
+	return events
 }

@@ -13,6 +13,7 @@ type publisher struct {
 	hub       *hub
 	partition *partition // nil: by key, or in turn
 	at        entity
+	events    []Event // of the message that is being delivered: kept for the next one to use
 }
 
 // Deliver stores the events of a message.
@@ -41,7 +42,9 @@ func (s *publisher) store(d *amqp.Delivery) *amqp.Error {
 	if cap(payload) > len(payload)+len(payload)/4 { // events are kept as parts of it, so room to spare would be kept too
 		payload = bytes.Clone(payload)
 	}
-	events, envelope, err := unpack(d.Format, payload)
+	events, envelope, err := unpack(s.events[:0], d.Format, payload)
+	s.events = events
+	defer clear(events) // the partition has copies
 	if err != nil {
 		return amqp.Errorf(amqp.CondDecodeError, "the message can't be read: %v", err)
 	}

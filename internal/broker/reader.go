@@ -139,7 +139,7 @@ func (r *reader) Next(m *amqp.Outgoing) bool {
 		}
 	}
 	r.hold = open
-	e := &p.events[r.next-p.firstSeq()]
+	e := p.events.at(int(r.next - p.firstSeq()))
 	var metrics []byte
 	if r.metrics {
 		metrics = runtimeMetrics(p.infoLocked())

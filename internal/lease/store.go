@@ -47,6 +47,7 @@ type Store struct {
 	group    azeventhubs.Ownership // with the names of what is claimed, and nothing else
 	held     map[string]*holding   // by partition
 	draining bool
+	listed   bool // the store has answered
 	stuck    bool // a listing of checkpoints has failed
 	isBroken bool
 	failing  int           // calls of the store that fail again and again
@@ -70,6 +71,13 @@ func New(o Options) *Store {
 
 // Broken is closed when the Processor has partitions that it will never open: only a new one, with a new Store, helps.
 func (s *Store) Broken() <-chan struct{} { return s.broken }
+
+// Answered reports whether the store has said who owns which partition: it is there, and may be read.
+func (s *Store) Answered() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.listed
+}
 
 // Drain has the Store claim nothing new: partitions that are held are renewed until they are given back.
 func (s *Store) Drain() {
@@ -165,6 +173,7 @@ func (s *Store) ListCheckpoints(ctx context.Context, namespace, hub, group strin
 func (s *Store) answers() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.listed = true
 	if s.stuck && !s.isBroken {
 		s.isBroken = true
 		close(s.broken)

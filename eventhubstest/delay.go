@@ -1,0 +1,155 @@
+package eventhubstest
+
+import (
+	"net"
+	"os"
+	"sync"
+	"time"
+)
+
+const (
+	// maxUnderway bounds the bytes that are on their way on a delayed connection. Past it, writing waits, as it does on a socket whose buffer is full.
+	maxUnderway = 64 << 20
+	// flushTimeout is what Close gives the peer, beyond the delay, to take what was written before.
+	flushTimeout = 100 * time.Millisecond
+)
+
+// delayListener delays what is written to its connections.
+type delayListener struct {
+	net.Listener
+	delay time.Duration
+}
+
+func (l delayListener) Accept() (net.Conn, error) {
+	nc, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return newDelayConn(nc, l.delay), nil
+}
+
+// delayConn is a connection whose peer gets everything later by a fixed time: in order, whole, and as fast as the socket takes it.
+type delayConn struct {
+	net.Conn
+	delay  time.Duration
+	ended  chan struct{} // closed when the goroutine that writes to the socket has ended
+	expire *time.Timer   // wakes at the deadline
+	once   sync.Once
+	closed error // what closing the socket has returned
+
+	mu       sync.Mutex
+	changed  sync.Cond
+	queue    []parcel
+	underway int       // bytes that are not written to the socket yet
+	deadline time.Time // of writing; zero: none
+	closing  bool
+	err      error // of the socket
+}
+
+// parcel is what was written at once, and when it is due.
+type parcel struct {
+	due   time.Time
+	bytes []byte
+}
+
+// newDelayConn returns a connection over nc. It has a goroutine, which Close ends.
+func newDelayConn(nc net.Conn, delay time.Duration) *delayConn {
+	c := &delayConn{Conn: nc, delay: delay, ended: make(chan struct{})}
+	c.changed.L = &c.mu
+	c.expire = time.AfterFunc(time.Hour, c.changed.Broadcast)
+	c.expire.Stop()
+	go c.deliver()
+	return c
+}
+
+// Write takes b at once, unless too much is on its way.
+func (c *delayConn) Write(b []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for {
+		switch {
+		case c.closing:
+			return 0, net.ErrClosed
+		case c.err != nil:
+			return 0, c.err
+		case !c.deadline.IsZero() && !time.Now().Before(c.deadline):
+			return 0, os.ErrDeadlineExceeded
+		case c.underway < maxUnderway:
+			c.queue = append(c.queue, parcel{time.Now().Add(c.delay), append([]byte(nil), b...)})
+			c.underway += len(b)
+			c.changed.Broadcast()
+			return len(b), nil
+		}
+		c.changed.Wait()
+	}
+}
+
+// deliver writes to the socket what is due, until all is written after Close, or the socket fails.
+func (c *delayConn) deliver() {
+	defer close(c.ended)
+	for {
+		c.mu.Lock()
+		for len(c.queue) == 0 && !c.closing {
+			c.changed.Wait()
+		}
+		queue := c.queue
+		c.queue = nil
+		c.mu.Unlock()
+		if len(queue) == 0 {
+			return
+		}
+		for _, p := range queue {
+			time.Sleep(time.Until(p.due))
+			_, err := c.Conn.Write(p.bytes)
+			c.mu.Lock()
+			c.err = err
+			c.underway -= len(p.bytes)
+			c.changed.Broadcast()
+			c.mu.Unlock()
+			if err != nil {
+				c.Conn.Close() // for who reads to hear of it
+				return
+			}
+		}
+	}
+}
+
+// Close lets what was written before arrive, and closes the socket.
+func (c *delayConn) Close() error {
+	c.once.Do(func() {
+		c.mu.Lock()
+		c.closing = true
+		c.expire.Stop()
+		_ = c.Conn.SetWriteDeadline(time.Now().Add(c.delay + flushTimeout)) // a socket that can't do it fails to write as well
+		c.changed.Broadcast()
+		c.mu.Unlock()
+		<-c.ended
+		c.closed = c.Conn.Close()
+	})
+	return c.closed
+}
+
+// SetWriteDeadline bounds the time that Write waits, and that the socket takes when what was written is due.
+func (c *delayConn) SetWriteDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closing {
+		return net.ErrClosed
+	}
+	c.deadline = t
+	c.expire.Stop()
+	if t.IsZero() {
+		return c.Conn.SetWriteDeadline(t)
+	}
+	c.expire.Reset(time.Until(t))
+	c.changed.Broadcast()
+	return c.Conn.SetWriteDeadline(t.Add(c.delay))
+}
+
+// SetDeadline is both SetReadDeadline and SetWriteDeadline.
+func (c *delayConn) SetDeadline(t time.Time) error {
+	if err := c.SetWriteDeadline(t); err != nil {
+		return err
+	}
+	return c.SetReadDeadline(t)
+}

@@ -1,0 +1,6 @@
+package eventhubstest
+
+// NewDelayConn and MaxUnderway are here for the package's own tests.
+var NewDelayConn = newDelayConn
+
+const MaxUnderway = maxUnderway

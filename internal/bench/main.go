@@ -1,0 +1,149 @@
+// Command bench measures this library beside hand-written programs on the raw SDK, as "make bench": the same work against the same local server, in one process and one
+// run, in turn, several rounds; the medians count. The raw programs are in raw_send.go and raw_receive.go.
+//
+// It prints one line for each figure. Where it says "sdk=-", there is nothing in the SDK to compare with.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"log"
+	"os"
+	"os/signal"
+	"regexp"
+	"runtime"
+	"runtime/pprof"
+	"syscall"
+)
+
+// row is one figure: what it measures, and what it has to reach.
+type row struct {
+	name   string
+	rounds int
+	target target
+	// setup makes what both sides work on. The cleanup is called after the last round, and after a setup that has failed, unless it is nil.
+	setup func(ctx context.Context) (s sides, cleanup func(), err error)
+}
+
+// sides are the two programs that are compared. Each call does the work once, and returns its figure.
+type sides struct {
+	ours, sdk func(ctx context.Context) (float64, error) // sdk may be nil
+}
+
+func main() {
+	log.SetFlags(0)
+	if len(os.Args) == 3 && os.Args[1] == serveCommand {
+		if err := serve(os.Args[2]); err != nil {
+			log.Fatalf("bench: %v", err)
+		}
+		return
+	}
+	o := options{}
+	flag.StringVar(&o.only, "only", "", `measure one side: "ours" or "sdk"`)
+	run := flag.String("run", "", "measure the rows whose name matches a regular expression")
+	profile := flag.String("cpuprofile", "", "write a CPU profile of the whole run to a file")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	err := o.parse(*run)
+	if err == nil {
+		err = profiled(*profile, func() error { return o.measureAll(ctx, rows()) })
+	}
+	stop()
+	if err != nil {
+		log.Fatalf("bench: %v", err)
+	}
+}
+
+// rows are all figures, in the order in which they are printed.
+func rows() (all []row) {
+	for _, some := range [][]row{sendRows(), receiveRows(), latencyRows(), partitionRows(), serverRows()} {
+		all = append(all, some...)
+	}
+	return all
+}
+
+// options say which rows are measured.
+type options struct {
+	run  *regexp.Regexp
+	only string
+}
+
+func (o *options) parse(run string) (err error) {
+	if o.only != "" && o.only != "ours" && o.only != "sdk" {
+		return fmt.Errorf(`-only is %q: it has to be "ours" or "sdk"`, o.only)
+	}
+	o.run, err = regexp.Compile(run)
+	return err
+}
+
+// profiled does work and writes a CPU profile of it to a file, unless path is empty.
+func profiled(path string, work func() error) error {
+	if path == "" {
+		return work()
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return err
+	}
+	err = work()
+	pprof.StopCPUProfile()
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}
+
+func (o *options) measureAll(ctx context.Context, rows []row) error {
+	short := 0
+	for _, r := range rows {
+		if !o.run.MatchString(r.name) {
+			continue
+		}
+		f, err := o.measure(ctx, r)
+		if err != nil {
+			return fmt.Errorf("%s: %w", r.name, err)
+		}
+		fmt.Println(f.line(r))
+		if !f.reaches(r.target) {
+			short++
+		}
+	}
+	fmt.Printf("bench: %d short\n", short)
+	return nil
+}
+
+// measure runs both sides in turn. Who goes first changes from round to round.
+func (o *options) measure(ctx context.Context, r row) (f figure, err error) {
+	s, cleanup, err := r.setup(ctx)
+	if cleanup != nil {
+		defer cleanup()
+	}
+	if err != nil {
+		return f, err
+	}
+	turns := []turn{{s.ours, &f.ours}, {s.sdk, &f.sdk}}
+	for round := range r.rounds {
+		for i := range turns {
+			t := turns[(i+round)%2]
+			if t.work == nil || o.only == "ours" && t.into != &f.ours || o.only == "sdk" && t.into != &f.sdk {
+				continue
+			}
+			runtime.GC()
+			v, err := t.work(ctx)
+			if err != nil {
+				return f, err
+			}
+			*t.into = append(*t.into, v)
+		}
+	}
+	return f, nil
+}
+
+type turn struct {
+	work func(context.Context) (float64, error)
+	into *[]float64
+}

@@ -1,0 +1,37 @@
+package broker
+
+// chunk is how many events of a partition are kept in one piece of memory.
+const chunk = 256
+
+// eventLog holds events in order. They are never moved, however many come and go: a slice that grows at one end and is cut at the other would be copied again and again.
+type eventLog struct {
+	chunks [][]Event // of chunk events each, but for the last
+	first  int       // how many of the first chunk's are gone
+	len    int
+}
+
+func (l *eventLog) append(e *Event) {
+	n := len(l.chunks)
+	if n == 0 || len(l.chunks[n-1]) == chunk {
+		l.chunks = append(l.chunks, make([]Event, 0, chunk))
+		n++
+	}
+	l.chunks[n-1] = append(l.chunks[n-1], *e)
+	l.len++
+}
+
+// at returns the event with an index: 0 is the oldest.
+func (l *eventLog) at(i int) *Event {
+	i += l.first
+	return &l.chunks[i/chunk][i%chunk]
+}
+
+// drop forgets the oldest event.
+func (l *eventLog) drop() {
+	*l.at(0) = Event{} // its memory may be wanted before that of the whole chunk is
+	l.len--
+	if l.first++; l.first == chunk {
+		l.chunks[0] = nil
+		l.chunks, l.first = l.chunks[1:], 0
+	}
+}
