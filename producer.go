@@ -70,11 +70,11 @@ type Producer struct {
 	cfg    Config
 	client *azeventhubs.ProducerClient
 
-	sending   context.Context // ends with Close
-	close     context.CancelFunc
-	senders   sync.WaitGroup
-	budget    budget
-	delivered atomic.Bool // a batch was accepted: name, rights and address are right
+	sending context.Context // ends with Close
+	close   context.CancelFunc
+	senders sync.WaitGroup
+	budget  budget
+	reached atomic.Bool // a link was opened: name, rights and address are right
 
 	mu       sync.Mutex
 	outboxes map[destination]*outbox
@@ -157,13 +157,13 @@ func (p *Producer) try(wanted func() bool, step func() error) error {
 	for attempt := 1; ; attempt++ {
 		err := step()
 		if err == nil {
-			p.delivered.Store(true)
+			p.reached.Store(true)
 			return nil
 		}
 		if p.sending.Err() != nil {
 			return p.explainSend(errProducerClosed)
 		}
-		if !isTransient(err) || !p.delivered.Load() || time.Since(began) > sendPatience || !wanted() {
+		if !isTransient(err) || !p.reached.Load() || time.Since(began) > sendPatience || !wanted() {
 			return p.explainSend(err)
 		}
 		wait := defaultBackoff(attempt, err)

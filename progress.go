@@ -192,11 +192,11 @@ func (p *progress) end() {
 	p.busy = false
 }
 
-// saveLast saves until it succeeds, the partition is lost or ctx ends.
-func (p *progress) saveLast(ctx context.Context) error {
+// saveLast saves until it succeeds, the partition is lost, which hold tells, or ctx ends. While a claim is renewed late, a checkpoint is refused: it will be taken once the claim is certain.
+func (p *progress) saveLast(ctx, hold context.Context) error {
 	for attempt := 1; ; attempt++ {
 		err := p.save(ctx)
-		if err == nil || errors.Is(err, lease.ErrNotHeld) || !sleep(ctx, defaultBackoff(attempt, err)) {
+		if err == nil || hold.Err() != nil || !sleep(ctx, defaultBackoff(attempt, err)) {
 			return err
 		}
 	}

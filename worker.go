@@ -64,9 +64,9 @@ func (w *worker) leave() {
 	if w.hold.Err() != nil {
 		w.done.discard()
 	} else {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(w.ctx), storeTimeout)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(w.ctx), min(storeTimeout, w.opts.ExpirationInterval))
 		defer cancel()
-		if err := w.done.saveLast(ctx); err != nil {
+		if err := w.done.saveLast(ctx, w.hold); err != nil {
 			w.log.Error("eventhubs: the last checkpoint could not be written: events will be read again", "error", err)
 		}
 	}
