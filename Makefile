@@ -21,6 +21,10 @@ lint: ## Check the code: gofmt, go vet, golangci-lint
 	go vet ./...
 	$(GOLANGCI_LINT) run ./...
 
+.PHONY: bench
+bench: ## Measure beside the raw SDK: every row of the design's figures
+	go run ./internal/bench
+
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME (default 30s)
 	@for pkg in $$(go list ./...); do \

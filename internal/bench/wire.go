@@ -85,11 +85,11 @@ func (w *wire) send(descriptor uint64, payload []byte, fields ...any) error {
 	return err
 }
 
-// next reads a frame: what it is, its fields, and how many bytes come after them.
-func (w *wire) next() (descriptor uint64, fields []any, err error) {
+// next reads a frame, and returns what it is.
+func (w *wire) next() (descriptor uint64, err error) {
 	body, err := w.frame()
 	if err != nil {
-		return 0, nil, err
+		return 0, err
 	}
 	// Transfers have a payload behind their fields, which are a list with a size of one byte or four.
 	size := 5 + int(body[4])
@@ -98,16 +98,16 @@ func (w *wire) next() (descriptor uint64, fields []any, err error) {
 	}
 	v, err := amqp.Decode(body[:size])
 	if err != nil {
-		return 0, nil, err
+		return 0, err
 	}
 	d := v.(amqp.Described)
 	descriptor, _ = d.Descriptor.(uint64)
-	fields, _ = d.Value.([]any)
+	fields, _ := d.Value.([]any)
 	if descriptor > dispositionFrame {
-		return 0, nil, fmt.Errorf("the server ended it: %v", fields)
+		return 0, fmt.Errorf("the server ended it: %v", fields)
 	}
 	w.took(descriptor, fields)
-	return descriptor, fields, nil
+	return descriptor, nil
 }
 
 // frame reads a frame's body. It is good until the next one.
@@ -147,7 +147,7 @@ func (w *wire) took(descriptor uint64, fields []any) {
 // until reads frames until one of a kind.
 func (w *wire) until(descriptor uint64) error {
 	for {
-		d, _, err := w.next()
+		d, err := w.next()
 		if err != nil || d == descriptor {
 			return err
 		}
@@ -288,7 +288,7 @@ func (w *wire) publish(m *message, times int) error {
 			frames += m.count
 			times--
 		}
-		if _, _, err := w.next(); err != nil {
+		if _, err := w.next(); err != nil {
 			return err
 		}
 	}
