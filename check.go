@@ -125,8 +125,8 @@ func (e *Event) sdk() *azeventhubs.EventData {
 	return d
 }
 
-// newMessageID makes a UUID, as the SDK does for an event without a message id, but in a fraction of the time: its way costs a third of what putting a small event into a batch takes
-// (azcore, uuid.go, String).
+// newMessageID makes a UUID, as the SDK does for an event without a message id, but in a fraction of the time: its way is two fifths of what putting a small event into a batch
+// takes (azure-sdk-for-go/sdk/internal, uuid/uuid.go, String).
 func newMessageID() string {
 	var b [16]byte
 	binary.LittleEndian.PutUint64(b[:8], rand.Uint64())

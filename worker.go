@@ -19,6 +19,8 @@ type worker struct {
 	id        string
 	hold      context.Context // ends when the partition is lost
 	done      *progress
+	last      int // how many events were there when it was looked last
+	units     []*ReceivedEvent
 	certain   time.Time // when it was certain that the partition is ours
 	log       *slog.Logger
 }
@@ -86,17 +88,39 @@ var ended = func() context.Context {
 	return ctx
 }()
 
-// next waits for an event, and returns it with those that are there already. Asked for many at once, the SDK would wait for all of them. Events reach the SDK's queue one by one,
-// through three goroutines of go-amqp (conn.go, session.go, receiver.go): those that came over the socket together follow only when these goroutines have had their turn. Without it, a
-// batch would be one or two events, and each call of ReceiveEvents costs as much as some ten of them.
+const (
+	// busy is how many events at once make it likely that more are there already. A call of ReceiveEvents costs about as much as that many events.
+	busy = 10
+	// turns is how often other goroutines get their turn before it is looked what is there.
+	turns = 3
+)
+
+// next waits for an event, and returns it with those that are there already. Asked for many at once, the SDK would wait for all of them.
 func (w *worker) next(ctx context.Context) ([]*azeventhubs.ReceivedEventData, error) {
-	events, err := w.partition.ReceiveEvents(ctx, 1, nil)
-	if err != nil || w.opts.MaxBatch == 1 {
-		return events, err
+	if w.last >= busy {
+		if events := w.prefetched(w.opts.MaxBatch); len(events) > 0 {
+			w.last = len(events)
+			return events, nil
+		}
 	}
-	runtime.Gosched()
-	more, _ := w.partition.ReceiveEvents(ended, w.opts.MaxBatch-1, nil) // if it fails, nothing more is there, or the next call says what is wrong
-	return append(events, more...), nil
+	events, err := w.partition.ReceiveEvents(ctx, 1, nil)
+	if err == nil && w.opts.MaxBatch > 1 {
+		events = append(events, w.prefetched(w.opts.MaxBatch-1)...)
+	}
+	w.last = len(events)
+	return events, err
+}
+
+// prefetched returns up to n events that are there. If it fails, nothing is there, or the next call that waits says what is wrong.
+//
+// Events reach the SDK's queue one by one, through three goroutines of go-amqp (conn.go, session.go, receiver.go): those that came over the socket together are there only
+// when these goroutines have had their turn. Without it, a batch would be one or two events.
+func (w *worker) prefetched(n int) []*azeventhubs.ReceivedEventData {
+	for range turns {
+		runtime.Gosched()
+	}
+	events, _ := w.partition.ReceiveEvents(ended, n, nil)
+	return events
 }
 
 // goOn decides what an error in reading means. It returns false when the worker has to end; otherwise the next read opens the link anew, behind the last event that was read.
@@ -125,12 +149,14 @@ func isClosed(err error) bool { return strings.Contains(err.Error(), "client has
 
 // handleAll passes events to the handler in units. It returns false when the worker has to end.
 func (w *worker) handleAll(fetch, handling context.Context, data []*azeventhubs.ReceivedEventData) bool {
-	events := make([]ReceivedEvent, len(data))
-	pointers := make([]*ReceivedEvent, len(data))
+	events := make([]ReceivedEvent, len(data)) // the handler may keep them
+	pointers := w.units[:0]                    // but not the slices that it is given
 	for i, d := range data {
 		events[i] = ReceivedEvent{ReceivedEventData: d, PartitionID: w.id}
-		pointers[i] = &events[i]
+		pointers = append(pointers, &events[i])
 	}
+	w.units = pointers
+	defer clear(w.units)
 	for len(pointers) > 0 {
 		n := min(w.unit, len(pointers))
 		if !w.handleUnit(fetch, handling, pointers[:n:n]) {

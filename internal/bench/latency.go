@@ -48,7 +48,7 @@ func latency(percentile float64) func(context.Context) (sides, func(), error) {
 			if err != nil {
 				return 0, err
 			}
-			defer client.Close(context.WithoutCancel(ctx))
+			defer func() { _ = client.Close(context.WithoutCancel(ctx)) }()
 			send := func() error { return rawSendOne(ctx, client, &azeventhubs.EventData{Body: make([]byte, 64)}) }
 			return pingPong(ctx, srv, receiveImpatient, send, rawPings, percentile)
 		}
@@ -62,7 +62,7 @@ func receiveImpatient(ctx context.Context, _ backlog, srv *eventhubstest.Server,
 	if err != nil {
 		return err
 	}
-	defer client.Close(context.WithoutCancel(ctx))
+	defer func() { _ = client.Close(context.WithoutCancel(ctx)) }()
 	r := rawReceiver{
 		client: client, store: eventhubs.NewMemoryCheckpointStore(), options: fairOptions(), wait: rawWait, handle: func(*azeventhubs.ReceivedEventData) { count() },
 	}

@@ -57,7 +57,7 @@ func setupFresh(context.Context) (s sides, cleanup func(), err error) {
 		if err != nil {
 			return 0, err
 		}
-		defer client.Close(context.WithoutCancel(ctx))
+		defer func() { _ = client.Close(context.WithoutCancel(ctx)) }()
 		ctx, cancel := context.WithTimeout(ctx, watch)
 		defer cancel()
 		t := tally{want: math.MaxInt64}

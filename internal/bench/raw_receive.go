@@ -61,7 +61,7 @@ func (r *rawReceiver) run(ctx context.Context) error {
 
 // processPartition is processEventsForPartition in the example.
 func (r *rawReceiver) processPartition(ctx context.Context, partition *azeventhubs.ProcessorPartitionClient) error {
-	defer partition.Close(context.WithoutCancel(ctx))
+	defer func() { _ = partition.Close(context.WithoutCancel(ctx)) }()
 	for {
 		receiving, cancel := context.WithTimeout(ctx, r.wait)
 		events, err := partition.ReceiveEvents(receiving, 100, nil)

@@ -33,9 +33,9 @@ func receiveRows() (rows []row) {
 				if partitions == 1024 && rtt > 0 {
 					continue // opening so many links one by one takes longer than reading, for both sides
 				}
-				each := map[int]int{1: 1 << 16, 32: 1 << 12, 1024: 1 << 8}[partitions] / 256 * 300
+				each := map[int]int{1: 76_800, 32: 4800, 1024: 300}[partitions]
 				b := backlog{partitions: partitions, each: each, size: size, rtt: rtt}
-				name := fmt.Sprintf("Receive, %d partitions, %s", partitions, setting(size, rtt))
+				name := fmt.Sprintf("Receive, %s, %s", plural(partitions, "partition"), setting(size, rtt))
 				rounds := 5
 				if partitions == 1024 {
 					rounds = 3
@@ -50,6 +50,13 @@ func receiveRows() (rows []row) {
 		row{"Receive, 32 partitions, 1 KB, rtt 0 ms, checkpoints in blobs", 3, target{kind: atLeast, value: 1, unit: perSecond}, blob.setup(throughput)},
 		row{"Receive, allocations an event", 3, target{kind: above, value: 1, unit: count}, allocs.setup(allocations)},
 	)
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // tally counts the events of one round. The clock runs from the first to the last.
@@ -103,7 +110,7 @@ func receiveRaw(ctx context.Context, b backlog, srv *eventhubstest.Server, count
 	if err != nil {
 		return err
 	}
-	defer client.Close(context.WithoutCancel(ctx))
+	defer func() { _ = client.Close(context.WithoutCancel(ctx)) }()
 	r := rawReceiver{client: client, store: store, options: fairOptions(), wait: exampleWait, handle: func(*azeventhubs.ReceivedEventData) { count() }}
 	return r.run(ctx)
 }

@@ -111,7 +111,7 @@ func rawReadPartition(ctx context.Context, client *azeventhubs.ConsumerClient, n
 	if err != nil {
 		return err
 	}
-	defer partition.Close(ctx)
+	defer func() { _ = partition.Close(ctx) }()
 	for got := 0; got < n; {
 		events, err := partition.ReceiveEvents(ctx, 100, nil)
 		if err != nil {

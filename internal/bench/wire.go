@@ -28,7 +28,8 @@ type wire struct {
 	ep azeventhubs.ConnectionStringProperties
 	// delivery is the id of the next message that is sent.
 	delivery uint32
-	// credit is how many messages may be sent, window how many frames.
+	frames   uint32 // transfers that were sent
+	// credit is how many messages may be sent, and window how many transfers, since the beginning.
 	credit, window uint32
 	unsettled      int
 }
@@ -85,7 +86,7 @@ func (w *wire) send(descriptor uint64, payload []byte, fields ...any) error {
 	return err
 }
 
-// next reads a frame, and returns what it is.
+// next reads a frame and returns what it is.
 func (w *wire) next() (descriptor uint64, err error) {
 	body, err := w.frame()
 	if err != nil {
@@ -100,7 +101,7 @@ func (w *wire) next() (descriptor uint64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	d := v.(amqp.Described)
+	d, _ := v.(amqp.Described)
 	descriptor, _ = d.Descriptor.(uint64)
 	fields, _ := d.Value.([]any)
 	if descriptor > dispositionFrame {
@@ -193,7 +194,7 @@ func (w *wire) signIn() error {
 	if err := w.send(transferFrame, payload, uint32(0), uint32(0), []byte("1"), uint32(0), true); err != nil {
 		return err
 	}
-	w.delivery = 1
+	w.delivery, w.frames = 1, 1
 	return w.until(transferFrame)
 }
 
@@ -274,9 +275,8 @@ func newBatch(n, size int) (*message, error) {
 // publish sends a message so many times, and waits for all to be accepted. As many are on their way as the server allows, up to a bound.
 func (w *wire) publish(m *message, times int) error {
 	const most = 32
-	frames := uint32(1) // since the session began
 	for times > 0 || w.unsettled > 0 {
-		for times > 0 && w.unsettled < most && int32(w.credit-w.delivery) >= 0 && int32(w.window-frames-m.count) >= 0 {
+		for times > 0 && w.unsettled < most && int32(w.credit-w.delivery) >= 0 && int32(w.window-w.frames-m.count) >= 0 {
 			for _, at := range m.ids {
 				binary.BigEndian.PutUint32(m.frames[at:], w.delivery)
 			}
@@ -285,7 +285,7 @@ func (w *wire) publish(m *message, times int) error {
 			}
 			w.delivery++
 			w.unsettled++
-			frames += m.count
+			w.frames += m.count
 			times--
 		}
 		if _, err := w.next(); err != nil {
