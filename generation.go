@@ -78,6 +78,7 @@ func (r *receiving) runProcessor() error {
 	}
 	stop(errDone)
 	g.drain(cancelHandlers)
+	g.lease.End()
 	stopProcessor()
 	return <-ended
 }

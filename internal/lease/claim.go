@@ -12,7 +12,7 @@ import (
 // ClaimOwnership claims and renews partitions, or gives them back. Claims are tried until ctx ends: while that lasts, the partitions that are open are read on.
 // What is ours afterwards is what the store says, and who holds what isn't ours any more is told.
 func (s *Store) ClaimOwnership(ctx context.Context, want []azeventhubs.Ownership, o *azeventhubs.ClaimOwnershipOptions) ([]azeventhubs.Ownership, error) {
-	if givesBack(want) || len(want) == 0 && s.isDraining() {
+	if givesBack(want) || len(want) == 0 && s.isEnding() {
 		return s.giveBack(ctx, want, o)
 	}
 	began := time.Now()
@@ -73,26 +73,28 @@ func (s *Store) groupOf(list []azeventhubs.Ownership) azeventhubs.Ownership {
 	return s.group
 }
 
-func (s *Store) isDraining() bool {
+func (s *Store) isEnding() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.draining
+	return s.ending
 }
 
-// allowed leaves out what must not be claimed: while draining, all that is not held.
-func (s *Store) allowed(want []azeventhubs.Ownership) []azeventhubs.Ownership {
+// allowed is what is to be claimed: what the Processor wants and, first of all, what is held. A claim that was renewed late looks expired to the Processor, which may then leave it
+// out. While draining, nothing new is claimed.
+func (s *Store) allowed(want []azeventhubs.Ownership) (out []azeventhubs.Ownership) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.draining {
-		return want
-	}
-	var renewals []azeventhubs.Ownership
 	for _, w := range want {
-		if s.held[w.PartitionID] != nil {
-			renewals = append(renewals, w)
+		if !s.draining || s.held[w.PartitionID] != nil {
+			out = append(out, w)
 		}
 	}
-	return renewals
+	for id, h := range s.held {
+		if !contains(want, id) {
+			out = append(out, h.claimed)
+		}
+	}
+	return out
 }
 
 // claim claims partitions, and tries again while the store fails as a whole. One partition that can't be claimed must not hold up the renewal of the others, so when
@@ -183,11 +185,12 @@ func (s *Store) account(claimed []azeventhubs.Ownership, began time.Time, asBefo
 	for _, o := range claimed {
 		ours[o.PartitionID] = true
 		h := s.hold(o.PartitionID)
-		h.renewed, h.seen = began, began
+		h.claimed, h.renewed, h.seen = o, began, began
 	}
 	for _, o := range asBefore {
 		ours[o.PartitionID] = true
-		s.hold(o.PartitionID).seen = began
+		h := s.hold(o.PartitionID)
+		h.claimed, h.seen = o, began
 	}
 	s.change()
 	for id := range s.held {

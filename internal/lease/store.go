@@ -47,6 +47,7 @@ type Store struct {
 	group    azeventhubs.Ownership // with the names of what is claimed, and nothing else
 	held     map[string]*holding   // by partition
 	draining bool
+	ending   bool
 	listed   bool // the store has answered
 	stuck    bool // a listing of checkpoints has failed
 	isBroken bool
@@ -59,9 +60,10 @@ type Store struct {
 type holding struct {
 	ctx     context.Context
 	lose    context.CancelCauseFunc
-	since   time.Time // when it became ours
-	renewed time.Time // when the claim that holds was made
-	seen    time.Time // when the store last said that it holds
+	claimed azeventhubs.Ownership // as the store has it
+	since   time.Time             // when it became ours
+	renewed time.Time             // when the claim that holds was made
+	seen    time.Time             // when the store last said that it holds
 }
 
 // New returns a Store that holds nothing.
@@ -84,6 +86,13 @@ func (s *Store) Drain() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.draining = true
+}
+
+// End says that the next claim of nothing is the Processor's last: all that is ours is given back then.
+func (s *Store) End() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ending = true
 }
 
 // Hold returns a context that ends, with the cause ErrLost, when the partition is no longer ours. It is nil if it isn't now.
