@@ -234,9 +234,7 @@ func (s *scene) owner(partition string) string {
 }
 
 func (s *scene) namespace() string {
-	_, rest, _ := strings.Cut(s.cfg.ConnectionString, "sb://")
-	namespace, _, _ := strings.Cut(rest, ";")
-	return namespace
+	return namespaceOf(s.srv)
 }
 
 // logs keeps lines of a log.
