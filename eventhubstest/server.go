@@ -9,12 +9,14 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/go-eventhubs/eventhubs"
 	"github.com/go-eventhubs/eventhubs/internal/blob"
 	"github.com/go-eventhubs/eventhubs/internal/broker"
+	"github.com/go-eventhubs/eventhubs/internal/identity"
 )
 
 // Hub is an event hub of the namespace.
@@ -59,10 +61,24 @@ type Options struct {
 	BlobAddress string
 	// TLS has the server speak AMQPS and https, with a certificate from a CA that is made for it.
 	TLS bool
+	// Identities are those that can sign in without a password, to a server with TLS. None means one, whose ClientID is "" and which may do everything.
+	Identities []Identity
+	// TokenLifetime is how long tokens of identities hold. 0 means 24 hours, as those of managed identities do.
+	TokenLifetime time.Duration
+	// Storage are settings of the storage account.
+	Storage Storage
 	// RetentionBytes bounds the events that each partition keeps: the oldest go first. 0 means 64 MiB.
 	RetentionBytes int64
 	// RoundTrip is added to every round trip over AMQP: what the server sends arrives that much later, in order and with no limit to the bandwidth. 0 means none.
 	RoundTrip time.Duration
+}
+
+// Storage are settings of a storage account that checkpoints had better be kept without.
+type Storage struct {
+	// HierarchicalNamespace has the account say that it has one. It stores blobs as ever.
+	HierarchicalNamespace bool
+	// SoftDelete has the account show that it keeps what is overwritten.
+	SoftDelete bool
 }
 
 const (
@@ -82,6 +98,11 @@ type Server struct {
 	http   *http.Server
 	broker *broker.Broker
 	store  *blob.Account
+
+	directory     *identity.Directory // nil without TLS, as are the other two
+	identities    net.Listener
+	identityHTTP  *http.Server
+	firstIdentity string
 
 	once   sync.Once
 	served sync.WaitGroup
@@ -112,17 +133,36 @@ func New(o *Options) (*Server, error) {
 		o = &Options{}
 	}
 	s := &Server{rules: o.Rules}
-	if err := s.prepare(*o); err != nil {
+	if err := s.open(*o); err != nil {
+		for _, l := range []net.Listener{s.amqp, s.blob, s.identities} {
+			if l != nil {
+				l.Close()
+			}
+		}
 		return nil, fmt.Errorf("eventhubstest: %w", err)
 	}
-	if err := s.listen(*o); err != nil {
-		return nil, fmt.Errorf("eventhubstest: %w", err)
+	s.http = httpServer(s.store)
+	s.served.Go(s.acceptAMQP)
+	s.served.Go(func() { _ = s.http.Serve(s.blob) }) // it ends with ErrServerClosed, in Close
+	if s.identities != nil {
+		s.served.Go(func() { _ = s.identityHTTP.Serve(s.identities) })
 	}
-	s.http = &http.Server{Handler: s.store, ReadHeaderTimeout: blobHeaderTimeout, ErrorLog: discardLog}
-	s.served.Add(2)
-	go s.acceptAMQP()
-	go s.serveBlobs()
 	return s, nil
+}
+
+func httpServer(h http.Handler) *http.Server {
+	return &http.Server{Handler: h, ReadHeaderTimeout: httpHeaderTimeout, ErrorLog: discardLog}
+}
+
+// open makes all that the server is, but for what serves it.
+func (s *Server) open(o Options) error {
+	if err := s.serveIdentities(o); err != nil {
+		return err
+	}
+	if err := s.prepare(o); err != nil {
+		return err
+	}
+	return s.listen(o)
 }
 
 // prepare makes the namespace and the storage account.
@@ -151,11 +191,15 @@ func (s *Server) prepare(o Options) error {
 		}
 		namespace.Rules = append(namespace.Rules, rule)
 	}
+	account := blob.Options{HierarchicalNamespace: o.Storage.HierarchicalNamespace, SoftDelete: o.Storage.SoftDelete}
+	if s.directory != nil {
+		namespace.Directory, account.Bearer = directory{s.directory}, s.mayUseBlobs
+	}
 	var err error
 	if s.broker, err = broker.New(namespace); err != nil {
 		return err
 	}
-	s.store, err = blob.New(blob.Options{})
+	s.store, err = blob.New(account)
 	return err
 }
 
@@ -164,7 +208,6 @@ func (s *Server) listen(o Options) (err error) {
 		return err
 	}
 	if s.blob, err = listen(o.BlobAddress); err != nil {
-		s.amqp.Close()
 		return err
 	}
 	if o.RoundTrip > 0 { // below TLS, whose handshake takes round trips as well
@@ -174,8 +217,6 @@ func (s *Server) listen(o Options) (err error) {
 		return nil
 	}
 	if s.tls, err = newAuthority(); err != nil {
-		s.amqp.Close()
-		s.blob.Close()
 		return err
 	}
 	config := &tls.Config{Certificates: []tls.Certificate{s.tls.server}}
@@ -192,7 +233,6 @@ func listen(address string) (net.Listener, error) {
 }
 
 func (s *Server) acceptAMQP() {
-	defer s.served.Done()
 	for {
 		nc, err := s.amqp.Accept()
 		if err != nil {
@@ -202,17 +242,8 @@ func (s *Server) acceptAMQP() {
 			time.Sleep(acceptPause) // out of file descriptors, or a peer that left before it was taken
 			continue
 		}
-		s.served.Add(1)
-		go func() {
-			defer s.served.Done()
-			s.broker.Serve(nc)
-		}()
+		s.served.Go(func() { s.broker.Serve(nc) })
 	}
-}
-
-func (s *Server) serveBlobs() {
-	defer s.served.Done()
-	_ = s.http.Serve(s.blob) // it ends with ErrServerClosed, in Close
 }
 
 // Close ends all connections and returns when nothing of the server runs any more. It may be called more than once.
@@ -221,10 +252,12 @@ func (s *Server) Close() {
 		s.amqp.Close()
 		s.store.Close()
 		s.broker.Close()
-		ctx, cancel := context.WithTimeout(context.Background(), blobCloseTimeout)
+		ctx, cancel := context.WithTimeout(context.Background(), httpCloseTimeout)
 		defer cancel()
-		if s.http.Shutdown(ctx) != nil {
-			s.http.Close()
+		for _, h := range []*http.Server{s.http, s.identityHTTP} {
+			if h != nil && h.Shutdown(ctx) != nil {
+				h.Close()
+			}
 		}
 	})
 	s.served.Wait()
@@ -266,18 +299,26 @@ func dialable(l net.Listener) string {
 func (s *Server) BlobConfig(container string) eventhubs.BlobConfig {
 	cfg := eventhubs.BlobConfig{ConnectionString: s.blobConnectionString(), Container: container}
 	if s.tls != nil {
-		cfg.ClientOptions.Transport = &http.Client{Transport: &http.Transport{TLSClientConfig: s.clientTLS()}}
+		cfg.ClientOptions.Transport = s.blobTransport()
 	}
 	return cfg
 }
 
+func (s *Server) blobTransport() *http.Client {
+	return &http.Client{Transport: &http.Transport{TLSClientConfig: s.clientTLS()}}
+}
+
 func (s *Server) blobConnectionString() string {
+	scheme, _, _ := strings.Cut(s.accountURL(), ":")
+	return fmt.Sprintf("DefaultEndpointsProtocol=%s;AccountName=%s;AccountKey=%s;BlobEndpoint=%s;", scheme, blob.DevelopmentAccount, blob.DevelopmentKey, s.accountURL())
+}
+
+func (s *Server) accountURL() string {
 	scheme := "http"
 	if s.tls != nil {
 		scheme = "https"
 	}
-	return fmt.Sprintf("DefaultEndpointsProtocol=%s;AccountName=%s;AccountKey=%s;BlobEndpoint=%s://%s/%s;",
-		scheme, blob.DevelopmentAccount, blob.DevelopmentKey, scheme, dialable(s.blob), blob.DevelopmentAccount)
+	return scheme + "://" + dialable(s.blob) + "/" + blob.DevelopmentAccount
 }
 
 // Env is the environment in which the quickstart programs of every language, and eventhubs.ConfigFromEnv and BlobConfigFromEnv,

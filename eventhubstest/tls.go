@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	blobHeaderTimeout = 10 * time.Second
-	blobCloseTimeout  = 500 * time.Millisecond
+	httpHeaderTimeout = 10 * time.Second
+	httpCloseTimeout  = 500 * time.Millisecond
 	certificateLife   = 24 * 365 * time.Hour
 	certificateName   = "localhost"
 )

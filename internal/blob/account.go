@@ -34,7 +34,8 @@ type Options struct {
 	Key []byte
 
 	// Bearer decides about a bearer token; an error refuses the request with
-	// 401, and its text goes to the client, so it must not hold the token.
+	// 401, and its text goes to the client, so it must not hold the token;
+	// ErrNoRole with 403.
 	// It is called concurrently, and only for requests that came over TLS: over
 	// plain HTTP bearer tokens are refused, as Azure does. nil refuses them all.
 	Bearer func(token string, r *http.Request) error
@@ -51,6 +52,11 @@ type Options struct {
 	// holds. 0 means 256 MiB. A write beyond it is answered with ServerBusy.
 	MaxBytes int64
 
+	// HierarchicalNamespace and SoftDelete are settings that checkpoints had
+	// better be kept without. The first is only told to those who ask; with the
+	// second, a listing with include=deleted shows that blobs were overwritten.
+	HierarchicalNamespace bool
+	SoftDelete            bool
 	// Now is the account's clock: Last-Modified, Date, and the check that a
 	// signed request is at most 15 minutes off. nil means [time.Now]. It is
 	// called concurrently.
@@ -189,6 +195,8 @@ func (a *Account) perform(c *call) (*response, *failure) {
 		return a.getContainerProperties(c)
 	case OpDeleteContainer:
 		return a.deleteContainer(c)
+	case OpGetAccountInformation:
+		return a.accountInformation(), nil
 	case OpListBlobs:
 		return a.listBlobs(c)
 	case OpPutBlob:

@@ -2,6 +2,7 @@ package blob
 
 import (
 	"crypto/hmac"
+	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -48,11 +49,17 @@ func (a *Account) checkBearer(token string, r *http.Request) *failure {
 	if a.options.Bearer == nil {
 		return refused.because("this account takes no bearer tokens")
 	}
-	if err := a.options.Bearer(token, r); err != nil {
+	switch err := a.options.Bearer(token, r); {
+	case errors.Is(err, ErrNoRole):
+		return failed(codeAuthorizationPermissionMismatch)
+	case err != nil:
 		return refused.because("%s", err)
 	}
 	return nil
 }
+
+// ErrNoRole is what Options.Bearer returns for the token of an identity that has no role here. It is answered with 403.
+var ErrNoRole = errors.New("the identity has no role for this storage account")
 
 func (a *Account) checkSharedKey(c *call, credential string) *failure {
 	account, signature, ok := strings.Cut(strings.TrimSpace(credential), ":")

@@ -13,6 +13,7 @@ const (
 	OpCreateContainer        = "CreateContainer"
 	OpGetContainerProperties = "GetContainerProperties"
 	OpDeleteContainer        = "DeleteContainer"
+	OpGetAccountInformation  = "GetAccountInformation"
 	OpListBlobs              = "ListBlobs"
 	OpPutBlob                = "PutBlob"
 	OpSetBlobMetadata        = "SetBlobMetadata"
@@ -110,6 +111,13 @@ var (
 // route finds the operation and checks everything about the request that does
 // not depend on what is stored.
 func (c *call) route() *failure {
+	if c.param("restype") == "account" && c.param("comp") == "properties" && c.name == "" {
+		if c.method != http.MethodGet && c.method != http.MethodHead {
+			return failed(codeUnsupportedHTTPVerb)
+		}
+		c.op = OpGetAccountInformation // whatever container the path names
+		return nil
+	}
 	verbs := blobVerbs
 	if c.name == "" {
 		verbs = containerVerbs

@@ -1,6 +1,9 @@
 package blob
 
-import "net/http"
+import (
+	"net/http"
+	"strconv"
+)
 
 // find returns a container that a request is about. It wants a.mu held.
 func (a *Account) find(c *call) (*container, *failure) {
@@ -9,6 +12,14 @@ func (a *Account) find(c *call) (*container, *failure) {
 		return nil, failed(codeContainerNotFound)
 	}
 	return held, nil
+}
+
+func (a *Account) accountInformation() *response {
+	resp := newResponse(http.StatusOK)
+	resp.header.Set("x-ms-sku-name", "Standard_LRS")
+	resp.header.Set("x-ms-account-kind", "StorageV2")
+	resp.header.Set("x-ms-is-hns-enabled", strconv.FormatBool(a.options.HierarchicalNamespace))
+	return resp
 }
 
 func (a *Account) createContainer(c *call) (*response, *failure) {

@@ -12,8 +12,8 @@ import (
 
 const maxPage = 5000 // items in one answer
 
-// includable are the values of List Blobs' include. All but metadata name what
-// no blob here has.
+// includable are the values of List Blobs' include. All but metadata and deleted
+// name what no blob here has.
 var includable = []string{
 	"copy", "deleted", "deletedwithversions", "immutabilitypolicy", "legalhold", "metadata",
 	"permissions", "snapshots", "tags", "uncommittedblobs", "versions",
@@ -26,6 +26,7 @@ type listing struct {
 	from              string // the first name of the page, from the marker
 	max               int    // as the client sent it, or 0
 	metadata          bool
+	deleted           bool // and snapshots: what soft delete has kept
 }
 
 func listingFrom(c *call) (listing, *failure) {
@@ -44,14 +45,18 @@ func listingFrom(c *call) (listing, *failure) {
 			return l, failed(codeOutOfRangeQueryParameter).because("parameter: maxresults")
 		}
 	}
+	var deleted, snapshots bool
 	for _, values := range c.query["include"] {
 		for value := range strings.SplitSeq(values, ",") {
 			if value != "" && !slices.Contains(includable, value) {
 				return l, failed(codeInvalidQueryParameterValue).because("parameter: include")
 			}
 			l.metadata = l.metadata || value == "metadata"
+			deleted = deleted || value == "deleted"
+			snapshots = snapshots || value == "snapshots"
 		}
 	}
+	l.deleted = deleted && snapshots
 	return l, nil
 }
 
@@ -118,6 +123,11 @@ func (a *Account) listBlobs(c *call) (*response, *failure) {
 			result.Blobs.Items = append(result.Blobs.Items, prefixElement{Name: nameOf(it.prefix)})
 			continue
 		}
+		if l.deleted && it.blob.overwritten != "" {
+			kept := elementOf(it.blob, false) // of the versions that soft delete keeps, one stands for all
+			kept.Deleted, kept.Snapshot = true, it.blob.overwritten
+			result.Blobs.Items = append(result.Blobs.Items, kept)
+		}
 		result.Blobs.Items = append(result.Blobs.Items, elementOf(it.blob, l.metadata))
 	}
 	resp := newResponse(http.StatusOK)
@@ -157,6 +167,8 @@ type (
 	blobElement struct {
 		XMLName    xml.Name `xml:"Blob"`
 		Name       nameElement
+		Deleted    bool   `xml:",omitempty"`
+		Snapshot   string `xml:",omitempty"`
 		Properties properties
 		Metadata   *metadata `xml:",omitempty"`
 	}

@@ -21,7 +21,8 @@ type Blob struct {
 	Created      time.Time         // whole seconds
 	LastModified time.Time         // whole seconds
 
-	md5 string // of Content, base64
+	md5         string // of Content, base64
+	overwritten string // when it was last overwritten, as soft delete names what it keeps; empty: never
 }
 
 // size is what a blob counts for in Options.MaxBytes.
@@ -92,6 +93,9 @@ func (a *Account) store(c *container, b *Blob) *failure {
 	b.ETag, b.LastModified = v.etag, v.modified
 	if b.Created.IsZero() {
 		b.Created = v.modified
+	}
+	if old != nil && a.options.SoftDelete {
+		b.overwritten = a.options.Now().UTC().Format("2006-01-02T15:04:05.0000000Z")
 	}
 	if old == nil {
 		i, _ := slices.BinarySearch(c.names, b.Name)

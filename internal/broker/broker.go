@@ -4,7 +4,9 @@ package broker
 
 import (
 	"fmt"
+	"maps"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -48,10 +50,20 @@ func (r Rule) check() error {
 	return nil
 }
 
+// Directory knows the tokens of type jwt, and what those may do whose tokens they are. Its methods are called concurrently.
+type Directory interface {
+	// Check says whose token it is and until when it holds. The error's text goes to the peer.
+	Check(token string) (identity string, expires time.Time, err error)
+	// Rights are what an identity may do now.
+	Rights(identity string) []Right
+}
+
 // Options describe a namespace.
 type Options struct {
 	Hubs  []Hub
 	Rules []Rule
+	// Directory decides about tokens of type jwt. nil: none are taken.
+	Directory Directory
 	// RetentionBytes bounds what a partition keeps: the oldest events go first.
 	RetentionBytes int64
 }
@@ -65,10 +77,11 @@ const (
 
 // Broker is a namespace. It is safe for concurrent use.
 type Broker struct {
-	hubs    map[string]*hub // by name in lower case
-	rules   map[string]Rule
-	created time.Time
-	faults  faults
+	hubs      map[string]*hub // by name in lower case
+	rules     map[string]Rule
+	directory Directory
+	created   time.Time
+	faults    faults
 
 	mu     sync.Mutex
 	closed bool
@@ -78,7 +91,7 @@ type Broker struct {
 
 // New checks the options and returns a namespace.
 func New(o Options) (*Broker, error) {
-	b := &Broker{hubs: map[string]*hub{}, rules: map[string]Rule{}, created: time.Now(), peers: map[*peer]struct{}{}}
+	b := &Broker{hubs: map[string]*hub{}, rules: map[string]Rule{}, directory: o.Directory, created: time.Now(), peers: map[*peer]struct{}{}}
 	for _, h := range o.Hubs {
 		key := strings.ToLower(h.Name)
 		switch {
@@ -141,6 +154,16 @@ func (b *Broker) leave(p *peer) {
 	delete(b.peers, p)
 	b.mu.Unlock()
 	b.served.Done()
+}
+
+// RightsChanged closes the links of those who no longer have the right to them.
+func (b *Broker) RightsChanged() {
+	b.mu.Lock()
+	peers := slices.Collect(maps.Keys(b.peers))
+	b.mu.Unlock()
+	for _, p := range peers {
+		p.closeUncovered(func(o opened) *amqp.Error { return unauthorized(o.path, o.right) })
+	}
 }
 
 // DropConnections closes the socket of every peer without a word, as a broken network does. New connections are taken.

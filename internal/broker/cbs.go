@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -9,23 +11,16 @@ import (
 
 // grant is what a token allows, and until when.
 type grant struct {
-	rights  []Right
+	rights  func() []Right // now: an identity's roles can change
 	expires time.Time
 }
 
+// covers reports whether the grant gives a right, or any right if right is empty.
 func (g grant) covers(right Right, now time.Time) bool {
 	if !now.Before(g.expires) {
 		return false
 	}
-	if right == "" {
-		return true
-	}
-	for _, r := range g.rights {
-		if r == right || r == Manage {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(g.rights(), func(r Right) bool { return right == "" || r == right || r == Manage })
 }
 
 // putToken answers a request to $cbs.
@@ -53,13 +48,10 @@ func (p *peer) takeToken(m *amqp.Message, path string) *amqp.Message {
 	}
 	token, _ := m.Value.(string)
 	kind, _ := m.ApplicationProperties.Get("type").(string)
-	if kind != "servicebus.windows.net:sastoken" {
-		return status(401, "tokens of the type '"+kind+"' are not taken")
-	}
 	if len(path) > maxPath {
 		return status(400, "the name of what the token is for is too long")
 	}
-	g, err := p.broker.checkSAS(token, path)
+	g, err := p.broker.checkToken(kind, token, path)
 	if err != nil {
 		return status(401, err.Error())
 	}
@@ -71,6 +63,18 @@ func (p *peer) takeToken(m *amqp.Message, path string) *amqp.Message {
 	p.tokens[path] = g
 	p.watchExpiry(g.expires)
 	return status(202, "Accepted")
+}
+
+// checkToken says what a token allows. Its error's text goes to the peer.
+func (b *Broker) checkToken(kind, token, path string) (grant, error) {
+	switch {
+	case kind == "servicebus.windows.net:sastoken":
+		return b.checkSAS(token, path)
+	case kind == "jwt" && b.directory != nil:
+		identity, expires, err := b.directory.Check(token)
+		return grant{func() []Right { return b.directory.Rights(identity) }, expires}, err
+	}
+	return grant{}, errors.New("tokens of the type '" + kind + "' are not taken")
 }
 
 // allowed reports whether a token gives a right on a path, or any right if right is empty.
@@ -111,13 +115,14 @@ func (p *peer) watchExpiry(expires time.Time) {
 
 // expire closes the links that no valid token covers any more.
 func (p *peer) expire() {
-	for _, l := range p.expired(time.Now()) {
-		p.detach(l, amqp.Errorf(amqp.CondUnauthorized, "ExpiredToken: the token has expired. TrackingId:%s", trackingID()))
-	}
+	p.forgetExpired(time.Now())
+	p.closeUncovered(func(opened) *amqp.Error {
+		return amqp.Errorf(amqp.CondUnauthorized, "ExpiredToken: the token has expired. TrackingId:%s", trackingID())
+	})
 }
 
-// expired forgets the tokens that have run out, and returns the links that need one.
-func (p *peer) expired(now time.Time) (links []*amqp.Link) {
+// forgetExpired forgets the tokens that have run out.
+func (p *peer) forgetExpired(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.expiry != nil {
@@ -131,10 +136,20 @@ func (p *peer) expired(now time.Time) (links []*amqp.Link) {
 			delete(p.tokens, path)
 		}
 	}
+}
+
+// closeUncovered closes the links that no token covers, and says why.
+func (p *peer) closeUncovered(why func(opened) *amqp.Error) {
+	uncovered := map[*amqp.Link]opened{}
+	p.mu.Lock()
+	now := time.Now()
 	for l, o := range p.open {
 		if !p.allowedLocked(o.path, o.right, now) {
-			links = append(links, l)
+			uncovered[l] = o
 		}
 	}
-	return links
+	p.mu.Unlock()
+	for l, o := range uncovered {
+		p.detach(l, why(o))
+	}
 }

@@ -1,7 +1,9 @@
 package broker_test
 
 import (
+	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -157,4 +159,65 @@ func TestUnauthorizedLearnNothing(t *testing.T) {
 		}
 		require.Equal(t, told[0], told[1])
 	}
+}
+
+// roles is a directory in which a token is an identity's name and "expired" is one that has run out.
+type roles struct {
+	mu sync.Mutex
+	of map[string][]broker.Right
+}
+
+func (r *roles) Check(token string) (string, time.Time, error) {
+	if token == "expired" {
+		return "", time.Time{}, errors.New("ExpiredToken: The token is expired.")
+	}
+	return token, time.Now().Add(time.Hour), nil
+}
+
+func (r *roles) Rights(identity string) []broker.Right {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.of[identity]
+}
+
+func (r *roles) set(identity string, rights ...broker.Right) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.of[identity] = rights
+}
+
+// An identity may do what its roles allow at the time, and its links end when they are taken away.
+func TestDirectory(t *testing.T) {
+	d := &roles{of: map[string][]broker.Right{"sender": {broker.Send}, "both": {broker.Send, broker.Listen}}}
+	s := serve(t, broker.Options{Directory: d})
+	put := func(c *client, token string) (any, any) {
+		return statusOf(c.request("$cbs", &goamqp.Message{Value: token, ApplicationProperties: map[string]any{"operation": "put-token", "type": "jwt", "name": "amqps://host/hub"}}))
+	}
+	code, why := put(s.dial(t), "expired")
+	require.Equal(t, int32(401), code)
+	require.Equal(t, "ExpiredToken: The token is expired.", why)
+
+	nobody := s.dial(t) // whose token is taken, and allows nothing
+	code, _ = put(nobody, "nobody")
+	require.Equal(t, int32(202), code)
+	_, err := nobody.sess.NewSender(ctx(t), "hub", nil)
+	requireCondition(t, err, "amqp:unauthorized-access", "'Send' claim(s) are required")
+	managed, _ := statusOf(nobody.request("$management", &goamqp.Message{ApplicationProperties: map[string]any{"operation": "READ", "type": "com.microsoft:eventhub", "name": "hub"}}))
+	require.Equal(t, int32(401), managed)
+
+	c := s.dial(t)
+	code, _ = put(c, "sender")
+	require.Equal(t, int32(202), code)
+	_, err = c.reader(group, "", nil)
+	requireCondition(t, err, "amqp:unauthorized-access", "'Listen' claim(s) are required")
+	d.set("sender", broker.Send, broker.Listen)
+	reader := c.mustRead(group, earliest, nil)
+	c.sender("hub")
+
+	d.set("sender", broker.Send)
+	s.RightsChanged()
+	e := ended(t, reader)
+	require.Equal(t, goamqp.ErrCondUnauthorizedAccess, e.Condition)
+	require.Contains(t, e.Description, "'Listen' claim(s) are required")
+	c.send("hub", "the sender's link is still there")
 }

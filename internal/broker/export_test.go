@@ -18,5 +18,8 @@ func Unpack(format uint32, payload []byte) (events []Event, delivered [][]byte, 
 // CheckSAS reports what a token allows on a path.
 func (b *Broker) CheckSAS(token, path string) ([]Right, error) {
 	g, err := b.checkSAS(token, path)
-	return g.rights, err
+	if err != nil {
+		return nil, err
+	}
+	return g.rights(), nil
 }

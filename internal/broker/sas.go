@@ -34,7 +34,7 @@ func (b *Broker) checkSAS(token, path string) (grant, error) {
 	if err != nil {
 		return grant{}, errors.New("MalformedToken: the expiry is not a number")
 	}
-	g := grant{rights: rule.Rights, expires: time.Unix(seconds, 0)}
+	g := grant{func() []Right { return rule.Rights }, time.Unix(seconds, 0)}
 	if !time.Now().Before(g.expires) {
 		return grant{}, errors.New("ExpiredToken: The token is expired. Expiration time: " + g.expires.UTC().Format(time.RFC3339))
 	}

@@ -1,0 +1,177 @@
+package eventhubstest
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+
+	"github.com/go-eventhubs/eventhubs"
+	"github.com/go-eventhubs/eventhubs/internal/blob"
+	"github.com/go-eventhubs/eventhubs/internal/broker"
+	"github.com/go-eventhubs/eventhubs/internal/identity"
+)
+
+// Role is what an identity may do, by the name that Azure gives to it.
+type Role string
+
+// The roles that the server knows.
+const (
+	EventHubsDataSender        = Role(identity.EventHubsSender)
+	EventHubsDataReceiver      = Role(identity.EventHubsReceiver)
+	EventHubsDataOwner         = Role(identity.EventHubsOwner) // both of these
+	StorageBlobDataContributor = Role(identity.BlobContributor)
+)
+
+// Identity is somebody who signs in without a password. It takes a server with TLS.
+type Identity struct {
+	// ClientID tells identities apart. "" is the one that DefaultAzureCredential takes if AZURE_CLIENT_ID is not set: the machine's own.
+	ClientID string
+	// Roles are what it may do. With none it gets tokens, and is refused everywhere.
+	Roles []Role
+}
+
+// IdentityFault is something that goes wrong when a program asks the server's identity endpoint for a token.
+type IdentityFault struct {
+	// Times is how often it happens; 0 means until it is taken back.
+	Times int
+	// Status is the answer's HTTP status; 0 means 500.
+	Status int
+	// Delay comes before the answer.
+	Delay time.Duration
+}
+
+// errNeedsTLS is why there are no tokens: the SDKs send none without TLS.
+var errNeedsTLS = errors.New("identities need Options.TLS: no SDK sends a token without it")
+
+// serveIdentities makes the directory of identities and the endpoint that hands out their tokens: that of App Service, to which DefaultAzureCredential is sent by
+// IDENTITY_ENDPOINT and IDENTITY_HEADER. It is plain HTTP there, and here.
+func (s *Server) serveIdentities(o Options) (err error) {
+	if !o.TLS {
+		if len(o.Identities) > 0 {
+			return errNeedsTLS
+		}
+		return nil
+	}
+	identities := []identity.Identity{{Roles: []identity.Role{identity.EventHubsOwner, identity.BlobContributor}}}
+	if len(o.Identities) > 0 {
+		identities = nil
+	}
+	for _, i := range o.Identities {
+		identities = append(identities, identity.Identity{ClientID: i.ClientID, Roles: ownRoles(i.Roles)})
+	}
+	s.firstIdentity = identities[0].ClientID
+	if s.directory, err = identity.New(o.TokenLifetime, identities...); err != nil {
+		return err
+	}
+	if s.identities, err = listen(loopback); err != nil {
+		return err
+	}
+	s.identityHTTP = httpServer(s.directory)
+	return nil
+}
+
+func ownRoles(roles []Role) (out []identity.Role) {
+	for _, r := range roles {
+		out = append(out, identity.Role(r))
+	}
+	return out
+}
+
+// directory is how the namespace sees identities.
+type directory struct{ *identity.Directory }
+
+func (d directory) Check(token string) (string, time.Time, error) {
+	return d.Directory.Check(token, identity.EventHubs)
+}
+
+func (d directory) Rights(clientID string) (rights []broker.Right) {
+	if d.Has(clientID, identity.EventHubsSender, identity.EventHubsOwner) {
+		rights = append(rights, broker.Send)
+	}
+	if d.Has(clientID, identity.EventHubsReceiver, identity.EventHubsOwner) {
+		rights = append(rights, broker.Listen)
+	}
+	return rights
+}
+
+// mayUseBlobs is how the storage account sees them.
+func (s *Server) mayUseBlobs(token string, _ *http.Request) error {
+	clientID, _, err := s.directory.Check(token, identity.Storage)
+	if err == nil && !s.directory.Has(clientID, identity.BlobContributor) {
+		err = blob.ErrNoRole
+	}
+	return err
+}
+
+// Credential signs in as the first of the server's identities, without an identity endpoint. Tokens need a server with TLS; without, GetToken fails.
+func (s *Server) Credential() azcore.TokenCredential {
+	if s.directory == nil {
+		return noCredential{}
+	}
+	return s.directory.Credential(s.firstIdentity)
+}
+
+// SetRoles gives an identity these roles, and no others. It takes effect at once: links that need a role which is gone are closed.
+// It is an error if there is no such identity or role.
+func (s *Server) SetRoles(clientID string, roles ...Role) error {
+	if s.directory == nil {
+		return fmt.Errorf("eventhubstest: %w", errNeedsTLS)
+	}
+	if err := s.directory.SetRoles(clientID, ownRoles(roles)...); err != nil {
+		return fmt.Errorf("eventhubstest: %w", err)
+	}
+	s.broker.RightsChanged()
+	return nil
+}
+
+// IdentityFault declares something that goes wrong from now on when a token is asked for, and returns what takes it back. A server without TLS has no
+// identity endpoint: nothing happens.
+func (s *Server) IdentityFault(f IdentityFault) (remove func()) {
+	if s.directory == nil {
+		return func() {}
+	}
+	return s.directory.AddFault(identity.Fault(f))
+}
+
+// PasswordlessConfig is what producers and consumers need to reach an event hub of the server without a connection string. It signs in with Credential.
+// It takes a server with TLS.
+func (s *Server) PasswordlessConfig(hub string) eventhubs.Config {
+	return eventhubs.Config{Namespace: s.namespace(), EventHub: hub, Credential: s.Credential(), TLSConfig: s.clientTLS()}
+}
+
+// PasswordlessBlobConfig is the same for a checkpoint store.
+func (s *Server) PasswordlessBlobConfig(container string) eventhubs.BlobConfig {
+	cfg := eventhubs.BlobConfig{AccountURL: s.accountURL(), Container: container, Credential: s.Credential()}
+	cfg.ClientOptions.Transport = s.blobTransport()
+	return cfg
+}
+
+// PasswordlessEnv is the environment in which programs find an event hub of the server and sign in with DefaultAzureCredential: entries like those of os.Environ.
+// The programs have to trust CA as well: for Go on Linux and the BSDs, SSL_CERT_FILE names its file. It takes a server with TLS, and is nil without.
+func (s *Server) PasswordlessEnv(hub string) []string {
+	if s.directory == nil {
+		return nil
+	}
+	return []string{
+		"EVENT_HUB_FULLY_QUALIFIED_NAMESPACE=" + s.namespace(),
+		"EVENT_HUB_NAME=" + hub,
+		"BLOB_STORAGE_ACCOUNT_URL=" + s.accountURL(),
+		"BLOB_CONTAINER_NAME=checkpoints",
+		"IDENTITY_ENDPOINT=http://" + s.identities.Addr().String() + "/msi/token",
+		"IDENTITY_HEADER=" + s.directory.Secret(),
+	}
+}
+
+// namespace is the name under which clients on this machine find the server, and which its certificate has.
+func (s *Server) namespace() string {
+	address := dialable(s.amqp)
+	if host, port, err := net.SplitHostPort(address); err == nil && net.ParseIP(host).IsLoopback() && !strings.Contains(host, ":") {
+		return net.JoinHostPort(certificateName, port)
+	}
+	return address
+}
