@@ -10,6 +10,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
 	"github.com/Azure/go-amqp"
+
+	"github.com/go-eventhubs/eventhubs/internal/signin"
 )
 
 // explain turns an SDK error into one that says what was attempted, on what, why it failed and what to do.
@@ -29,7 +31,10 @@ func (c Config) explain(do, on string, err error) error {
 func (c Config) advice(do string, err error) string {
 	// Past its own retries the SDK hands out an error that hides its cause (internal/exported/error.go), so its text has to do.
 	text := err.Error()
+	var sign *signin.Error
 	switch {
+	case errors.As(err, &sign):
+		return signin.Advice
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return ""
 	case isUnauthorized(err):

@@ -14,6 +14,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
+
+	"github.com/go-eventhubs/eventhubs/internal/signin"
 )
 
 // Config says which event hub to talk to and how to sign in. It is a plain value: copy it, and share it between
@@ -203,9 +205,13 @@ func (c Config) sdkHub() string {
 // credential is the one to sign in with, when there is no connection string.
 func (c Config) credential() (azcore.TokenCredential, error) {
 	if c.Credential != nil {
-		return c.Credential, nil
+		return signin.Credential(c.Credential), nil
 	}
-	return defaultCredential()
+	cred, err := defaultCredential()
+	if err != nil {
+		return nil, err
+	}
+	return signin.Credential(cred), nil
 }
 
 // shared is the process's DefaultAzureCredential. Each credential keeps its own tokens and asks for them anew, so producers,

@@ -16,6 +16,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
 
 	"github.com/go-eventhubs/eventhubs/internal/checkpoint"
+	"github.com/go-eventhubs/eventhubs/internal/signin"
 )
 
 // CheckpointStore is where consumers agree on who reads which partition, and remember how far each was processed. It is the
@@ -198,7 +199,7 @@ func (c BlobConfig) client() (*container.Client, checkpoint.Auth, error) {
 			return nil, 0, withoutPrefix(err)
 		}
 	}
-	client, err := container.NewClient(account+"/"+c.Container, checkpoint.Credential(cred), opts)
+	client, err := container.NewClient(account+"/"+c.Container, signin.Credential(cred), opts)
 	return client, checkpoint.AuthToken, err
 }
 

@@ -10,8 +10,9 @@ import (
 	"strings"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/bloberror"
+
+	"github.com/go-eventhubs/eventhubs/internal/signin"
 )
 
 // Auth is how the calls to the storage account are signed.
@@ -80,9 +81,9 @@ func (r *reason) Unwrap() error { return r.err }
 // explain turns an error of azblob into one line that says why, and what to do. errors.Is and errors.As find what they found
 // before, except a *url.Error: its text is the whole address, with the signature of a SAS.
 func explain(err error, auth Auth) error {
-	var sign *signInError
+	var sign *signin.Error
 	if errors.As(err, &sign) {
-		return &reason{"signing in failed: set Credential or ConnectionString, or sign in (az login): " + sign.err.Error(), sign.err}
+		return &reason{signin.Advice + ": " + sign.Error(), sign.Err}
 	}
 	var re *azcore.ResponseError
 	if errors.As(err, &re) {
@@ -111,23 +112,4 @@ func refusal(re *azcore.ResponseError, auth Auth) string {
 		return denied(code, auth)
 	}
 	return "the service refused it: " + strings.ToLower(http.StatusText(re.StatusCode))
-}
-
-// signInError marks what a credential fails with, so that it can be told from what the storage account answers.
-type signInError struct{ err error }
-
-func (e *signInError) Error() string { return e.err.Error() }
-func (e *signInError) Unwrap() error { return e.err }
-
-// Credential is cred with its failures marked for explanation.
-func Credential(cred azcore.TokenCredential) azcore.TokenCredential { return signIn{cred} }
-
-type signIn struct{ cred azcore.TokenCredential }
-
-func (s signIn) GetToken(ctx context.Context, opts policy.TokenRequestOptions) (azcore.AccessToken, error) {
-	token, err := s.cred.GetToken(ctx, opts)
-	if err != nil {
-		return token, &signInError{err}
-	}
-	return token, nil
 }
