@@ -38,7 +38,7 @@ func (c Config) advice(do string, err error) string {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return ""
 	case isUnauthorized(err):
-		return c.unauthorized(do)
+		return c.unauthorized(do, text)
 	case isMissing(err):
 		return "there is no such event hub or consumer group: check the name " + c.EventHub + " in namespace " + c.Namespace + ", and the consumer group"
 	case hasCondition(err, "com.microsoft:argument-out-of-range"):
@@ -55,15 +55,21 @@ func (c Config) advice(do string, err error) string {
 	return ""
 }
 
-func (c Config) unauthorized(do string) string {
+func (c Config) unauthorized(do, text string) string {
 	right, role := "Send", "Azure Event Hubs Data Sender"
 	if do == "receive" {
 		right, role = "Listen", "Azure Event Hubs Data Receiver"
 	}
-	if c.ConnectionString != "" {
+	p, _ := azeventhubs.ParseConnectionString(c.ConnectionString)
+	switch {
+	case c.ConnectionString == "":
+		return fmt.Sprintf("not authorized: give this identity the role %q (a new role can take 8 minutes)", role)
+	case p.SharedAccessSignature == nil:
 		return "not authorized: check the key in the connection string, and that its policy has the claim " + right
+	case strings.Contains(text, "ExpiredToken"):
+		return "not authorized: the shared access signature has expired: make a new one, or use a key or Credential, which renew theirs"
 	}
-	return fmt.Sprintf("not authorized: give this identity the role %q (a new role can take 8 minutes)", role)
+	return "not authorized: check the shared access signature: it has to be for " + c.EventHub + " in " + c.Namespace + ", and its policy needs the claim " + right
 }
 
 // isTransient reports whether an error of sending may pass by itself: a connection that was lost, or a service that is busy.

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -24,7 +25,7 @@ import (
 //   - passwordless: Namespace, EventHub, and a Credential or nothing, which means [azidentity.DefaultAzureCredential];
 //   - a connection string, whose EntityPath, if it has one, is the event hub.
 //
-// It never prints its secrets: String, GoString and LogValue leave them out.
+// It never prints its secrets, whichever way it is printed, logged or marshalled.
 type Config struct {
 	// Namespace is the fully qualified namespace, such as "contoso.servicebus.windows.net".
 	// With a ConnectionString, leave it empty.
@@ -107,8 +108,15 @@ func (c Config) String() string {
 	return s
 }
 
-// GoString is String: %#v prints no secret either.
-func (c Config) GoString() string { return "eventhubs.Config{" + c.String() + "}" }
+// Format is String, whatever the verb, so that no way of printing shows a secret. (A Config in an unexported field of a struct that is printed is out of its
+// reach: package fmt calls no methods there.)
+func (c Config) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.String()) }
+
+// MarshalText is String, for encoding/json and the like.
+func (c Config) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
+// GoString is String.
+func (c Config) GoString() string { return c.String() }
 
 // LogValue is String, for slog.
 func (c Config) LogValue() slog.Value { return slog.StringValue(c.String()) }

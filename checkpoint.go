@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/url"
 	"os"
@@ -74,8 +75,14 @@ func (c BlobConfig) String() string {
 	return fmt.Sprintf("container %q at %s (%s, KeepCase %t)", withoutSecrets(c.Container), where, how, c.KeepCase)
 }
 
-// GoString is String: %#v prints no secrets either.
-func (c BlobConfig) GoString() string { return "eventhubs.BlobConfig{" + c.String() + "}" }
+// Format is String, whatever the verb: see [Config.Format].
+func (c BlobConfig) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.String()) }
+
+// MarshalText is String, for encoding/json and the like.
+func (c BlobConfig) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
+// GoString is String.
+func (c BlobConfig) GoString() string { return c.String() }
 
 // LogValue is String, for log/slog.
 func (c BlobConfig) LogValue() slog.Value { return slog.StringValue(c.String()) }
@@ -129,6 +136,11 @@ func NewBlobCheckpointStore(ctx context.Context, cfg BlobConfig) (*BlobCheckpoin
 		return nil, fmt.Errorf("eventhubs: open checkpoint container %q at %s: %w", cfg.Container, account, err)
 	}
 	return &BlobCheckpointStore{store: store}, nil
+}
+
+// Format describes the store without the secrets that its client holds, whatever the verb.
+func (s *BlobCheckpointStore) Format(f fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(f, "eventhubs.BlobCheckpointStore(%s)", withoutSecrets(s.Client().URL()))
 }
 
 // Client is the container client that the store uses.

@@ -225,7 +225,7 @@ func TestBlobStoreWithToken(t *testing.T) {
 	}
 	prefix := `eventhubs: open checkpoint container "checkpoints" at ` + server.URL + "/" + blob.DevelopmentAccount + ": "
 	require.EqualError(t, open("wrong"), prefix+`not authorized: the account does not accept this identity's token: check that it is of the account's tenant, and this machine's clock [401 InvalidAuthenticationInfo]`)
-	require.EqualError(t, open(""), prefix+``+`signing in failed: on your own machine run "az login"; in Azure give the machine a managed identity; or set Credential or ConnectionString: nobody is signed in`)
+	require.EqualError(t, open(""), prefix+`signing in failed: on your own machine run "az login"; in Azure give the machine a managed identity; or set Credential or ConnectionString: nobody is signed in`)
 	remove := account.AddFault(blob.Fault{Code: "AuthorizationPermissionMismatch"})
 	require.EqualError(t, open("right"), prefix+`not authorized: give this identity the role "Storage Blob Data Contributor" (a new role can take 8 minutes) [403 AuthorizationPermissionMismatch]`)
 	remove()

@@ -233,6 +233,11 @@ func NewConsumer(cfg Config, store CheckpointStore, opts *ConsumerOptions) (*Con
 // Client is the SDK's client underneath, for all that this package doesn't do. Closing it breaks the Consumer.
 func (c *Consumer) Client() *azeventhubs.ConsumerClient { return c.client }
 
+// Format describes the Consumer without its Config's secrets, whatever the verb.
+func (c *Consumer) Format(f fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(f, "eventhubs.Consumer(%s, consumer group %s)", c.cfg, c.opts.Group)
+}
+
 // entity names what is read in errors and logs.
 func (c *Consumer) entity() string { return c.cfg.EventHub + "/" + c.opts.Group }
 

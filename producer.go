@@ -117,6 +117,11 @@ func NewProducer(cfg Config, _ *ProducerOptions) (*Producer, error) {
 // Client is the SDK's client underneath, for all that this package doesn't do. Closing it breaks the Producer.
 func (p *Producer) Client() *azeventhubs.ProducerClient { return p.client }
 
+// Format describes the Producer without its Config's secrets, whatever the verb.
+func (p *Producer) Format(f fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(f, "eventhubs.Producer(%s)", p.cfg)
+}
+
 // Close closes the connection. Calls of Send that are under way fail, and so do later ones. It may be called more than once.
 func (p *Producer) Close(ctx context.Context) error {
 	p.mu.Lock()

@@ -3,6 +3,7 @@ package eventhubs_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -44,6 +45,12 @@ func (r *received) handle(_ context.Context, e *eventhubs.ReceivedEvent) error {
 	r.bodies = append(r.bodies, string(e.Body))
 	r.seen[e.PartitionID] = append(r.seen[e.PartitionID], e.SequenceNumber)
 	return nil
+}
+
+func (r *received) has(body string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Contains(r.bodies, body)
 }
 
 func (r *received) len() int {

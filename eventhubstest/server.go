@@ -271,22 +271,6 @@ func (s *Server) Config(hub string) eventhubs.Config {
 	return eventhubs.Config{ConnectionString: s.ConnectionString(hub), TLSConfig: s.clientTLS()}
 }
 
-// ConnectionString is for an event hub of the server, with the first of its rules. hub may be empty: then it is the namespace's.
-func (s *Server) ConnectionString(hub string) string {
-	return s.connectionString(s.rules[0], hub)
-}
-
-func (s *Server) connectionString(r Rule, hub string) string {
-	c := fmt.Sprintf("Endpoint=sb://%s;SharedAccessKeyName=%s;SharedAccessKey=%s", dialable(s.amqp), r.Name, r.Key)
-	if s.tls == nil {
-		c += ";UseDevelopmentEmulator=true" // has the SDKs speak without TLS
-	}
-	if hub != "" {
-		c += ";EntityPath=" + hub
-	}
-	return c
-}
-
 // dialable is where clients on this machine reach a listener, which may be at all of its addresses.
 func dialable(l net.Listener) string {
 	if a, ok := l.Addr().(*net.TCPAddr); ok && a.IP.IsUnspecified() {
