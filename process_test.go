@@ -46,7 +46,7 @@ func (s *scene) process(o childOptions) *child {
 	options, err := json.Marshal(o)
 	require.NoError(s.t, err)
 	c := &child{scene: s, cmd: exec.Command(program), ended: make(chan struct{})}
-	c.cmd.Env = append(append(os.Environ(), s.srv.Env("hub")...), childEnv+"="+string(options))
+	c.cmd.Env = append(append(os.Environ(), s.env...), childEnv+"="+string(options))
 	var stderr bytes.Buffer
 	c.cmd.Stderr = &stderr
 	c.input, err = c.cmd.StdinPipe()

@@ -27,6 +27,7 @@ type scene struct {
 	cfg   eventhubs.Config
 	store *eventhubs.BlobCheckpointStore
 	log   *logs
+	env   []string // of the processes that it starts
 
 	receivers []*receiving // guarded by the tally's mu
 }
@@ -42,6 +43,7 @@ func newSceneOn(t *testing.T, o eventhubstest.Options) *scene {
 	t.Helper()
 	s := &scene{t: t, log: &logs{}}
 	s.srv = eventhubstest.Start(t, &o)
+	s.env = s.srv.Env("hub")
 	s.cfg = s.srv.Config("hub")
 	s.cfg.Retry = quickRetry
 	s.cfg.Logger = slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
