@@ -8,8 +8,8 @@ help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: ## Send, receive, kill, resume: the library at work, on this machine alone
-	go run ./internal/demo
+demo: ## Send, receive, kill, resume on this machine alone; AUTH=passwordless: over TLS, with DefaultAzureCredential
+	go run ./internal/demo $(if $(AUTH),-auth $(AUTH))
 
 .PHONY: test
 test: ## Run all tests, with the race detector

@@ -33,6 +33,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		amqp    = flags.String("amqp", "", "`address` for AMQP (default 127.0.0.1:5672, and 127.0.0.1:5671 with -tls)")
 		blob    = flags.String("blob", "127.0.0.1:10000", "`address` for blobs")
 		tls     = flags.Bool("tls", false, "speak TLS; the CA that clients have to trust is written to -ca")
+		noPass  = flags.Bool("passwordless", false, "print an environment in which programs sign in with DefaultAzureCredential; implies -tls")
 		ca      = flags.String("ca", "eventhubs-ca.pem", "`file` for the CA's certificate, with -tls")
 		options = eventhubstest.Options{}
 	)
@@ -43,10 +44,10 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if options.Hubs, err = parseHubs(*hubs, *groups); err != nil {
 		return err
 	}
-	options.Address, options.BlobAddress, options.TLS = *amqp, *blob, *tls
+	options.Address, options.BlobAddress, options.TLS = *amqp, *blob, *tls || *noPass
 	if options.Address == "" {
 		options.Address = "127.0.0.1:5672"
-		if *tls {
+		if options.TLS {
 			options.Address = "127.0.0.1:5671"
 		}
 	}
@@ -55,13 +56,17 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	defer srv.Close()
-	if *tls {
+	if options.TLS {
 		if err := os.WriteFile(*ca, srv.CA(), 0o644); err != nil {
 			return err
 		}
 		fmt.Fprintf(out, "export SSL_CERT_FILE='%s'\n", *ca)
 	}
-	for _, variable := range srv.Env(options.Hubs[0].Name) {
+	environment := srv.Env
+	if *noPass {
+		environment = srv.PasswordlessEnv
+	}
+	for _, variable := range environment(options.Hubs[0].Name) {
 		name, value, _ := strings.Cut(variable, "=")
 		fmt.Fprintf(out, "export %s='%s'\n", name, value)
 	}

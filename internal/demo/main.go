@@ -1,12 +1,14 @@
-// Command demo shows the library at work, as "make demo": it runs the emulator and the example programs as processes, kills the receiver
+// Command demo shows the library at work, as "make demo", and with -auth passwordless over TLS with DefaultAzureCredential: it runs the emulator and the example programs as processes, kills the receiver
 // with SIGKILL, starts it again, and counts what was sent, received, repeated and lost.
 package main
 
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"log"
+	"net"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -16,6 +18,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
+
 	"github.com/go-eventhubs/eventhubs"
 )
 
@@ -24,15 +28,17 @@ const patience = 30 * time.Second
 
 func main() {
 	log.SetFlags(0)
+	auth := flag.String("auth", "", `how the programs sign in: "" for connection strings, or "passwordless"`)
+	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	err := run(ctx)
+	err := run(ctx, *auth)
 	stop()
 	if err != nil {
 		log.Fatalf("demo: failed: %v", err)
 	}
 }
 
-func run(ctx context.Context) (err error) {
+func run(ctx context.Context, auth string) error {
 	bin, err := os.MkdirTemp("", "eventhubs-demo-")
 	if err != nil {
 		return err
@@ -44,7 +50,15 @@ func run(ctx context.Context) (err error) {
 		return fmt.Errorf("%w\n%s", err, out)
 	}
 
-	emulator, err := start(filepath.Join(bin, "emulator"), nil, "-hubs", "hub:1", "-amqp", "127.0.0.1:0", "-blob", "127.0.0.1:0")
+	flags := []string{"-hubs", "hub:1", "-amqp", "127.0.0.1:0", "-blob", "127.0.0.1:0"}
+	switch auth {
+	case "":
+	case "passwordless":
+		flags = append(flags, "-passwordless", "-ca", filepath.Join(bin, "ca.pem"))
+	default:
+		return fmt.Errorf("-auth %q: leave it out, or say passwordless", auth)
+	}
+	emulator, err := start(filepath.Join(bin, "emulator"), flags...)
 	if err != nil {
 		return err
 	}
@@ -52,24 +66,38 @@ func run(ctx context.Context) (err error) {
 	if err := emulator.wait(ctx, "an emulator that is ready", func() bool { return emulator.has("ready") }); err != nil {
 		return err
 	}
-	env := append(exports(emulator.lines()), "INSTANCE_ID=demo")
-	say("The emulator runs: an Event Hubs namespace and a storage account in one process, on %s.", endpoint(env))
+	for _, name := range []string{"EVENT_HUB_CONNECTION_STRING", "EVENT_HUB_FULLY_QUALIFIED_NAMESPACE", "BLOB_STORAGE_CONNECTION_STRING", "BLOB_STORAGE_ACCOUNT_URL", "AZURE_CLIENT_ID"} {
+		if err := os.Unsetenv(name); err != nil { // it would contradict what follows
+			return err
+		}
+	}
+	for _, e := range append(exports(emulator.lines()), "INSTANCE_ID=demo") {
+		name, value, _ := strings.Cut(e, "=")
+		if err := os.Setenv(name, value); err != nil { // for the programs that are started, and for the demo itself
+			return err
+		}
+	}
+	cfg, err := eventhubs.ConfigFromEnv()
+	if err != nil {
+		return err
+	}
+	say("The emulator runs: an Event Hubs namespace and a storage account in one process: %s.", cfg)
 
-	d := &demo{bin: bin, env: env, reads: map[string]int{}}
+	d := &demo{bin: bin, namespace: namespaceOf(cfg), reads: map[string]int{}}
 	return d.play(ctx)
 }
 
 // demo is one performance.
 type demo struct {
-	bin   string
-	env   []string
-	sent  int
-	reads map[string]int // how often each event was read, by partition and sequence number
+	bin       string
+	namespace string // in the names of checkpoints
+	sent      int
+	reads     map[string]int // how often each event was read, by partition and sequence number
 }
 
 func (d *demo) play(ctx context.Context) error {
 	say("Starting examples/recv.")
-	receiver, err := start(filepath.Join(d.bin, "recv"), d.env)
+	receiver, err := start(filepath.Join(d.bin, "recv"))
 	if err != nil {
 		return err
 	}
@@ -88,7 +116,7 @@ func (d *demo) play(ctx context.Context) error {
 	d.tally(receiver)
 
 	say("Starting examples/recv again.")
-	receiver, err = start(filepath.Join(d.bin, "recv"), d.env)
+	receiver, err = start(filepath.Join(d.bin, "recv"))
 	if err != nil {
 		return err
 	}
@@ -110,7 +138,7 @@ func (d *demo) play(ctx context.Context) error {
 // send runs examples/send.
 func (d *demo) send(ctx context.Context) error {
 	say("Running examples/send.")
-	sender, err := start(filepath.Join(d.bin, "send"), d.env)
+	sender, err := start(filepath.Join(d.bin, "send"))
 	if err != nil {
 		return err
 	}
@@ -128,23 +156,17 @@ func (d *demo) send(ctx context.Context) error {
 
 // waitForCheckpoint waits until the store says that all events sent so far are processed.
 func (d *demo) waitForCheckpoint(ctx context.Context) error {
-	lookup := func(name string) string {
-		for _, e := range d.env {
-			if v, ok := strings.CutPrefix(e, name+"="); ok {
-				return v
-			}
-		}
-		return ""
+	blobs, err := eventhubs.BlobConfigFromEnv()
+	if err != nil {
+		return err
 	}
-	store, err := eventhubs.NewBlobCheckpointStore(ctx, eventhubs.BlobConfig{
-		ConnectionString: lookup("BLOB_STORAGE_CONNECTION_STRING"), Container: lookup("BLOB_CONTAINER_NAME"),
-	})
+	store, err := eventhubs.NewBlobCheckpointStore(ctx, blobs)
 	if err != nil {
 		return err
 	}
 	deadline := time.Now().Add(patience)
 	for time.Now().Before(deadline) {
-		checkpoints, err := store.ListCheckpoints(ctx, endpoint(d.env), lookup("EVENT_HUB_NAME"), "$Default", nil)
+		checkpoints, err := store.ListCheckpoints(ctx, d.namespace, os.Getenv("EVENT_HUB_NAME"), "$Default", nil)
 		if err != nil {
 			return err
 		}
@@ -200,15 +222,13 @@ func exports(lines []string) (env []string) {
 	return env
 }
 
-// endpoint is the host and port of the emulator.
-func endpoint(env []string) string {
-	for _, e := range env {
-		if _, rest, ok := strings.Cut(e, "Endpoint=sb://"); ok {
-			host, _, _ := strings.Cut(rest, ";")
-			return host
-		}
+// namespaceOf is the namespace as it is in the names of checkpoints: without a port, unless it is an emulator's without TLS.
+func namespaceOf(cfg eventhubs.Config) string {
+	if p, err := azeventhubs.ParseConnectionString(cfg.ConnectionString); err == nil {
+		return p.FullyQualifiedNamespace
 	}
-	return ""
+	host, _, _ := net.SplitHostPort(cfg.Namespace)
+	return host
 }
 
 func say(format string, args ...any) { fmt.Printf("demo: "+format+"\n", args...) }

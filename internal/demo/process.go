@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -27,10 +26,9 @@ type process struct {
 	news    chan struct{} // holds a token when something was printed
 }
 
-func start(path string, env []string, args ...string) (*process, error) {
+func start(path string, args ...string) (*process, error) {
 	p := &process{name: filepath.Base(path), ended: make(chan struct{}), news: make(chan struct{}, 1)}
 	p.cmd = exec.Command(path, args...)
-	p.cmd.Env = append(os.Environ(), env...)
 	out, in := io.Pipe()
 	p.cmd.Stdout, p.cmd.Stderr = in, in
 	if err := p.cmd.Start(); err != nil {
