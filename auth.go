@@ -101,9 +101,9 @@ func (c Config) String() string {
 	if r, err := c.resolve(); err == nil {
 		target = r
 	}
-	s := fmt.Sprintf("%s/%s (%s)", target.Namespace, target.EventHub, signIn)
+	s := fmt.Sprintf("%s/%s (%s)", redact(target.Namespace), redact(target.EventHub), signIn)
 	if c.Endpoint != "" {
-		s += " through " + c.Endpoint
+		s += " through " + redact(c.Endpoint)
 	}
 	return s
 }
@@ -139,7 +139,7 @@ func (c Config) resolve() (Config, error) {
 		return c, fmt.Errorf("eventhubs: config: EventHub is empty: name the event hub in %s", c.Namespace)
 	}
 	c.Namespace = c.splitPort(c.Namespace)
-	return c, c.checkEndpoint()
+	return c, c.checkNames()
 }
 
 // splitPort takes the port off a namespace and has it be dialled all the same. The SDK would take host and port together for the
@@ -188,16 +188,20 @@ func (c Config) resolveConnectionString() (Config, error) {
 	case path == "" && c.EventHub == "":
 		return c, fmt.Errorf("eventhubs: config: ConnectionString has no EntityPath: set EventHub to the event hub's name in %s", c.Namespace)
 	case path != "" && c.EventHub != "" && !strings.EqualFold(path, c.EventHub):
-		return c, fmt.Errorf("eventhubs: config: EventHub is %q, but ConnectionString has EntityPath %q: they have to be equal, or one of them empty", c.EventHub, path)
+		return c, fmt.Errorf("eventhubs: config: EventHub is %q, but ConnectionString has EntityPath %q: they have to be equal, or one of them empty", redact(c.EventHub), redact(path))
 	case c.EventHub == "":
 		c.EventHub = path
 	}
-	return c, c.checkEndpoint()
+	return c, c.checkNames()
 }
 
-func (c Config) checkEndpoint() error {
-	if strings.ContainsAny(c.Endpoint, "/;= ") {
+// checkNames finds what is in the wrong field.
+func (c Config) checkNames() error {
+	switch {
+	case strings.ContainsAny(c.Endpoint, "/;= "):
 		return fmt.Errorf("eventhubs: config: Endpoint %q is not a host or host:port", redact(c.Endpoint))
+	case strings.ContainsAny(c.EventHub, "/;= ?#"):
+		return fmt.Errorf("eventhubs: config: EventHub %q is not the name of an event hub: it has letters, digits, and the characters . - _", redact(c.EventHub))
 	}
 	return nil
 }

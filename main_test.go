@@ -5,6 +5,7 @@ import (
 	"os"
 	"testing"
 
+	"github.com/go-eventhubs/eventhubs"
 	"github.com/go-eventhubs/eventhubs/internal/leaktest"
 )
 
@@ -21,6 +22,7 @@ func TestMain(m *testing.M) {
 			os.Exit(run())
 		}
 	}
+	eventhubs.LogSDK(nil)() // which has to be called first before there are clients
 	flag.Parse()
 	atOnce := "6" // tests that run side by side mostly wait: there may be more than processors, unless the command says how many
 	flag.Visit(func(f *flag.Flag) {
