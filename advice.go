@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"strings"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -55,6 +56,9 @@ func (c Config) advice(do string, err error) string {
 	return ""
 }
 
+// refusedToken is what the service calls what is wrong with a token, when it doesn't look at roles.
+var refusedToken = regexp.MustCompile(`\b(Invalid(Token|Signature|Issuer|Audience)|ExpiredToken)\b`)
+
 func (c Config) unauthorized(do, text string) string {
 	right, role := "Send", "Azure Event Hubs Data Sender"
 	if do == "receive" {
@@ -62,6 +66,8 @@ func (c Config) unauthorized(do, text string) string {
 	}
 	p, _ := azeventhubs.ParseConnectionString(c.ConnectionString)
 	switch {
+	case c.ConnectionString == "" && refusedToken.MatchString(text):
+		return "not authorized: the namespace does not accept this identity's token: check that it is of the namespace's tenant, and this machine's clock"
 	case c.ConnectionString == "":
 		return fmt.Sprintf("not authorized: give this identity the role %q (a new role can take 8 minutes)", role)
 	case p.SharedAccessSignature == nil:
