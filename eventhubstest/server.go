@@ -53,7 +53,7 @@ type Options struct {
 	Hubs []Hub
 	// Rules are the shared access policies. None means DefaultRule with DefaultKey.
 	Rules []Rule
-	// Address is where AMQP is spoken. "" means loopback, on a port that is free.
+	// Address is where AMQP is spoken, also over WebSockets. "" means loopback, on a port that is free.
 	Address string
 	// BlobAddress is where blobs are served. "" means loopback, on a port that is free.
 	BlobAddress string
@@ -205,7 +205,7 @@ func (s *Server) acceptAMQP() {
 		s.served.Add(1)
 		go func() {
 			defer s.served.Done()
-			s.broker.Serve(nc)
+			s.broker.Serve(newAMQPConn(nc))
 		}()
 	}
 }
