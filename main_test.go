@@ -8,10 +8,13 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/leaktest"
 )
 
-// TestMain fails when the tests leave goroutines behind. A process that a test has started receives instead.
+// TestMain fails when the tests leave goroutines behind. A process that a test has started does what the test wants instead.
 func TestMain(m *testing.M) {
 	if os.Getenv(childEnv) != "" {
 		os.Exit(beChild())
+	}
+	if os.Getenv(webSocketEnv) != "" {
+		os.Exit(beWebSocketChild())
 	}
 	flag.Parse()
 	atOnce := "6" // tests that run side by side mostly wait: there may be more than processors, unless the command says how many

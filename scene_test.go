@@ -34,8 +34,14 @@ type scene struct {
 // newScene makes one with the event hub "hub" and so many partitions. Clients are told to try quickly, so that they soon give up.
 func newScene(t *testing.T, partitions int) *scene {
 	t.Helper()
+	return newSceneOn(t, eventhubstest.Options{Hubs: []eventhubstest.Hub{{Name: "hub", Partitions: partitions}}})
+}
+
+// newSceneOn makes one whose server has these options, and an event hub "hub".
+func newSceneOn(t *testing.T, o eventhubstest.Options) *scene {
+	t.Helper()
 	s := &scene{t: t, log: &logs{}}
-	s.srv = eventhubstest.Start(t, &eventhubstest.Options{Hubs: []eventhubstest.Hub{{Name: "hub", Partitions: partitions}}})
+	s.srv = eventhubstest.Start(t, &o)
 	s.cfg = s.srv.Config("hub")
 	s.cfg.Retry = quickRetry
 	s.cfg.Logger = slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
