@@ -46,12 +46,8 @@ func (c Config) advice(do string, err error) string {
 		return "there is no such partition: partitions are numbered from 0"
 	case isRefusedPosition(err) && do == "receive":
 		return "the partition has no such position: it is read from its earliest event; if the event hub was deleted and made anew, delete its checkpoints, or none will be written"
-	case strings.Contains(text, "no such host"), strings.Contains(text, "server misbehaving"):
-		return "the name does not resolve: check the namespace " + c.Namespace + ", and this machine's DNS"
-	case strings.Contains(text, "connection refused"):
-		return "nothing listens there: check the namespace " + c.Namespace + " and the endpoint " + c.Endpoint
-	case strings.Contains(text, "failed to verify certificate"):
-		return "the server's certificate is not trusted: give the CA in TLSConfig, or check that nothing stands between here and " + c.Namespace
+	case strings.Contains(text, c.dialer().what()):
+		return c.dialAdvice(text)
 	}
 	return ""
 }

@@ -38,10 +38,13 @@ type Config struct {
 	// ConnectionString is what the Azure portal shows for a namespace or an event hub. It holds a key: prefer passwordless.
 	ConnectionString string
 
-	// Endpoint is the host or host:port to dial in place of the namespace: a private endpoint, or a proxy for TCP.
-	// Tokens and certificates are still for the namespace.
+	// WebSockets has AMQP go over WebSockets (wss, port 443), for networks that let nothing else out. The environment's HTTPS_PROXY and NO_PROXY are honoured then, as by
+	// http.ProxyFromEnvironment; without WebSockets they are not. False means AMQP over TLS, port 5671. An emulator is spoken to without TLS (ws), on its port.
+	WebSockets bool
+	// Endpoint is the host or host:port to dial in place of the namespace: a private endpoint, or a proxy for TCP. The port is 5671, or 443 with WebSockets, if it
+	// names none. Tokens, certificates and HTTP's Host are still for the namespace. A proxy from the environment is asked for the endpoint.
 	Endpoint string
-	// TLSConfig is used for the connection. Nil means the system's roots.
+	// TLSConfig is used for the connection. It is copied. Nil means the system's roots; the ServerName is the namespace, unless one is given.
 	TLSConfig *tls.Config
 	// Retry is how the SDK tries an operation again. If it is zero as a whole, it is set to 3 tries, after 0.5, 1.5 and 3.5 seconds, give or take 30 %, so that
 	// what waiting can't mend is reported within 10 seconds; the SDK's own default would take 44 (internal/utils/retrier.go). Receive goes on trying after that.
@@ -50,6 +53,8 @@ type Config struct {
 	ApplicationID string
 	// Logger takes what an operator has to know. Nil means [slog.Default]. What goes well is logged at debug level.
 	Logger *slog.Logger
+
+	timeouts dialTimeouts
 }
 
 // Names of the environment variables that [ConfigFromEnv] reads: those of the Python quickstart.
@@ -102,6 +107,9 @@ func (c Config) String() string {
 		target = r
 	}
 	s := fmt.Sprintf("%s/%s (%s)", redact(target.Namespace), redact(target.EventHub), signIn)
+	if c.WebSockets {
+		s += " over WebSockets"
+	}
 	if c.Endpoint != "" {
 		s += " through " + redact(c.Endpoint)
 	}
@@ -142,8 +150,8 @@ func (c Config) resolve() (Config, error) {
 	return c, c.checkNames()
 }
 
-// splitPort takes the port off a namespace and has it be dialled all the same. The SDK would take host and port together for the
-// name on the server's certificate (internal/namespace.go, newClientImpl).
+// splitPort takes the port off a namespace and has it be dialled all the same. The SDK would make it a part of what tokens are for, and of the names of
+// checkpoints, which other languages would look for in vain (internal/namespace.go, GetEntityAudience).
 func (c *Config) splitPort(namespace string) string {
 	host, _, err := net.SplitHostPort(namespace)
 	if err != nil {

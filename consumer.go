@@ -212,7 +212,7 @@ func NewConsumer(cfg Config, store CheckpointStore, opts *ConsumerOptions) (*Con
 		return nil, err
 	}
 	options := &azeventhubs.ConsumerClientOptions{
-		ApplicationID: cfg.ApplicationID, CustomEndpoint: cfg.Endpoint, InstanceID: o.InstanceID, RetryOptions: cfg.Retry, TLSConfig: cfg.TLSConfig,
+		ApplicationID: cfg.ApplicationID, InstanceID: o.InstanceID, RetryOptions: cfg.Retry, NewWebSocketConn: cfg.dialer().dial,
 	}
 	c := &Consumer{cfg: cfg, opts: o, store: store}
 	if cfg.ConnectionString != "" {

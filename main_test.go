@@ -13,6 +13,7 @@ import (
 var programs = map[string]func() int{
 	childEnv:        beChild,
 	passwordlessEnv: bePasswordless,
+	webSocketEnv:    beWebSocketChild,
 }
 
 // TestMain fails when the tests leave goroutines behind.

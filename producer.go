@@ -95,7 +95,7 @@ func NewProducer(cfg Config, _ *ProducerOptions) (*Producer, error) {
 		return nil, err
 	}
 	options := &azeventhubs.ProducerClientOptions{
-		ApplicationID: cfg.ApplicationID, CustomEndpoint: cfg.Endpoint, RetryOptions: cfg.Retry, TLSConfig: cfg.TLSConfig,
+		ApplicationID: cfg.ApplicationID, RetryOptions: cfg.Retry, NewWebSocketConn: cfg.dialer().dial,
 	}
 	p := &Producer{cfg: cfg, budget: budget{free: inFlightBytes}, outboxes: map[destination]*outbox{}, known: map[string]bool{}}
 	if cfg.ConnectionString != "" {

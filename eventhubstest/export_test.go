@@ -1,6 +1,10 @@
 package eventhubstest
 
-// NewDelayConn and MaxUnderway are here for the package's own tests.
+import "net"
+
+// NewDelayConn, NewAMQPConn and MaxUnderway are here for the package's own tests.
 var NewDelayConn = newDelayConn
+
+func NewAMQPConn(nc net.Conn) net.Conn { return newAMQPConn(nc) }
 
 const MaxUnderway = maxUnderway

@@ -55,7 +55,7 @@ type Options struct {
 	Hubs []Hub
 	// Rules are the shared access policies. None means DefaultRule with DefaultKey.
 	Rules []Rule
-	// Address is where AMQP is spoken. "" means loopback, on a port that is free.
+	// Address is where AMQP is spoken, also over WebSockets. "" means loopback, on a port that is free.
 	Address string
 	// BlobAddress is where blobs are served. "" means loopback, on a port that is free.
 	BlobAddress string
@@ -242,7 +242,7 @@ func (s *Server) acceptAMQP() {
 			time.Sleep(acceptPause) // out of file descriptors, or a peer that left before it was taken
 			continue
 		}
-		s.served.Go(func() { s.broker.Serve(nc) })
+		s.served.Go(func() { s.broker.Serve(newAMQPConn(nc)) })
 	}
 }
 
