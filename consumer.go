@@ -192,6 +192,7 @@ type Consumer struct {
 	opts   ConsumerOptions
 	store  CheckpointStore
 	client *azeventhubs.ConsumerClient
+	dialer *dialer // of its connection
 
 	mu      sync.Mutex
 	closed  bool
@@ -211,10 +212,10 @@ func NewConsumer(cfg Config, store CheckpointStore, opts *ConsumerOptions) (*Con
 	if err != nil {
 		return nil, err
 	}
+	c := &Consumer{cfg: cfg, opts: o, store: store, dialer: cfg.dialer()}
 	options := &azeventhubs.ConsumerClientOptions{
-		ApplicationID: cfg.ApplicationID, InstanceID: o.InstanceID, RetryOptions: cfg.Retry, NewWebSocketConn: cfg.dialer().dial,
+		ApplicationID: cfg.ApplicationID, InstanceID: o.InstanceID, RetryOptions: cfg.Retry, NewWebSocketConn: c.dialer.dial,
 	}
-	c := &Consumer{cfg: cfg, opts: o, store: store}
 	if cfg.ConnectionString != "" {
 		c.client, err = azeventhubs.NewConsumerClientFromConnectionString(cfg.ConnectionString, cfg.sdkHub(), o.Group, options)
 	} else {

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"net"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
@@ -32,6 +33,18 @@ type dialer struct {
 	tls        *tls.Config // nil: plaintext
 	webSockets bool
 	timeouts   dialTimeouts
+
+	mu     sync.Mutex
+	socket net.Conn // that was made last: a client of the SDK has one at a time; nil: none yet
+}
+
+// drop closes the socket, so that the SDK makes a new connection, new links and new claims. What its own recovery doesn't mend is mended by that.
+func (d *dialer) drop() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.socket != nil {
+		d.socket.Close()
+	}
 }
 
 // dialer is for a Config that is resolved.
@@ -105,6 +118,9 @@ func (d *dialer) dial(ctx context.Context, _ azeventhubs.WebSocketConnParams) (n
 	// go-amqp waits for the first bytes of AMQP without a bound, and sets a deadline before each read after that (conn.go, readProtoHeader and readFrame).
 	_ = socket.SetDeadline(time.Time{})
 	_ = socket.SetReadDeadline(time.Now().Add(d.timeouts.handshake))
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.socket = socket
 	return nc, nil
 }
 

@@ -2,6 +2,7 @@ package eventhubs_test
 
 import (
 	"flag"
+	"net"
 	"os"
 	"testing"
 
@@ -18,6 +19,7 @@ var programs = map[string]func() int{
 
 // TestMain fails when the tests leave goroutines behind.
 func TestMain(m *testing.M) {
+	net.DefaultResolver = noNames
 	for variable, run := range programs {
 		if os.Getenv(variable) != "" {
 			os.Exit(run())

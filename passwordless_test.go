@@ -192,6 +192,30 @@ func TestPasswordlessRenewal(t *testing.T) {
 	require.Equal(t, 2, s.holdings(), "each partition was taken once")
 }
 
+// A token for $management that has run out, and is not renewed in time, doesn't end Receive.
+func TestPasswordlessManagementToken(t *testing.T) {
+	t.Parallel()
+	const lifetime = 2 * time.Second // the SDK renews tokens two minutes before they run out at the latest
+	s := passwordless(t, lifetime)
+	o := quick()
+	o.ExpirationInterval = shortExpiration
+	r := s.receive("reader", o, nothing)
+	p := newProducer(t, s.cfg)
+	for began := time.Now(); time.Since(began) < lifetime+time.Second; {
+		require.NoError(t, p.Send(t.Context(), eventhubs.Event{PartitionID: "0"}, eventhubs.Event{PartitionID: "1"}))
+		s.untilAll()
+	}
+	// A partition that has to be opened anew, and can't be, is for a new Processor, which begins with a call to $management.
+	repair := s.srv.BlobFault(eventhubstest.BlobFault{Operation: "ListBlobs", NameContains: "/checkpoint/", Status: 503})
+	s.srv.Fault(eventhubstest.Fault{On: eventhubstest.Receive, Condition: "amqp:link:stolen", Times: 1})
+	require.NoError(t, p.Send(t.Context(), eventhubs.Event{PartitionID: "0"}))
+	s.until("a new Processor is made", func() bool { return s.log.count("reading has to begin anew") > 0 })
+	repair()
+	require.NoError(t, p.Send(t.Context(), eventhubs.Event{PartitionID: "0"}, eventhubs.Event{PartitionID: "1"}))
+	s.untilAll()
+	r.stop()
+}
+
 // A role that is taken away ends Receive and Send with an error that says which one it is.
 func TestPasswordlessRevoked(t *testing.T) {
 	t.Parallel()

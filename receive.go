@@ -72,13 +72,20 @@ func (c *Consumer) end(r *receiving) {
 
 // run reads with one Processor of the SDK after the other: one that has ended can't be run again (azeventhubs, processor.go, checkState).
 func (r *receiving) run() error {
+	var dropped time.Time // when the connection was given up that doesn't renew its tokens
 	for attempt := 1; ; attempt++ {
 		began := time.Now()
 		err := r.runProcessor()
 		if r.fetch.Err() != nil {
 			return nil //nolint:nilerr // what a Processor says that was told to end is no news
 		}
-		if err != nil && (isFatal(err) || !r.hasOpened() && !isBusy(err)) {
+		switch {
+		case err == nil:
+		case isUnauthorized(err) && r.hasOpened() && time.Since(dropped) > lastBackoff:
+			// The token for $management may have run out: the SDK renews it beside the link, and if that comes late (the machine has slept), it doesn't ask for a new link.
+			dropped = time.Now()
+			r.dialer.drop()
+		case isFatal(err), !r.hasOpened() && !isBusy(err):
 			return r.cfg.explain("receive", r.entity(), err)
 		}
 		if time.Since(began) > lastBackoff {
