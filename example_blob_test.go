@@ -11,7 +11,7 @@ import (
 
 // Checkpoints in Azure Blob Storage outlive the process: what was processed before it ended is not read again after it has started.
 func ExampleNewBlobCheckpointStore() {
-	srv, err := eventhubstest.New(&eventhubstest.Options{Hubs: []eventhubstest.Hub{{Name: "hub", Partitions: 1}}})
+	srv, err := eventhubstest.New(nil)
 	if err != nil {
 		log.Fatal(err)
 	}

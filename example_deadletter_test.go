@@ -30,7 +30,7 @@ func deadLetter(to *eventhubs.Producer, tries int, h eventhubs.Handler) eventhub
 
 // Event Hubs has no dead-letter queue; another event hub makes one.
 func ExampleConsumer_Receive_deadLetter() {
-	srv, err := eventhubstest.New(&eventhubstest.Options{Hubs: []eventhubstest.Hub{{Name: "orders", Partitions: 1}, {Name: "dead-letters", Partitions: 1}}})
+	srv, err := eventhubstest.New(&eventhubstest.Options{Hubs: []eventhubstest.Hub{{Name: "orders"}, {Name: "dead-letters"}}})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -47,7 +47,9 @@ func ExampleConsumer_Receive_deadLetter() {
 		log.Fatal(err)
 	}
 	defer deadLetters.Close(ctx)
-	err = orders.Send(ctx, eventhubs.Event{Body: []byte("{")}, eventhubs.Event{Body: []byte("{}")})
+	err = orders.Send(ctx,
+		eventhubs.Event{Body: []byte("{"), PartitionID: "0"},
+		eventhubs.Event{Body: []byte("{}"), PartitionID: "0"})
 	if err != nil {
 		log.Fatal(err)
 	}

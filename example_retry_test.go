@@ -14,7 +14,7 @@ import (
 // An event whose handler fails comes again after a pause, and the later events of its partition wait for it. Backoff sets the pause, and may give up: Receive
 // then ends with a HandlerError.
 func ExampleConsumer_Receive_retry() {
-	srv, err := eventhubstest.New(&eventhubstest.Options{Hubs: []eventhubstest.Hub{{Name: "hub", Partitions: 1}}})
+	srv, err := eventhubstest.New(nil)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -26,7 +26,9 @@ func ExampleConsumer_Receive_retry() {
 		log.Fatal(err)
 	}
 	defer producer.Close(ctx)
-	err = producer.Send(ctx, eventhubs.Event{Body: []byte("fails once")}, eventhubs.Event{Body: []byte("fails always")})
+	err = producer.Send(ctx,
+		eventhubs.Event{Body: []byte("fails once"), PartitionID: "0"},
+		eventhubs.Event{Body: []byte("fails always"), PartitionID: "0"})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -15,7 +15,7 @@ import (
 // A service ends Receive with its context, which ends with SIGTERM. The handler that is running finishes, a checkpoint covers its event, the partitions are
 // given back, and Receive returns nil: the process that starts next goes on with the event after it.
 func ExampleConsumer_Receive_shutdown() {
-	srv, err := eventhubstest.New(&eventhubstest.Options{Hubs: []eventhubstest.Hub{{Name: "hub", Partitions: 1}}})
+	srv, err := eventhubstest.New(nil)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -25,7 +25,9 @@ func ExampleConsumer_Receive_shutdown() {
 		log.Fatal(err)
 	}
 	defer producer.Close(context.Background())
-	err = producer.Send(context.Background(), eventhubs.Event{Body: []byte("first")}, eventhubs.Event{Body: []byte("second")})
+	err = producer.Send(context.Background(),
+		eventhubs.Event{Body: []byte("first"), PartitionID: "0"},
+		eventhubs.Event{Body: []byte("second"), PartitionID: "0"})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -12,7 +12,7 @@ import (
 
 // Stop ends Receive with an error that trying again can't mend. The event is not processed: the next consumer begins with it.
 func ExampleStop() {
-	srv, err := eventhubstest.New(&eventhubstest.Options{Hubs: []eventhubstest.Hub{{Name: "hub", Partitions: 1}}})
+	srv, err := eventhubstest.New(nil)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -24,7 +24,9 @@ func ExampleStop() {
 		log.Fatal(err)
 	}
 	defer producer.Close(ctx)
-	err = producer.Send(ctx, eventhubs.Event{Body: []byte("v1 order")}, eventhubs.Event{Body: []byte("v2 order")})
+	err = producer.Send(ctx,
+		eventhubs.Event{Body: []byte("v1 order"), PartitionID: "0"},
+		eventhubs.Event{Body: []byte("v2 order"), PartitionID: "0"})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -26,7 +26,9 @@ func Example() {
 		log.Fatal(err)
 	}
 	defer producer.Close(ctx)
-	err = producer.Send(ctx, eventhubs.Event{Body: []byte("First event")}, eventhubs.Event{Body: []byte("Second event")})
+	err = producer.Send(ctx,
+		eventhubs.Event{Body: []byte("First event"), PartitionKey: "customer-3"},
+		eventhubs.Event{Body: []byte("Second event"), PartitionKey: "customer-3"})
 	if err != nil {
 		log.Fatal(err)
 	}
