@@ -33,6 +33,14 @@ func TestMemoryCheckpointStore(t *testing.T) {
 	})
 }
 
+// The store of the example is as good as the one that it is made around.
+func TestExampleCheckpointStore(t *testing.T) {
+	storetest.Run(t, func(*testing.T) func() azeventhubs.CheckpointStore {
+		s := &watchedStore{CheckpointStore: eventhubs.NewMemoryCheckpointStore(), last: map[string]int64{}}
+		return func() azeventhubs.CheckpointStore { return s }
+	})
+}
+
 func TestBlobCheckpointStore(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) func() azeventhubs.CheckpointStore {
 		_, cfg := startStorage(t, blob.Options{})

@@ -309,7 +309,7 @@ func (s *Server) accountURL() string {
 // find an event hub of the server: entries like those of os.Environ. With TLS the programs have to trust CA as well.
 func (s *Server) Env(hub string) []string {
 	return []string{
-		"EVENT_HUB_CONNECTION_STRING=" + s.ConnectionString(hub),
+		"EVENT_HUB_CONNECTION_STRING=" + s.ConnectionString(""), // the namespace's, as the portal shows it: a program may use more of its event hubs
 		"EVENT_HUB_NAME=" + hub,
 		"BLOB_STORAGE_CONNECTION_STRING=" + s.blobConnectionString(),
 		"BLOB_CONTAINER_NAME=checkpoints",

@@ -1,0 +1,22 @@
+package eventhubs_test
+
+import (
+	"fmt"
+
+	"github.com/go-eventhubs/eventhubs"
+)
+
+// There are two ways to sign in. A Config can be printed and logged: it shows no secrets.
+func ExampleConfig() {
+	passwordless := eventhubs.Config{Namespace: "contoso.servicebus.windows.net", EventHub: "orders"}
+	fmt.Println(passwordless)
+
+	withKey := eventhubs.Config{
+		ConnectionString: "Endpoint=sb://contoso.servicebus.windows.net/;SharedAccessKeyName=send;SharedAccessKey=c2VjcmV0",
+		EventHub:         "orders",
+	}
+	fmt.Printf("%+v\n", withKey)
+	// Output:
+	// contoso.servicebus.windows.net/orders (DefaultAzureCredential)
+	// contoso.servicebus.windows.net/orders (connection string)
+}

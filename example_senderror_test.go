@@ -1,0 +1,52 @@
+package eventhubs_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+
+	"github.com/go-eventhubs/eventhubs"
+	"github.com/go-eventhubs/eventhubs/eventhubstest"
+)
+
+// A SendError lists what was not acknowledged, so that no more than that is sent again. Send has tried for a minute by then, unless it is nothing that
+// waiting could mend.
+func ExampleSendError() {
+	srv, err := eventhubstest.New(nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer srv.Close()
+	srv.Fault(eventhubstest.Fault{On: eventhubstest.Publish, Partition: "1", Times: 1, Condition: "amqp:resource-limit-exceeded"})
+
+	ctx := context.Background()
+	producer, err := eventhubs.NewProducer(srv.Config("hub"), nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer producer.Close(ctx)
+	events := []eventhubs.Event{
+		{Body: []byte("a"), PartitionID: "0"},
+		{Body: []byte("b"), PartitionID: "1"},
+		{Body: []byte("c"), PartitionID: "0"},
+		{Body: []byte("d"), PartitionID: "1"},
+	}
+	err = producer.Send(ctx, events...)
+	var failed *eventhubs.SendError
+	if errors.As(err, &failed) {
+		fmt.Println("not acknowledged:", failed.Unsent)
+		var again []eventhubs.Event
+		for _, i := range failed.Unsent {
+			again = append(again, events[i])
+		}
+		err = producer.Send(ctx, again...)
+	}
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("stored:", len(srv.AllEvents("hub")))
+	// Output:
+	// not acknowledged: [1 3]
+	// stored: 4
+}

@@ -1,0 +1,158 @@
+// Package examples_test runs the examples as processes, against a namespace of the test.
+package examples_test
+
+import (
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-eventhubs/eventhubs"
+	"github.com/go-eventhubs/eventhubs/eventhubstest"
+	"github.com/go-eventhubs/eventhubs/internal/leaktest"
+)
+
+func TestMain(m *testing.M) { leaktest.Main(m) }
+
+// TestExamples builds them once.
+func TestExamples(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("a process can't be sent a signal there")
+	}
+	bin := build(t)
+	for name, test := range map[string]func(t *testing.T, path string, srv *eventhubstest.Server){
+		"send": send, "recv": recv, "batch": batch, "deadletter": deadLetter, "service": service, "emulator": emulator,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, filepath.Join(bin, name), eventhubstest.Start(t, &eventhubstest.Options{Hubs: []eventhubstest.Hub{
+				{Name: "orders", Partitions: 1}, {Name: "dead-letters", Partitions: 1},
+			}}))
+		})
+	}
+}
+
+func send(t *testing.T, path string, srv *eventhubstest.Server) {
+	require.Equal(t, []string{"Sent 3 events"}, start(t, path, srv.Env("orders")).exit())
+	require.Equal(t, []string{"First event", "Second event", "Third event"}, bodies(srv, "orders"))
+}
+
+func recv(t *testing.T, path string, srv *eventhubstest.Server) {
+	for _, text := range []string{"before the restart", "after the restart"} {
+		publish(t, srv, eventhubs.Event{Body: []byte(text)})
+		p := start(t, path, srv.Env("orders"))
+		require.Contains(t, p.line("Received"), fmt.Sprintf("Received event %q from partition 0", text))
+		require.Empty(t, p.end(syscall.SIGINT))
+	}
+}
+
+func batch(t *testing.T, path string, srv *eventhubstest.Server) {
+	publish(t, srv, make([]eventhubs.Event, 1200)...)
+	p := start(t, path, srv.Env("orders"))
+	var writes int
+	for next := 0; next < 1200; writes++ {
+		var rows, first, last int
+		_, err := fmt.Sscanf(p.line("Wrote"), "Wrote %d rows of partition 0, sequence numbers %d to %d", &rows, &first, &last)
+		require.NoError(t, err)
+		require.Equal(t, next, first)
+		require.Equal(t, last-first+1, rows)
+		require.LessOrEqual(t, rows, 500)
+		next = last + 1
+	}
+	require.Less(t, writes, 600, "they are written in bulk")
+	require.Empty(t, p.end(syscall.SIGTERM))
+}
+
+func deadLetter(t *testing.T, path string, srv *eventhubstest.Server) {
+	publish(t, srv,
+		eventhubs.Event{Body: []byte(`{"ID": 1, "Amount": 10}`), PartitionKey: "device-7"},
+		eventhubs.Event{Body: []byte(`{"ID": `), PartitionKey: "device-7", Properties: map[string]any{"kind": "order"}},
+		eventhubs.Event{Body: []byte(`{"ID": 2, "Amount": 20}`), PartitionKey: "device-7"})
+	p := start(t, path, srv.Env("orders"))
+	require.Equal(t, "Order 1: 10 units", p.line("Order"))
+	require.Equal(t, "Order 2: 20 units", p.line("Order"))
+	require.Empty(t, p.end(syscall.SIGTERM))
+	letters := srv.AllEvents("dead-letters")
+	require.Len(t, letters, 1)
+	require.Equal(t, `{"ID": `, string(letters[0].Body))
+	require.Equal(t, "device-7", letters[0].PartitionKey)
+	require.Equal(t, map[string]any{"kind": "order", "reason": "unexpected end of JSON input", "partition": "0", "sequence": int64(1)}, letters[0].Properties)
+}
+
+// service is told to end while a request waits for the event hub's answer: the request is answered, and what was handled is not handled again.
+func service(t *testing.T, path string, srv *eventhubstest.Server) {
+	env := append(srv.Env("orders"), "HTTP_ADDRESS=127.0.0.1:0")
+	p := start(t, path, env)
+	address := strings.TrimPrefix(p.line("Listening on "), "Listening on ")
+	require.Equal(t, http.StatusOK, call(t, http.MethodGet, address+"/healthz", ""))
+	require.Equal(t, http.StatusAccepted, call(t, http.MethodPost, address+"/events?key=7", "first"))
+	require.Equal(t, "Handled first from partition 0", p.line("Handled"))
+	require.Equal(t, http.StatusRequestEntityTooLarge, call(t, http.MethodPost, address+"/events", strings.Repeat("x", 1<<20)))
+
+	srv.Fault(eventhubstest.Fault{On: eventhubstest.Publish, Times: 1, Delay: 500 * time.Millisecond}) // stored at once, and acknowledged late
+	answered := make(chan int, 1)
+	go func() { answered <- call(t, http.MethodPost, address+"/events", "second") }()
+	require.Equal(t, "Handled second from partition 0", p.line("Handled"))
+	require.Empty(t, p.end(syscall.SIGTERM))
+	require.Equal(t, http.StatusAccepted, <-answered)
+	require.Equal(t, "7", srv.Events("orders", "0")[0].PartitionKey)
+
+	publish(t, srv, eventhubs.Event{Body: []byte("third")})
+	p = start(t, path, env)
+	require.Equal(t, "Handled third from partition 0", p.line("Handled"))
+	require.Empty(t, p.end(syscall.SIGTERM))
+}
+
+// emulator prints the environment in which the other programs find it.
+func emulator(t *testing.T, path string, _ *eventhubstest.Server) {
+	p := start(t, path, nil, "-hubs", "orders:2,dead-letters:1", "-amqp", "127.0.0.1:0", "-blob", "127.0.0.1:0")
+	var env []string
+	for range 4 {
+		name, value, _ := strings.Cut(strings.TrimPrefix(p.line("export "), "export "), "=")
+		env = append(env, name+"="+strings.Trim(value, "'"))
+	}
+	p.line("# The emulator is ready")
+	require.Equal(t, []string{"Sent 3 events"}, start(t, filepath.Join(filepath.Dir(path), "send"), env).exit())
+	receiver := start(t, filepath.Join(filepath.Dir(path), "recv"), env)
+	for range 3 {
+		receiver.line("Received event")
+	}
+	require.Empty(t, receiver.end(syscall.SIGINT))
+	require.Empty(t, p.end(syscall.SIGINT))
+}
+
+func publish(t *testing.T, srv *eventhubstest.Server, events ...eventhubs.Event) {
+	t.Helper()
+	p, err := eventhubs.NewProducer(srv.Config("orders"), nil)
+	require.NoError(t, err)
+	require.NoError(t, p.Send(t.Context(), events...))
+	require.NoError(t, p.Close(t.Context()))
+}
+
+func bodies(srv *eventhubstest.Server, hub string) (out []string) {
+	for _, e := range srv.AllEvents(hub) {
+		out = append(out, string(e.Body))
+	}
+	return out
+}
+
+// call makes an HTTP request and returns the status of the answer, or 0 if there is none.
+func call(t *testing.T, method, url, body string) int {
+	request, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	if err != nil {
+		return 0
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Log(err)
+		return 0
+	}
+	response.Body.Close()
+	return response.StatusCode
+}
