@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log"
-	"maps"
 
 	"github.com/go-eventhubs/eventhubs"
 	"github.com/go-eventhubs/eventhubs/eventhubstest"
@@ -19,12 +18,9 @@ func deadLetter(to *eventhubs.Producer, tries int, h eventhubs.Handler) eventhub
 		if err == nil || e.Attempt < tries || ctx.Err() != nil { // ctx: the event isn't to blame
 			return err
 		}
-		properties := maps.Clone(e.Properties)
-		if properties == nil {
-			properties = map[string]any{}
-		}
-		properties["reason"], properties["partition"], properties["sequence"] = err.Error(), e.PartitionID, e.SequenceNumber
-		return to.Send(ctx, eventhubs.Event{Body: e.Body, Properties: properties})
+		letter := e.Event()
+		letter.Properties["reason"], letter.Properties["partition"], letter.Properties["sequence"] = err.Error(), e.PartitionID, e.SequenceNumber
+		return to.Send(ctx, letter)
 	}
 }
 

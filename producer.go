@@ -168,7 +168,8 @@ func (p *Producer) try(wanted func() bool, step func() error) error {
 		if p.sending.Err() != nil {
 			return p.explainSend(errProducerClosed)
 		}
-		if !isTransient(err) || !p.reached.Load() || time.Since(began) > sendPatience || !wanted() {
+		renews := isUnauthorized(err) && attempt == 1 // a token may have run out while a link was opened
+		if !isTransient(err) && !renews || !p.reached.Load() || time.Since(began) > sendPatience || !wanted() {
 			return p.explainSend(err)
 		}
 		wait := defaultBackoff(attempt, err)

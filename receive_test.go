@@ -120,3 +120,24 @@ func TestReceiveResumesAfterTheLastProcessedEvent(t *testing.T) {
 		})
 	}
 }
+
+// What was received can be sent on as it was.
+func TestForward(t *testing.T) {
+	srv := eventhubstest.Start(t, &eventhubstest.Options{Hubs: []eventhubstest.Hub{{Name: "hub", Partitions: 1}}})
+	full := eventhubs.Event{
+		Body: []byte("all"), PartitionKey: "key", Properties: map[string]any{"a": int64(1)}, ContentType: "text/plain", MessageID: "m", CorrelationID: "c",
+	}
+	require.NoError(t, srv.Send(t.Context(), "hub", full, eventhubs.Event{Body: []byte("bare"), MessageID: "n"}))
+	c := newConsumer(t, srv.Config("hub"), memory(), nil)
+	var on []eventhubs.Event
+	got := &received{}
+	receiveUntil(t, c, func(ctx context.Context, e *eventhubs.ReceivedEvent) error {
+		event := e.Event()
+		event.Properties["more"] = true
+		require.NotContains(t, e.Properties, "more")
+		on = append(on, event)
+		return got.handle(ctx, e)
+	}, func() bool { return got.len() == 2 })
+	full.Properties = map[string]any{"a": int64(1), "more": true}
+	require.ElementsMatch(t, []eventhubs.Event{full, {Body: []byte("bare"), MessageID: "n", Properties: map[string]any{"more": true}}}, on)
+}

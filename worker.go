@@ -133,6 +133,8 @@ func (w *worker) goOn(fetch context.Context, err error, failures int) bool {
 		w.log.Info("eventhubs: another consumer has taken the partition over")
 		w.lease.Lose(w.id)
 		return false
+	case isUnauthorized(err) && failures == 1:
+		// A token may have run out while the link was opened anew; with the next one it opens, or is refused again.
 	case isFatal(err):
 		w.fail(w.cfg.explain("receive", w.entity()+"/"+w.id, err))
 		return false

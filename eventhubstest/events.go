@@ -1,6 +1,8 @@
 package eventhubstest
 
 import (
+	"context"
+	"errors"
 	"strconv"
 	"time"
 
@@ -17,6 +19,16 @@ type Event struct {
 	SequenceNumber int64
 	Offset         string
 	EnqueuedTime   time.Time
+}
+
+// Send puts events into an event hub, for a program under test to receive. It goes the way that every client goes.
+func (s *Server) Send(ctx context.Context, hub string, events ...eventhubs.Event) error {
+	p, err := eventhubs.NewProducer(s.Config(hub), nil)
+	if err != nil {
+		return err
+	}
+	err = p.Send(ctx, events...)
+	return errors.Join(err, p.Close(ctx))
 }
 
 // Events returns what a partition of an event hub holds now, oldest first, and nil if there is no such hub or partition.

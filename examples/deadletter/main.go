@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"log"
-	"maps"
 	"os"
 	"os/signal"
 	"syscall"
@@ -75,12 +74,8 @@ func handle(_ context.Context, e *eventhubs.ReceivedEvent) error {
 
 // deadLetter is an event as it was, with why it could not be handled, and where it is in its own event hub.
 func deadLetter(e *eventhubs.ReceivedEvent, reason error) eventhubs.Event {
-	letter := eventhubs.Event{Body: e.Body, CorrelationID: e.CorrelationID, Properties: map[string]any{}}
-	maps.Copy(letter.Properties, e.Properties)
+	letter := e.Event()
 	letter.Properties["reason"] = reason.Error()
 	letter.Properties["partition"], letter.Properties["sequence"] = e.PartitionID, e.SequenceNumber
-	if e.PartitionKey != nil {
-		letter.PartitionKey = *e.PartitionKey
-	}
 	return letter
 }

@@ -49,6 +49,9 @@ func (s *Store) giveBack(ctx context.Context, want []azeventhubs.Ownership, o *a
 
 func (s *Store) release(ctx context.Context, want []azeventhubs.Ownership, o *azeventhubs.ClaimOwnershipOptions) ([]azeventhubs.Ownership, error) {
 	group := s.groupOf(want)
+	if group.FullyQualifiedNamespace == "" { // nothing was ever listed, so nothing was claimed
+		return nil, nil
+	}
 	listed, err := s.Store.ListOwnership(ctx, group.FullyQualifiedNamespace, group.EventHubName, group.ConsumerGroup, nil)
 	if err != nil {
 		return nil, err
