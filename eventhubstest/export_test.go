@@ -4,3 +4,6 @@ package eventhubstest
 var NewDelayConn = newDelayConn
 
 const MaxUnderway = maxUnderway
+
+// NewBlobListener is here for the same.
+var NewBlobListener = newBlobListener

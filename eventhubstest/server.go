@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"strconv"
@@ -57,6 +58,8 @@ type Options struct {
 	Address string
 	// BlobAddress is where blobs are served. "" means loopback, on a port that is free.
 	BlobAddress string
+	// Logger gets a warning when one of the addresses can be reached from other machines. nil means slog.Default().
+	Logger *slog.Logger
 	// TLS has the server speak AMQPS and https, with a certificate from a CA that is made for it.
 	TLS bool
 	// RetentionBytes bounds the events that each partition keeps: the oldest go first. 0 means 64 MiB.
@@ -118,7 +121,8 @@ func New(o *Options) (*Server, error) {
 	if err := s.listen(*o); err != nil {
 		return nil, fmt.Errorf("eventhubstest: %w", err)
 	}
-	s.http = &http.Server{Handler: s.store, ReadHeaderTimeout: blobHeaderTimeout, ErrorLog: discardLog}
+	s.warn(o.Logger)
+	s.http = blobServer(s.store)
 	s.served.Add(2)
 	go s.acceptAMQP()
 	go s.serveBlobs()
@@ -170,6 +174,7 @@ func (s *Server) listen(o Options) (err error) {
 	if o.RoundTrip > 0 { // below TLS, whose handshake takes round trips as well
 		s.amqp = delayListener{s.amqp, o.RoundTrip}
 	}
+	s.blob = newBlobListener(s.blob, maxBlobConnections, blobRequestTimeout)
 	if !o.TLS {
 		return nil
 	}
