@@ -8,3 +8,6 @@ var NewDelayConn = newDelayConn
 func NewAMQPConn(nc net.Conn) net.Conn { return newAMQPConn(nc) }
 
 const MaxUnderway = maxUnderway
+
+// NewHTTPListener is here for the same.
+var NewHTTPListener = newHTTPListener

@@ -71,6 +71,7 @@ func (s *Server) serveIdentities(o Options) (err error) {
 	if s.identities, err = listen(loopback); err != nil {
 		return err
 	}
+	s.identities = newHTTPListener(s.identities, maxHTTPConnections, httpRequestTimeout)
 	s.identityHTTP = httpServer(s.directory)
 	return nil
 }

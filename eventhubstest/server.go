@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"strconv"
@@ -59,6 +60,8 @@ type Options struct {
 	Address string
 	// BlobAddress is where blobs are served. "" means loopback, on a port that is free.
 	BlobAddress string
+	// Logger gets a warning when one of the addresses can be reached from other machines. nil means slog.Default().
+	Logger *slog.Logger
 	// TLS has the server speak AMQPS and https, with a certificate from a CA that is made for it.
 	TLS bool
 	// Identities are those that can sign in without a password, to a server with TLS. None means one, whose ClientID is "" and which may do everything.
@@ -141,6 +144,7 @@ func New(o *Options) (*Server, error) {
 		}
 		return nil, fmt.Errorf("eventhubstest: %w", err)
 	}
+	s.warn(o.Logger)
 	s.http = httpServer(s.store)
 	s.served.Go(s.acceptAMQP)
 	s.served.Go(func() { _ = s.http.Serve(s.blob) }) // it ends with ErrServerClosed, in Close
@@ -148,10 +152,6 @@ func New(o *Options) (*Server, error) {
 		s.served.Go(func() { _ = s.identityHTTP.Serve(s.identities) })
 	}
 	return s, nil
-}
-
-func httpServer(h http.Handler) *http.Server {
-	return &http.Server{Handler: h, ReadHeaderTimeout: httpHeaderTimeout, ErrorLog: discardLog}
 }
 
 // open makes all that the server is, but for what serves it.
@@ -213,6 +213,7 @@ func (s *Server) listen(o Options) (err error) {
 	if o.RoundTrip > 0 { // below TLS, whose handshake takes round trips as well
 		s.amqp = delayListener{s.amqp, o.RoundTrip}
 	}
+	s.blob = newHTTPListener(s.blob, maxHTTPConnections, httpRequestTimeout)
 	if !o.TLS {
 		return nil
 	}

@@ -20,6 +20,9 @@ type Config struct {
 	IdleTimeout      time.Duration // how long a peer may be silent; 4 minutes
 	HandshakeTimeout time.Duration // how long it may take from the socket to the open frame; 10 s
 	WriteTimeout     time.Duration // how long a peer may leave what was sent to it unread; 30 s
+	MaxHeld          int64         // bytes that the server holds for one connection: see Budget; 256 MiB
+	Budget           *Budget       // what all connections share; none
+	Untrusted        Limits        // what holds until Conn.Trust is called, where it is less; no other limits
 }
 
 func (c Config) withDefaults() Config {
@@ -32,6 +35,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.IdleTimeout, 4*time.Minute)
 	setDefault(&c.HandshakeTimeout, 10*time.Second)
 	setDefault(&c.WriteTimeout, 30*time.Second)
+	setDefault(&c.MaxHeld, 256<<20)
 	c.MaxFrameSize = max(c.MaxFrameSize, minFrameSize)
 	return c
 }
@@ -66,12 +70,12 @@ type Conn struct {
 	handler Handler
 	in      *idleReader
 	frames  *frameReader
+	account account
 
-	maxFrameSize uint32 // of what is sent: the smaller of both sides'
-	peerIdle     time.Duration
-	hostname     string
-	containerID  string
-	properties   Map
+	peerIdle    time.Duration
+	hostname    string
+	containerID string
+	properties  Map
 
 	kick chan struct{} // holds one token while there may be something to write
 
@@ -80,7 +84,11 @@ type Conn struct {
 
 	mu          sync.Mutex
 	room        sync.Cond // signalled when out was taken to be written, or the writer has ended
-	out         []byte    // frames waiting to be written
+	limits      Limits
+	outMax      uint32 // bytes of the largest frame that the peer takes
+	out         []byte // frames waiting to be written
+	writing     int    // room of the buffer that is being written
+	outCounted  int    // what the account holds for both buffers
 	settling    []*session
 	sessions    map[uint16]*session
 	links       int
@@ -97,10 +105,14 @@ func NewConn(nc net.Conn, cfg Config, h Handler) *Conn {
 		handler:  h,
 		kick:     make(chan struct{}, 1),
 		sessions: map[uint16]*session{},
+		outMax:   minFrameSize,
 	}
 	c.room.L = &c.mu
+	c.limits = c.cfg.untrusted()
+	c.account.max, c.account.budget = c.limits.Bytes, c.cfg.Budget
 	c.in = &idleReader{nc: nc}
 	c.frames = newFrameReader(c.in, c.cfg.MaxFrameSize)
+	c.frames.grown = c.account.take
 	return c
 }
 
@@ -113,6 +125,7 @@ func (c *Conn) Properties() Map { return c.properties }
 // Serve speaks with the peer until one side closes the connection, the peer breaks the protocol or falls silent, or Abort is called.
 // It returns nil after a close in good order.
 func (c *Conn) Serve() error {
+	defer c.account.end()
 	defer c.nc.Close()
 	if err := c.handshake(); err != nil {
 		return err
@@ -149,12 +162,16 @@ func (c *Conn) hearOut() {
 func (c *Conn) Close(reason *Error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.closeLocked(reason)
+}
+
+func (c *Conn) closeLocked(reason *Error) {
 	if c.closing {
 		return
 	}
 	c.flushSettled()
 	b, start := beginFrame(c.out, frameAMQP, 0)
-	b = appendList(b, descClose, 1, reason.append)
+	b = appendList(b, descClose, 1, c.fitting(reason).append)
 	c.out = endFrame(b, start)
 	c.closing = true
 	_ = c.nc.SetWriteDeadline(time.Now().Add(closeTimeout)) // for what is being written now as well
@@ -191,6 +208,7 @@ func (c *Conn) read() error {
 		if err != nil {
 			return err
 		}
+		c.in.alive = true
 		if f.kind != frameAMQP {
 			return Errorf(CondFramingError, "frame of type %d after the connection was opened", f.kind)
 		}
@@ -232,6 +250,9 @@ func (c *Conn) handle(f frame) (closed bool, err error) {
 		}
 		after, err = s.handle(descriptor, body, r.buf)
 	}
+	if err == nil {
+		err = asFailure(c.countOut())
+	}
 	c.mu.Unlock()
 	after.run(c.handler)
 	return closed, err
@@ -268,10 +289,24 @@ func (c *Conn) begin(channel uint16, body fields) error {
 	if c.sessions[channel] != nil {
 		return Errorf(CondNotAllowed, "begin on channel %d, which is in use", channel)
 	}
+	if len(c.sessions) >= c.limits.Sessions {
+		return Errorf(CondResourceLimitExceeded, "more than %d sessions on this connection", c.limits.Sessions)
+	}
+	if err := c.account.take(sessionSize); err != nil {
+		return err
+	}
 	s := newSession(c, channel, p)
 	c.sessions[channel] = s
 	s.sendBegin()
 	return nil
+}
+
+// asFailure keeps nil from becoming an error that isn't nil.
+func asFailure(e *Error) error {
+	if e == nil {
+		return nil
+	}
+	return e
 }
 
 func decodeError(what string, err error) *Error {

@@ -11,59 +11,88 @@ type Delivery struct {
 	id      uint32
 	settled bool // the peer wants no answer
 	tooBig  bool
+	counted int // what the connection's account holds for it while it is not complete
 }
 
-// transfer takes one frame of a message. It returns the message when it is complete, or why the link has to end.
-func (l *Link) transfer(p transferFrame, payload []byte) (*Delivery, *Error) {
+// transfer takes one frame of a message. It returns the message when it is complete, or why the link has to end, or the connection.
+func (l *Link) transfer(p transferFrame, payload []byte) (d *Delivery, refused *Error, err error) {
 	if l.state != linkAttached { // the peer can't know yet that the link is detached
-		return nil, nil
+		return nil, nil, nil
 	}
-	d := l.incoming
-	if d == nil {
-		if l.credit == 0 {
-			return nil, Errorf(CondTransferLimitExceeded, "a message was sent without credit")
+	if l.incoming == nil {
+		if refused := l.first(p); refused != nil {
+			return nil, refused, nil
 		}
-		if !p.hasDeliveryID {
-			return nil, Errorf(CondInvalidField, "the first transfer of a message has no delivery-id")
-		}
-		l.credit--
-		l.deliveryCount++
-		d = &Delivery{link: l, id: p.deliveryID, Format: p.messageFormat}
-		if p.more {
-			d.Payload = make([]byte, 0, l.room(2*len(payload)))
-		}
-		l.incoming = d
-	} else if p.hasDeliveryID && p.deliveryID != d.id {
-		return nil, Errorf(CondInvalidField, "a transfer of delivery %d inside delivery %d", p.deliveryID, d.id)
+	}
+	d = l.incoming
+	if p.hasDeliveryID && p.deliveryID != d.id {
+		return nil, Errorf(CondInvalidField, "a transfer of delivery %d inside delivery %d", p.deliveryID, d.id), nil
 	}
 	if p.aborted {
-		l.incoming = nil
+		l.dropIncoming()
 		l.grant()
-		return nil, nil
+		return nil, nil, nil
 	}
 	d.settled = d.settled || p.settled
-	if uint64(len(d.Payload)+len(payload)) > l.session.conn.cfg.MaxMessageSize {
-		d.tooBig, d.Payload = true, nil
-	}
-	if !d.tooBig {
-		d.Payload = append(d.Payload, payload...)
+	if err := d.gather(payload, p.more); err != nil {
+		return nil, nil, err
 	}
 	if p.more {
-		return nil, nil
+		return nil, nil, nil
 	}
-	l.incoming = nil
+	l.dropIncoming()
 	if d.tooBig {
-		return nil, Errorf(CondMessageSizeExceeded, "the message is larger than %d bytes", l.session.conn.cfg.MaxMessageSize)
+		return nil, Errorf(CondMessageSizeExceeded, "the message is larger than %d bytes", l.session.conn.cfg.MaxMessageSize), nil
 	}
 	if len(d.Payload) > len(payload) {
 		l.sizeHint = len(d.Payload)
 	}
 	l.unsettled++
-	return d, nil
+	return d, nil, nil
 }
 
-// room is how much to make room for when a message comes in several frames, and at least n bytes. The one before it is as good a guess as any: with an eighth more, most messages are
-// gathered without being copied again.
+// first begins a message, or says why there can't be one.
+func (l *Link) first(p transferFrame) *Error {
+	if l.credit == 0 {
+		return Errorf(CondTransferLimitExceeded, "a message was sent without credit")
+	}
+	if !p.hasDeliveryID {
+		return Errorf(CondInvalidField, "the first transfer of a message has no delivery-id")
+	}
+	l.credit--
+	l.deliveryCount++
+	l.incoming = &Delivery{link: l, id: p.deliveryID, Format: p.messageFormat}
+	return nil
+}
+
+// gather takes what one frame holds of the message. What the connection holds while more is to come is counted.
+func (d *Delivery) gather(payload []byte, more bool) error {
+	c := d.link.session.conn
+	if uint64(len(d.Payload)+len(payload)) > c.cfg.MaxMessageSize {
+		d.tooBig, d.Payload = true, nil
+	}
+	if !d.tooBig {
+		if more && d.Payload == nil {
+			d.Payload = make([]byte, 0, d.link.room(2*len(payload)))
+		}
+		d.Payload = append(d.Payload, payload...)
+	}
+	if !more || cap(d.Payload) == d.counted {
+		return nil
+	}
+	return asFailure(c.account.change(&d.counted, cap(d.Payload)))
+}
+
+// dropIncoming lets go of the message that is being received.
+func (l *Link) dropIncoming() {
+	if l.incoming != nil && l.incoming.counted > 0 {
+		l.session.conn.account.give(l.incoming.counted)
+	}
+	l.incoming = nil
+}
+
+// room is how much to make room for when a message comes in several frames, and at least n bytes. The one before it is as good a guess
+// as any: with an eighth more, most messages are gathered without being copied again.
 func (l *Link) room(n int) int {
 	guess := uint64(max(l.sizeHint+l.sizeHint/8, n))
 	return int(min(guess, max(l.session.conn.cfg.MaxMessageSize, uint64(n))))
@@ -90,7 +119,7 @@ func (d *Delivery) Accept() { d.settle(func(s *session) { s.accept(d.id) }) }
 
 // Reject tells the peer that its message was refused, and why.
 func (d *Delivery) Reject(reason *Error) {
-	d.settle(func(s *session) { s.sendDisposition(true, d.id, d.id, descRejected, reason) })
+	d.settle(func(s *session) { s.sendDisposition(true, d.id, d.id, descRejected, s.conn.fitting(reason)) })
 }
 
 // Drop never answers, as if the answer were lost.

@@ -1,6 +1,9 @@
 package amqp
 
-import "fmt"
+import (
+	"fmt"
+	"unicode/utf8"
+)
 
 // Conditions of part 2 of the specification that this package answers with.
 const (
@@ -33,6 +36,43 @@ func (e *Error) Error() string { return e.Condition + ": " + e.Description }
 // Errorf makes an Error.
 func Errorf(condition, format string, args ...any) *Error {
 	return &Error{condition, fmt.Sprintf(format, args...)}
+}
+
+const (
+	// maxDescription bounds descriptions, in bytes: they may hold what a peer has sent.
+	maxDescription = 4 << 10
+	maxCondition   = 128
+	// aroundError is more than a frame that ends something or settles takes beside the condition and the description.
+	aroundError = 80
+)
+
+// within returns an error that fits a frame of so many bytes: one that is too long is cut.
+func (e *Error) within(frameSize uint32) *Error {
+	if e == nil {
+		return nil
+	}
+	condition := cut(e.Condition, maxCondition)
+	description := cut(e.Description, min(maxDescription, int(frameSize)-aroundError-len(condition)))
+	if len(condition) == len(e.Condition) && len(description) == len(e.Description) {
+		return e
+	}
+	return &Error{condition, description}
+}
+
+// fitting returns an error that fits a frame that the peer takes. The connection's lock is held.
+func (c *Conn) fitting(e *Error) *Error { return e.within(c.outMax) }
+
+// cut returns at most n bytes of s, and whole characters of it.
+func cut(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	const dots = "..."
+	n -= len(dots)
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n] + dots
 }
 
 // append encodes the error, or null.

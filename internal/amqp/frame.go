@@ -1,7 +1,6 @@
 package amqp
 
 import (
-	"bufio"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -14,6 +13,9 @@ const (
 
 	// minFrameSize is the smallest max-frame-size that the specification lets a peer announce.
 	minFrameSize = 512
+
+	// firstBuffer is the room for a peer that has not sent more at once yet.
+	firstBuffer = 4 << 10
 )
 
 // frame is one frame as read. Its body points into the frameReader's buffer until the next read.
@@ -25,24 +27,72 @@ type frame struct {
 
 // frameReader cuts a byte stream into frames without copying them.
 type frameReader struct {
-	r       *bufio.Reader
-	max     uint32
-	discard int
+	r          io.Reader
+	max        uint32
+	buf        []byte
+	start, end int // of what was read and not let go of
+	discard    int
+	full       bool                  // the last read has filled the buffer: there may be more to read at once
+	grown      func(more int) *Error // says whether the buffer may grow; nil: it may
 }
 
 func newFrameReader(r io.Reader, max uint32) *frameReader {
-	return &frameReader{r: bufio.NewReaderSize(r, int(max)), max: max}
+	return &frameReader{r: r, max: max}
+}
+
+// peek returns the next n bytes, which stay in the buffer. At the end of the stream it returns what there is.
+func (f *frameReader) peek(n int) ([]byte, error) {
+	for f.end-f.start < n {
+		if err := f.room(n); err != nil {
+			return nil, err
+		}
+		m, err := f.r.Read(f.buf[f.end:])
+		f.end += m
+		f.full = f.end == len(f.buf)
+		if err != nil && f.end-f.start < n {
+			return f.buf[f.start:f.end], err
+		}
+	}
+	return f.buf[f.start : f.start+n], nil
+}
+
+// room makes room for n bytes and more behind start. The buffer grows with what the peer sends, up to one frame of the largest size:
+// most of a peer's cost before it has said anything would be that buffer.
+func (f *frameReader) room(n int) error {
+	size := max(len(f.buf), min(firstBuffer, int(f.max)))
+	if n > size || f.full {
+		size = min(max(2*size, n), int(f.max))
+	}
+	if more := size - len(f.buf); more > 0 {
+		var refused *Error
+		if f.grown != nil {
+			refused = f.grown(more)
+		}
+		switch {
+		case refused == nil:
+			b := make([]byte, size)
+			f.end = copy(b, f.buf[f.start:f.end])
+			f.buf, f.start = b, 0
+			return nil
+		case n > len(f.buf):
+			return refused
+		}
+	}
+	if f.start > 0 {
+		f.end = copy(f.buf, f.buf[f.start:f.end])
+		f.start = 0
+	}
+	return nil
 }
 
 // protocolHeader reads the eight bytes that open each layer: "AMQP", the protocol id, and the version.
 func (f *frameReader) protocolHeader() (id byte, err error) {
-	if err := f.release(); err != nil {
-		return 0, err
+	f.release()
+	h, err := f.peek(8)
+	if err != nil {
+		return 0, early(err, len(h))
 	}
-	var h [8]byte
-	if _, err := io.ReadFull(f.r, h[:]); err != nil {
-		return 0, err
-	}
+	f.discard = len(h)
 	if string(h[:4]) != "AMQP" || h[5] != 1 || h[6] != 0 || h[7] != 0 {
 		return 0, errBadProtocol
 	}
@@ -52,23 +102,28 @@ func (f *frameReader) protocolHeader() (id byte, err error) {
 var errBadProtocol = errors.New("the peer does not speak AMQP 1.0")
 
 // release lets go of the frame that was read last.
-func (f *frameReader) release() error {
-	_, err := f.r.Discard(f.discard)
+func (f *frameReader) release() {
+	f.start += f.discard
 	f.discard = 0
+	if f.start == f.end {
+		f.start, f.end = 0, 0
+	}
+}
+
+// early is the error of a stream that ends behind some bytes of something.
+func early(err error, n int) error {
+	if errors.Is(err, io.EOF) && n > 0 {
+		return io.ErrUnexpectedEOF
+	}
 	return err
 }
 
 // next returns the next frame. An *Error says that the peer broke the framing; any other error is the connection's.
 func (f *frameReader) next() (frame, error) {
-	if err := f.release(); err != nil {
-		return frame{}, err
-	}
-	h, err := f.r.Peek(frameHeaderSize)
+	f.release()
+	h, err := f.peek(frameHeaderSize)
 	if err != nil {
-		if err == io.EOF && len(h) > 0 {
-			err = io.ErrUnexpectedEOF
-		}
-		return frame{}, err
+		return frame{}, early(err, len(h))
 	}
 	size := binary.BigEndian.Uint32(h)
 	offset := uint32(h[4]) * 4 // of the body, in four-byte words
@@ -78,12 +133,9 @@ func (f *frameReader) next() (frame, error) {
 	if size > f.max {
 		return frame{}, Errorf(CondFramingError, "frame of %d bytes; the max-frame-size here is %d", size, f.max)
 	}
-	b, err := f.r.Peek(int(size))
+	b, err := f.peek(int(size))
 	if err != nil {
-		if err == io.EOF {
-			err = io.ErrUnexpectedEOF
-		}
-		return frame{}, err
+		return frame{}, early(err, len(h))
 	}
 	f.discard = int(size)
 	return frame{kind: b[5], channel: binary.BigEndian.Uint16(b[6:]), body: b[offset:]}, nil

@@ -17,13 +17,18 @@ const (
 type idleReader struct {
 	nc net.Conn
 
+	// alive says that a whole frame came since the deadline was set. Bytes alone don't put it off: a peer could send one now and then.
+	// It belongs to the goroutine that reads.
+	alive bool
+
 	mu      sync.Mutex
 	timeout time.Duration // 0: the deadline that was set before stands
 }
 
 func (r *idleReader) Read(b []byte) (int, error) {
 	r.mu.Lock()
-	if r.timeout > 0 {
+	if r.timeout > 0 && r.alive {
+		r.alive = false
 		_ = r.nc.SetReadDeadline(time.Now().Add(r.timeout)) // a socket that can't do it fails to read as well
 	}
 	r.mu.Unlock()
@@ -70,6 +75,7 @@ func (c *Conn) handshake() error {
 		return err
 	}
 	c.in.start(c.cfg.IdleTimeout)
+	c.in.alive = true
 	return c.nc.SetDeadline(time.Time{})
 }
 
@@ -122,7 +128,13 @@ func (c *Conn) open() error {
 		c.refuse(reason)
 		return reason
 	}
-	c.maxFrameSize = min(p.maxFrameSize, c.cfg.MaxFrameSize)
+	if err := c.account.take(len(p.hostname) + len(p.containerID) + sizeOf(p.properties)); err != nil {
+		c.refuse(err)
+		return err
+	}
+	c.mu.Lock()
+	c.outMax = min(p.maxFrameSize, c.cfg.MaxFrameSize)
+	c.mu.Unlock()
 	c.peerIdle = time.Duration(p.idleTimeout) * time.Millisecond
 	c.hostname, c.containerID = p.hostname, p.containerID
 	c.properties, _ = p.properties.(Map)
@@ -151,7 +163,7 @@ func decodeOpen(f frame) (p openFrame, reason *Error) {
 func (c *Conn) refuse(reason *Error) {
 	b := c.appendOpen(nil)
 	b, start := beginFrame(b, frameAMQP, 0)
-	b = appendList(b, descClose, 1, reason.append)
+	b = appendList(b, descClose, 1, reason.within(minFrameSize).append)
 	if c.writeAll(endFrame(b, start)) == nil {
 		c.hearOut()
 	}

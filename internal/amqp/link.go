@@ -1,9 +1,6 @@
 package amqp
 
-import (
-	"encoding/binary"
-	"math"
-)
+import "math"
 
 // SettleMode is how a sender settles: 0 unsettled, 1 settled, 2 mixed.
 type SettleMode = byte
@@ -23,20 +20,6 @@ const (
 	linkDetached                  // a detach frame was sent; the peer's is waited for
 	linkGone                      // the link, its session or its connection has ended
 )
-
-// Outgoing is one message on its way to the peer: its parts are sent one behind the other. They must stay as they are until
-// the source is asked for the next one.
-type Outgoing struct {
-	Format uint32
-	Parts  [2][]byte
-}
-
-// Source is what a receiving peer reads.
-type Source interface {
-	// Next fills in the next message, or returns false when there is none now; then it is asked again after [Link.Wake].
-	// It is called by one goroutine at a time, must not block, and must not call the connection or its links, but for Wake.
-	Next(m *Outgoing) bool
-}
 
 // Sink takes what a sending peer sends.
 type Sink interface {
@@ -81,11 +64,13 @@ type Link struct {
 	current Outgoing // what is being sent
 	sending bool     // current is not sent to its end
 	sent    int      // bytes of current that were sent
+	stalled int      // what the connection's account holds for a current that waits for the peer's window
 	curID   uint32
 
 	incoming  *Delivery // what is being received
 	unsettled uint32    // deliveries whose outcome is not known yet
 	sizeHint  int       // bytes of the last message that came in several frames
+	size      int       // what the connection's account holds for the link itself
 }
 
 func newLink(s *session, p attachFrame) *Link {
@@ -97,6 +82,10 @@ func newLink(s *session, p attachFrame) *Link {
 	l.DesiredCapabilities = symbols(p.desired)
 	if !l.Receiving {
 		l.deliveryCount = p.initialDeliveryCount
+	}
+	l.size = linkSize + len(l.Name)
+	for _, v := range []any{p.source, p.target, p.desired, p.properties} {
+		l.size += sizeOf(v)
 	}
 	return l
 }
@@ -165,8 +154,13 @@ func (l *Link) Accept(o LinkOptions) {
 		l.notifyClosed()
 		return
 	}
+	if !l.sendAttach(l.Source, l.Target) {
+		l.refuse(Errorf(CondResourceLimitExceeded, "the answer to this attach frame is larger than %d bytes, which is the peer's max-frame-size", c.outMax))
+		c.mu.Unlock()
+		l.notifyClosed()
+		return
+	}
 	l.state = linkAttached
-	l.sendAttach(l.Source, l.Target)
 	if l.Receiving {
 		c.makeReady(l)
 	} else {
@@ -189,8 +183,9 @@ func (l *Link) Refuse(reason *Error) {
 }
 
 // refuse attaches without a terminus, and detaches: part 2, section 2.6.3 of the specification. Both are left out,
-// or go-amqp (link.go) takes the link for attached.
+// or go-amqp (link.go) takes the link for attached. Without them the frame fits: session.attach has seen to that.
 func (l *Link) refuse(reason *Error) {
+	l.opts = LinkOptions{Closed: l.opts.Closed}
 	l.sendAttach(nil, nil)
 	l.detach(reason)
 }
@@ -213,7 +208,14 @@ func (l *Link) detach(reason *Error) {
 	l.session.conn.flushSettled()
 	l.sendDetach(reason)
 	l.state = linkDetached
-	l.current, l.sending, l.incoming = Outgoing{}, false, nil
+	l.drop()
+}
+
+// drop lets go of what is being sent and received.
+func (l *Link) drop() {
+	l.current, l.sending = Outgoing{}, false
+	_ = l.session.conn.account.change(&l.stalled, 0)
+	l.dropIncoming()
 }
 
 func (l *Link) notifyClosed() {
@@ -222,8 +224,9 @@ func (l *Link) notifyClosed() {
 	}
 }
 
-func (l *Link) sendAttach(source, target any) {
-	l.session.frame(descAttach, 14, func(b []byte) []byte {
+// sendAttach reports whether the frame fits what the peer takes. If not, it isn't sent.
+func (l *Link) sendAttach(source, target any) bool {
+	return l.session.frame(descAttach, 14, func(b []byte) []byte {
 		b = appendVariable(b, codeStr8, l.Name)
 		b = appendUint(b, l.handle)
 		b = appendBool(b, !l.Receiving) // role: true is receiver
@@ -271,7 +274,7 @@ func (l *Link) sendDetach(reason *Error) {
 	l.session.frame(descDetach, 3, func(b []byte) []byte {
 		b = appendUint(b, l.handle)
 		b = append(b, codeTrue) // closed
-		return reason.append(b)
+		return l.session.conn.fitting(reason).append(b)
 	})
 }
 
@@ -298,102 +301,4 @@ func (l *Link) flow(p flowFrame) {
 func remaining(given, allowance, now uint32) uint32 {
 	left := int64(allowance) - int64(int32(now-given))
 	return uint32(min(max(left, 0), 1<<32-1))
-}
-
-// pull queues frames of what the source has, and reports whether it may have more that can be sent.
-func (l *Link) pull() (more bool) {
-	s := l.session
-	for range perTurn {
-		if l.state != linkAttached {
-			return false
-		}
-		if !l.sending && l.credit == 0 {
-			l.drained()
-			return false
-		}
-		if s.remoteWindow == 0 {
-			return false
-		}
-		if !l.sending {
-			if !l.opts.Source.Next(&l.current) {
-				l.drained()
-				return false
-			}
-			l.sending, l.sent = true, 0
-			l.curID = s.nextDeliveryID
-			s.nextDeliveryID++
-			l.deliveryCount++
-			l.credit--
-			l.tag++
-		}
-		l.sendTransfers()
-		if l.sending || len(s.conn.out) >= writeTarget {
-			return true
-		}
-	}
-	return true
-}
-
-// drained uses up the credit that a draining peer gave and nothing is there for, and says so.
-// A peer that takes back all credit waits for that answer too: go-amqp drains with a credit of 0 (creditor.go).
-func (l *Link) drained() {
-	if !l.drain {
-		return
-	}
-	l.deliveryCount += l.credit
-	l.credit = 0
-	l.session.sendFlow(l)
-	l.drain = false
-}
-
-// sendTransfers queues the current message in as many frames as the peer's frame size asks for and its window allows.
-func (l *Link) sendTransfers() {
-	s := l.session
-	total := len(l.current.Parts[0]) + len(l.current.Parts[1])
-	for l.sending && s.remoteWindow > 0 {
-		b, start := beginFrame(s.conn.out, frameAMQP, s.channel)
-		b = l.appendTransfer(b)
-		moreAt := len(b) - 1
-		n := min(total-l.sent, int(s.conn.maxFrameSize)-(len(b)-start))
-		b = l.appendBody(b, n)
-		l.sent += n
-		if l.sent < total {
-			b[moreAt] = codeTrue
-		} else {
-			l.sending = false
-		}
-		s.conn.out = endFrame(b, start)
-		s.nextOutgoingID++
-		s.remoteWindow--
-	}
-}
-
-// appendTransfer appends a transfer performative. Its last byte is the field more, set to false.
-func (l *Link) appendTransfer(b []byte) []byte {
-	b = append(b, codeDescribed, codeSmallUlong, descTransfer, codeList8, 0, 6)
-	start := len(b) - 1
-	b = appendUint(b, l.handle)
-	b = appendUint(b, l.curID)
-	b = binary.BigEndian.AppendUint64(append(b, codeBin8, 8), l.tag)
-	b = appendUint(b, l.current.Format)
-	b = appendBool(b, l.SenderSettleMode != SettleModeUnsettled)
-	b = append(b, codeFalse)
-	b[start-1] = byte(len(b) - start)
-	return b
-}
-
-// appendBody appends n bytes of the current message from where it was left.
-func (l *Link) appendBody(b []byte, n int) []byte {
-	at := l.sent
-	for _, part := range l.current.Parts {
-		if at >= len(part) {
-			at -= len(part)
-			continue
-		}
-		take := min(n, len(part)-at)
-		b = append(b, part[at:at+take]...)
-		n -= take
-		at = 0
-	}
-	return b
 }

@@ -238,8 +238,9 @@ func (f *fields) wrong(code byte, want string) {
 }
 
 func (f *fields) skip(n int) {
-	for ; n > 0; n-- {
-		f.any()
+	for ; n > 0 && f.err == nil && f.n > 0; n-- {
+		f.n--
+		f.err = f.r.skip(1)
 	}
 }
 

@@ -121,6 +121,8 @@ type peer struct {
 	t  *testing.T
 	nc *net.TCPConn
 	r  *bufio.Reader
+
+	most int // bytes of the largest frame that it takes; 0: any
 }
 
 func connect(t *testing.T, s *server) *peer {
@@ -129,7 +131,7 @@ func connect(t *testing.T, s *server) *peer {
 	require.NoError(t, err)
 	t.Cleanup(func() { nc.Close() })
 	require.NoError(t, nc.SetDeadline(time.Now().Add(patience)))
-	return &peer{t, nc.(*net.TCPConn), bufio.NewReader(nc)}
+	return &peer{t: t, nc: nc.(*net.TCPConn), r: bufio.NewReader(nc)}
 }
 
 // opened is a peer that has gone through the handshake. The fields are those of its open frame.
@@ -194,6 +196,9 @@ func (p *peer) read() (a answer, err error) {
 		return a, err
 	}
 	body := make([]byte, binary.BigEndian.Uint32(h[:])-8)
+	if p.most > 0 && len(body)+8 > p.most {
+		return a, fmt.Errorf("a frame of %d bytes", len(body)+8)
+	}
 	if _, err := io.ReadFull(p.r, body); err != nil {
 		return a, err
 	}

@@ -7,6 +7,8 @@ const (
 	windowSize = 5000
 	// handleMax is the highest handle in a session.
 	handleMax = 1023
+	// aroundName is more than an attach frame takes that refuses a link, beside the link's name.
+	aroundName = 80
 )
 
 // session is one session of a connection. The connection's lock guards it.
@@ -35,11 +37,19 @@ func newSession(c *Conn, channel uint16, p beginFrameBody) *session {
 	}
 }
 
-// frame queues a frame of this session: a performative with n fields, which body appends.
-func (s *session) frame(descriptor byte, n int, body func([]byte) []byte) {
-	b, start := beginFrame(s.conn.out, frameAMQP, s.channel)
-	s.conn.out = endFrame(appendList(b, descriptor, n, body), start)
-	s.conn.signal()
+// frame queues a frame of this session: a performative with n fields, which body appends. It reports whether the frame fits what the
+// peer takes, as all do that hold nothing from the peer or from a Handler but an error that was made to fit. If not, it isn't sent.
+func (s *session) frame(descriptor byte, n int, body func([]byte) []byte) bool {
+	c := s.conn
+	b, start := beginFrame(c.out, frameAMQP, s.channel)
+	b = endFrame(appendList(b, descriptor, n, body), start)
+	if len(b)-start > int(c.outMax) {
+		c.out = b[:start]
+		return false
+	}
+	c.out = b
+	c.signal()
+	return true
 }
 
 func (s *session) sendBegin() {
@@ -55,7 +65,7 @@ func (s *session) sendBegin() {
 // end closes the session from this side. The peer's own end frame removes it.
 func (s *session) end(reason *Error) []*Link {
 	s.conn.flushSettled()
-	s.frame(descEnd, 1, reason.append)
+	s.frame(descEnd, 1, s.conn.fitting(reason).append)
 	s.ended = true
 	return s.endLinks()
 }
@@ -66,18 +76,31 @@ func (s *session) endLinks() (gone []*Link) {
 		if l.state == linkAttached {
 			gone = append(gone, l)
 		}
-		l.state = linkGone
-		s.conn.links--
+		s.gone(l)
 	}
 	s.links = map[uint32]*Link{}
 	return gone
+}
+
+// gone is called when a link leaves the session's map.
+func (s *session) gone(l *Link) {
+	l.drop()
+	l.state = linkGone
+	s.conn.links--
+	s.conn.account.give(l.size)
+}
+
+// remove forgets the session once both sides have ended it.
+func (s *session) remove() {
+	delete(s.conn.sessions, s.channel)
+	s.conn.account.give(sessionSize)
 }
 
 // handle acts on a frame of this session. payload is what follows the performative.
 func (s *session) handle(descriptor uint64, body fields, payload []byte) (after effects, err error) {
 	if s.ended {
 		if descriptor == descEnd {
-			delete(s.conn.sessions, s.channel)
+			s.remove()
 		}
 		return after, nil
 	}
@@ -94,7 +117,7 @@ func (s *session) handle(descriptor uint64, body fields, payload []byte) (after 
 		return s.detach(body)
 	case descEnd:
 		after.gone = s.end(nil)
-		delete(s.conn.sessions, s.channel)
+		s.remove()
 		return after, nil
 	}
 	return after, Errorf(CondNotImplemented, "frame 0x%02x is unknown", descriptor)
@@ -110,10 +133,16 @@ func (s *session) attach(body fields) (after effects, err error) {
 		after.gone = s.end(Errorf(CondNotAllowed, "handle %d; the handle-max here is %d", p.handle, handleMax))
 	case s.links[p.handle] != nil:
 		after.gone = s.end(Errorf(CondHandleInUse, "handle %d of link %q is in use", p.handle, p.name))
-	case s.conn.links >= s.conn.cfg.MaxLinks: // a refused link would have to be held until the peer detaches it
-		after.gone = s.end(Errorf(CondResourceLimitExceeded, "more than %d links on this connection", s.conn.cfg.MaxLinks))
+	case s.conn.links >= s.conn.limits.Links: // a refused link would have to be held until the peer detaches it
+		after.gone = s.end(Errorf(CondResourceLimitExceeded, "more than %d links on this connection", s.conn.limits.Links))
+	case len(p.name) > int(s.conn.outMax)-aroundName: // nor could it be refused
+		after.gone = s.end(Errorf(CondNotAllowed, "the link's name of %d bytes doesn't fit frames of %d bytes, which is the peer's max-frame-size",
+			len(p.name), s.conn.outMax))
 	default:
 		l := newLink(s, p)
+		if err := s.conn.account.take(l.size); err != nil {
+			return after, err
+		}
 		s.links[p.handle] = l
 		s.conn.links++
 		after.attach = l
@@ -132,7 +161,6 @@ func (s *session) detach(body fields) (after effects, err error) {
 		return after, nil
 	}
 	delete(s.links, p.handle)
-	s.conn.links--
 	switch l.state {
 	case linkAttached:
 		after.gone = []*Link{l}
@@ -140,7 +168,7 @@ func (s *session) detach(body fields) (after effects, err error) {
 	case linkPending: // the peer gave up waiting; it still needs an attach frame to know which link is detached
 		l.refuse(nil)
 	}
-	l.state = linkGone
+	s.gone(l)
 	return after, nil
 }
 
@@ -211,11 +239,11 @@ func (s *session) transfer(body fields, payload []byte) (after effects, err erro
 		return after, nil
 	}
 	var refused *Error
-	if after.deliver, refused = l.transfer(p, payload); refused != nil {
+	if after.deliver, refused, err = l.transfer(p, payload); refused != nil {
 		after.gone = []*Link{l}
 		l.detach(refused)
 	}
-	return after, nil
+	return after, err
 }
 
 // disposition takes the outcomes of what was sent. Only a receiver that settles second waits for an answer.

@@ -1,6 +1,9 @@
 package amqp
 
-import "time"
+import (
+	"sync"
+	"time"
+)
 
 // perTurn is how many deliveries a link may send before the next link has its turn.
 const perTurn = 64
@@ -24,6 +27,13 @@ func (c *Conn) write() error {
 			c.pull()
 		}
 		buf, c.out = c.out, buf[:0]
+		c.writing = cap(buf)
+		if len(buf) == 0 { // there may be nothing to send for long
+			buf, c.out, c.writing = spare(buf), spare(c.out), 0
+		}
+		if err := c.countOut(); err != nil {
+			c.closeLocked(err)
+		}
 		c.room.Broadcast()
 		c.mu.Unlock()
 
@@ -32,7 +42,7 @@ func (c *Conn) write() error {
 				return err
 			}
 			wrote = true
-			if cap(buf) > 4*writeTarget {
+			if cap(buf) > largeBuffer {
 				buf = nil
 			}
 			if !closing {
@@ -54,6 +64,26 @@ func (c *Conn) write() error {
 			wrote = false
 		}
 	}
+}
+
+// Buffers for deliveries go from connection to connection: those that have nothing to send hold none.
+var buffers sync.Pool
+
+// Bytes of buffers that a connection keeps while it has nothing to send, and of those that are not kept by anyone.
+const (
+	smallBuffer = 4 << 10
+	largeBuffer = 4 * writeTarget
+)
+
+// spare lets other connections have a buffer, unless it is small or very large. It returns what the connection keeps.
+func spare(b []byte) []byte {
+	if cap(b) <= smallBuffer {
+		return b
+	}
+	if cap(b) <= largeBuffer {
+		buffers.Put(&b)
+	}
+	return nil
 }
 
 func (c *Conn) send(b []byte) error {
@@ -117,7 +147,12 @@ func (c *Conn) makeReady(l *Link) {
 
 // pull queues deliveries of the ready links in turn, until there is enough for one write or nothing is left to send.
 func (c *Conn) pull() {
-	for turns := len(c.ready); len(c.ready) > 0 && len(c.out) < writeTarget; {
+	if len(c.ready) > 0 && len(c.out) == 0 && cap(c.out) <= smallBuffer {
+		if b, ok := buffers.Get().(*[]byte); ok {
+			c.out = (*b)[:0]
+		}
+	}
+	for turns := len(c.ready); len(c.ready) > 0 && len(c.out) < writeTarget && !c.closing; {
 		l := c.ready[0]
 		c.ready = c.ready[1:]
 		if l.pull() {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -21,6 +22,8 @@ const (
 	defaultMaxBlobs    = 100_000
 	defaultMaxBytes    = 256 << 20
 	maxContainers      = 1_000
+	// maxUnderway bounds the bytes of request and answer bodies that are on their way, over all clients.
+	maxUnderway = 128 << 20
 )
 
 // Options says what an [Account] is called, whom it lets in and how much it
@@ -72,7 +75,8 @@ type Account struct {
 	closing sync.Once
 	closed  chan struct{}
 
-	faults faults
+	faults   faults
+	underway atomic.Int64 // bytes of bodies
 
 	mu         sync.Mutex
 	containers map[string]*container
@@ -143,10 +147,26 @@ func (a *Account) isClosed() bool {
 // name or the host name begins with "{account}.".
 func (a *Account) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	resp, fail := a.serve(r)
+	if fail == nil && resp != nil {
+		var done func()
+		if done, fail = a.begin(int64(len(resp.body))); fail == nil {
+			defer done()
+		}
+	}
 	if fail != nil {
 		resp = a.errorResponse(fail)
 	}
 	a.write(w, r, resp)
+}
+
+// begin counts the bytes of a body as on their way until done is called.
+func (a *Account) begin(n int64) (done func(), fail *failure) {
+	done = func() { a.underway.Add(-n) }
+	if a.underway.Add(n) > maxUnderway && n > 0 {
+		done()
+		return nil, failed(codeServerBusy).because("more than %d bytes are on their way", int64(maxUnderway))
+	}
+	return done, nil
 }
 
 // serve finds the operation and does it. Faults come after the checks that make
@@ -167,6 +187,13 @@ func (a *Account) serve(r *http.Request) (*response, *failure) {
 	}
 	// The body is read before anything waits: net/http notices that a client
 	// has gone only once the body is consumed.
+	if c.op == OpPutBlob {
+		done, fail := a.begin(max(0, min(c.length, a.options.MaxBlobSize)))
+		if fail != nil {
+			return nil, fail
+		}
+		defer done()
+	}
 	if fail := c.readBody(r, a.options.MaxBlobSize); fail != nil {
 		return nil, fail
 	}

@@ -3,6 +3,7 @@
 package broker
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net"
@@ -66,6 +67,11 @@ type Options struct {
 	Directory Directory
 	// RetentionBytes bounds what a partition keeps: the oldest events go first.
 	RetentionBytes int64
+	// TokenTimeout is how long a connection may take to put its first valid token. 0 means a minute, about what the service gives it.
+	TokenTimeout time.Duration
+	// HeldBytes bounds what all connections together make the namespace hold beside events, and HeldBytesPerConnection what each does:
+	// messages that have not come to their end, what is still to be sent, links. 0 means 512 MiB and 256 MiB.
+	HeldBytes, HeldBytesPerConnection int64
 }
 
 const (
@@ -73,7 +79,14 @@ const (
 	defaultGroup  = "$Default"
 	// maxConnections bounds what peers can make a namespace hold. The service's limit is 5,000.
 	maxConnections = 5000
+
+	defaultTokenTimeout = time.Minute
+	defaultHeld         = 512 << 20
+	defaultHeldPerConn  = 256 << 20
 )
+
+// untrusted are the limits of a connection that has put no valid token yet. SDKs need a session or two and a pair of links to do it.
+var untrusted = amqp.Limits{Sessions: 100, Links: 200, Bytes: 1 << 20}
 
 // Broker is a namespace. It is safe for concurrent use.
 type Broker struct {
@@ -82,6 +95,9 @@ type Broker struct {
 	directory Directory
 	created   time.Time
 	faults    faults
+
+	tokenTimeout time.Duration
+	limits       amqp.Config // of all connections
 
 	mu     sync.Mutex
 	closed bool
@@ -92,6 +108,8 @@ type Broker struct {
 // New checks the options and returns a namespace.
 func New(o Options) (*Broker, error) {
 	b := &Broker{hubs: map[string]*hub{}, rules: map[string]Rule{}, directory: o.Directory, created: time.Now(), peers: map[*peer]struct{}{}}
+	b.tokenTimeout = cmp.Or(o.TokenTimeout, defaultTokenTimeout)
+	b.limits = amqpConfig(o)
 	for _, h := range o.Hubs {
 		key := strings.ToLower(h.Name)
 		switch {
@@ -129,6 +147,7 @@ func (b *Broker) Serve(nc net.Conn) {
 		return
 	}
 	defer b.leave(p)
+	p.awaitToken(b.tokenTimeout)
 	if f, ok := b.faults.take(Connect, entity{}); ok && !p.connectFault(f) {
 		nc.Close()
 		return
@@ -216,6 +235,12 @@ func (b *Broker) Partitions(hubName string) []string {
 }
 
 // amqpConfig holds the limits of the service: part of what clients see of it.
-func amqpConfig() amqp.Config {
-	return amqp.Config{ContainerID: "eventhubs", MaxMessageSize: 1 << 20}
+func amqpConfig(o Options) amqp.Config {
+	return amqp.Config{
+		ContainerID: "eventhubs", MaxMessageSize: 1 << 20, Untrusted: untrusted,
+		MaxHeld: cmp.Or(o.HeldBytesPerConnection, defaultHeldPerConn), Budget: amqp.NewBudget(cmp.Or(o.HeldBytes, defaultHeld)),
+	}
 }
+
+// Held is how many bytes connections make the namespace hold now, beside events.
+func (b *Broker) Held() int64 { return b.limits.Budget.Held() }

@@ -40,6 +40,8 @@ func (p *peer) putToken(m *amqp.Message, reply func(*amqp.Message)) {
 const (
 	maxTokens = 20_000
 	maxPath   = 1000 // bytes of the path that a token is for
+	maxToken  = 64 << 10
+	tokenSize = 200 // about what is held of a token, beside the path
 )
 
 func (p *peer) takeToken(m *amqp.Message, path string) *amqp.Message {
@@ -51,13 +53,17 @@ func (p *peer) takeToken(m *amqp.Message, path string) *amqp.Message {
 	if len(path) > maxPath {
 		return status(400, "the name of what the token is for is too long")
 	}
+	if len(token) > maxToken {
+		return status(400, "the token is too long")
+	}
 	g, err := p.broker.checkToken(kind, token, path)
 	if err != nil {
 		return status(401, err.Error())
 	}
+	p.trust()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if _, renewed := p.tokens[path]; !renewed && len(p.tokens) >= maxTokens {
+	if _, renewed := p.tokens[path]; !renewed && (len(p.tokens) >= maxTokens || p.conn.Take(tokenSize+len(path)) != nil) {
 		return status(403, "too many tokens on one connection")
 	}
 	p.tokens[path] = g
@@ -86,6 +92,9 @@ func (p *peer) allowed(path string, right Right) bool {
 
 // allowedLocked looks for a token for the path itself or for what it is a part of.
 func (p *peer) allowedLocked(path string, right Right, now time.Time) bool {
+	if len(path) > maxPath { // no token is for it, and it may have a million parts
+		return false
+	}
 	for {
 		if g, ok := p.tokens[path]; ok && g.covers(right, now) {
 			return true
@@ -134,6 +143,7 @@ func (p *peer) forgetExpired(now time.Time) {
 			p.watchExpiry(g.expires)
 		} else {
 			delete(p.tokens, path)
+			p.conn.Give(tokenSize + len(path))
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"strconv"
@@ -40,7 +41,22 @@ const eventOverhead = 150
 
 // size is what the event counts against the retention bound.
 func (e *Event) size() int64 {
-	return int64(len(e.header) + len(e.annotations) + len(e.Bare) + eventOverhead)
+	return int64(len(e.header) + len(e.annotations) + len(e.Bare) + len(e.Key) + eventOverhead)
+}
+
+// detach gives events memory of their own, if what they are parts of is much larger than they count for: a batch may be mostly
+// what isn't kept.
+func detach(events []Event, payload []byte) {
+	var size int64
+	for i := range events {
+		size += events[i].size()
+	}
+	if int64(cap(payload)) <= 2*size {
+		return
+	}
+	for i := range events {
+		events[i].header, events[i].Bare = bytes.Clone(events[i].header), bytes.Clone(events[i].Bare)
+	}
 }
 
 // parse splits an encoded message into the parts that are stored. They point into msg.

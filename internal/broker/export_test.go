@@ -1,5 +1,7 @@
 package broker
 
+import "github.com/go-eventhubs/eventhubs/internal/amqp"
+
 // ParseSelector reports whether a filter is understood, and what it says.
 func ParseSelector(expression string) (by int, value int64, inclusive bool, err error) {
 	s, err := parseSelector(expression)
@@ -23,3 +25,6 @@ func (b *Broker) CheckSAS(token, path string) ([]Right, error) {
 	}
 	return g.rights(), nil
 }
+
+// Limits are those of the connections to come.
+func (b *Broker) Limits() *amqp.Config { return &b.limits }

@@ -71,8 +71,8 @@ func (n *node) reply(to string, m *amqp.Message) {
 	if a == nil || err != nil {
 		return // who asked has gone; what is answered here can always be encoded
 	}
-	if !a.push(b) {
-		n.peer.conn.Close(amqp.Errorf(amqp.CondResourceLimitExceeded, "more than %d bytes of answers are unread", maxUnread))
+	if err := a.push(b); err != nil {
+		n.peer.conn.Close(err)
 	}
 }
 
@@ -86,19 +86,22 @@ type answers struct {
 	closed bool
 }
 
-// push reports whether there was room for an answer.
-func (a *answers) push(b []byte) bool {
+// push takes an answer, or says why the connection has to be closed.
+func (a *answers) push(b []byte) *amqp.Error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.closed {
-		return true
+		return nil
 	}
 	if a.node.unread.Add(int64(len(b)+answerOverhead)) > maxUnread {
-		return false
+		return amqp.Errorf(amqp.CondResourceLimitExceeded, "more than %d bytes of answers are unread", maxUnread)
+	}
+	if err := a.node.peer.conn.Take(len(b) + answerOverhead); err != nil {
+		return err
 	}
 	a.queue = append(a.queue, b)
 	a.link.Wake()
-	return true
+	return nil
 }
 
 // Next hands over the next answer.
@@ -117,6 +120,7 @@ func (a *answers) pop() []byte {
 	a.queue[0] = nil
 	a.queue = a.queue[1:]
 	a.node.unread.Add(-int64(len(b) + answerOverhead))
+	a.node.peer.conn.Give(len(b) + answerOverhead)
 	return b
 }
 

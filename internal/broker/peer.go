@@ -27,6 +27,7 @@ type peer struct {
 	nodes  map[string]*node // $cbs and $management
 
 	expiryAt time.Time
+	deadline *time.Timer // by which there has to be a token
 }
 
 // opened is a link that needs a token as long as it is open.
@@ -39,8 +40,24 @@ type opened struct {
 func newPeer(b *Broker, nc net.Conn) *peer {
 	p := &peer{broker: b, nc: nc, done: make(chan struct{}), tokens: map[string]grant{}, open: map[*amqp.Link]opened{}}
 	p.nodes = map[string]*node{"$cbs": {peer: p, answer: p.putToken}, "$management": {peer: p, answer: p.read}}
-	p.conn = amqp.NewConn(nc, amqpConfig(), p)
+	p.conn = amqp.NewConn(nc, b.limits, p)
 	return p
+}
+
+// awaitToken closes the connection if no valid token was put after a while.
+func (p *peer) awaitToken(timeout time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.deadline = time.AfterFunc(timeout, func() {
+		p.conn.Close(amqp.Errorf(amqp.CondConnectionForced, "no valid token was put on this connection in %v", timeout))
+	})
+}
+
+// trust is called when the peer has put a valid token.
+func (p *peer) trust() {
+	if p.deadline.Stop() {
+		p.conn.Trust()
+	}
 }
 
 // close ends the connection from this side.
@@ -63,6 +80,7 @@ func (p *peer) end() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.ended = true
+	p.deadline.Stop()
 	if p.expiry != nil {
 		p.expiry.Stop()
 	}
@@ -71,6 +89,10 @@ func (p *peer) end() {
 // Attach decides on a link.
 func (p *peer) Attach(l *amqp.Link) {
 	path := pathOf(l.Address())
+	if len(path) > maxPath { // nothing here has such a name, and looking for its token would take long
+		l.Refuse(amqp.Errorf(amqp.CondNotFound, "the address has %d characters: there is nothing with more than %d", len(path), maxPath))
+		return
+	}
 	if n := p.nodes[path[strings.LastIndexByte(path, '/')+1:]]; n != nil {
 		n.attach(l)
 		return

@@ -20,6 +20,7 @@ type publisher struct {
 func (s *publisher) Deliver(d *amqp.Delivery) {
 	f, faulty := s.peer.broker.faults.take(Publish, s.at)
 	if faulty && f.fails() && !f.After {
+		d.Payload = nil
 		s.peer.later(f.Delay, func() { s.fail(f, d) })
 		return
 	}
@@ -60,7 +61,9 @@ func (s *publisher) store(d *amqp.Delivery) *amqp.Error {
 			events[i].Key, events[i].HasKey = envelope.Key, envelope.HasKey
 		}
 	}
+	detach(events, payload)
 	to.append(events)
+	d.Payload = nil // a fault may hold the answer back
 	return nil
 }
 

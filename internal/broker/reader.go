@@ -12,6 +12,9 @@ import (
 // maxReaders is how many readers without an epoch a consumer group may have on one partition.
 const maxReaders = 5
 
+// maxPrefix is how many bytes a reader keeps to put in front of events. An event can have a megabyte of annotations.
+const maxPrefix = 4 << 10
+
 // reader is a receiving link's place in a partition.
 type reader struct {
 	partition *partition
@@ -143,6 +146,9 @@ func (r *reader) Next(m *amqp.Outgoing) bool {
 	var metrics []byte
 	if r.metrics {
 		metrics = runtimeMetrics(p.infoLocked())
+	}
+	if cap(r.prefix) > maxPrefix {
+		r.prefix = nil
 	}
 	r.prefix = e.appendPrefix(r.prefix[:0], metrics)
 	*m = amqp.Outgoing{Parts: [2][]byte{r.prefix, e.Bare}}

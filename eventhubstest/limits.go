@@ -1,0 +1,88 @@
+package eventhubstest
+
+import (
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// What bounds the clients of the storage account and of the identity endpoint. AMQP has bounds of its own (internal/amqp, Config; internal/broker).
+const (
+	maxHTTPConnections = 1000
+	maxHTTPHeader      = 64 << 10 // bytes of a request's header
+	httpRequestTimeout = time.Minute
+	httpIdleTimeout    = 2 * time.Minute
+)
+
+// httpServer serves clients that may be slow, or never say or read anything.
+func httpServer(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler: h, ErrorLog: discardLog, MaxHeaderBytes: maxHTTPHeader,
+		ReadHeaderTimeout: httpHeaderTimeout, ReadTimeout: httpRequestTimeout, IdleTimeout: httpIdleTimeout,
+		// No WriteTimeout: it would run while a fault holds an answer back. httpConn has one that doesn't.
+	}
+}
+
+// httpListener is a listener whose connections are bounded in number, and given up when what is written to them isn't read.
+type httpListener struct {
+	net.Listener
+	slots        chan struct{} // holds a token for each connection
+	writeTimeout time.Duration
+}
+
+func newHTTPListener(l net.Listener, connections int, writeTimeout time.Duration) *httpListener {
+	return &httpListener{l, make(chan struct{}, connections), writeTimeout}
+}
+
+// Accept returns the next connection that there is room for. Others are closed at once, for their clients to try again.
+func (l *httpListener) Accept() (net.Conn, error) {
+	for {
+		nc, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		select {
+		case l.slots <- struct{}{}:
+			return &httpConn{Conn: nc, listener: l}, nil
+		default:
+			nc.Close()
+		}
+	}
+}
+
+type httpConn struct {
+	net.Conn
+	listener *httpListener
+	once     sync.Once
+}
+
+func (c *httpConn) Write(b []byte) (int, error) {
+	if err := c.SetWriteDeadline(time.Now().Add(c.listener.writeTimeout)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(b)
+}
+
+func (c *httpConn) Close() error {
+	c.once.Do(func() { <-c.listener.slots })
+	return c.Conn.Close()
+}
+
+// warn says that others than this machine's programs can reach the server, if they can.
+func (s *Server) warn(l *slog.Logger) {
+	if onLoopback(s.amqp) && onLoopback(s.blob) {
+		return
+	}
+	if l == nil {
+		l = slog.Default()
+	}
+	l.Warn("eventhubstest: listening beyond this machine: the keys of this server are known to everyone, and anybody who reaches its ports can read and write",
+		"amqp", s.amqp.Addr().String(), "blobs", s.blob.Addr().String())
+}
+
+func onLoopback(l net.Listener) bool {
+	a, ok := l.Addr().(*net.TCPAddr)
+	return ok && a.IP.IsLoopback()
+}

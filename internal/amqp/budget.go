@@ -1,0 +1,185 @@
+package amqp
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// Limits are what one peer may have at once. The zero value of each field means what is said where they are used.
+type Limits struct {
+	Sessions int
+	Links    int
+	Bytes    int64 // what the server holds for it: see [Budget]
+}
+
+// Budget bounds the bytes that all connections together make a server hold: messages that have not come to their end, what is still to be
+// sent, buffers, and what links, sessions and answers take. A message that fits one frame takes nothing from it. It is safe for concurrent use.
+type Budget struct {
+	max  int64
+	held atomic.Int64
+}
+
+// NewBudget returns a budget of so many bytes.
+func NewBudget(max int64) *Budget { return &Budget{max: max} }
+
+// Held is how many bytes are taken now.
+func (b *Budget) Held() int64 { return b.held.Load() }
+
+const (
+	// share is what a connection gets of a budget that others have used up, so that they can't keep out who wants little.
+	share = 128 << 10
+	// sessionSize and linkSize are about what a session and a link take here and at the Handler, beside what the peer gave them.
+	sessionSize = 512
+	linkSize    = 1 << 10
+)
+
+// account is what one connection has taken of its limit and of the budget that it shares.
+type account struct {
+	budget *Budget // nil: none is shared
+
+	mu    sync.Mutex
+	max   int64
+	held  int64
+	ended bool
+}
+
+// take counts n bytes more, or says why they can't be had.
+func (a *account) take(n int) *Error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if n <= 0 || a.ended {
+		return nil
+	}
+	held := a.held + int64(n)
+	if held > a.max {
+		return Errorf(CondResourceLimitExceeded, "more than %d bytes are held for this connection", a.max)
+	}
+	if b := a.budget; b != nil && b.held.Add(int64(n)) > b.max && held > share {
+		b.held.Add(-int64(n))
+		return Errorf(CondResourceLimitExceeded, "more than %d bytes are held for all connections", b.max)
+	}
+	a.held = held
+	return nil
+}
+
+// give counts n bytes as free again.
+func (a *account) give(n int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if n > 0 && !a.ended {
+		a.giveLocked(int64(n))
+	}
+}
+
+func (a *account) giveLocked(n int64) {
+	a.held -= n
+	if a.budget != nil {
+		a.budget.held.Add(-n)
+	}
+}
+
+// change takes or gives the difference between what is counted for something and what it takes now.
+func (a *account) change(counted *int, now int) *Error {
+	if err := a.take(now - *counted); err != nil {
+		return err
+	}
+	a.give(*counted - now)
+	*counted = now
+	return nil
+}
+
+func (a *account) setMax(max int64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.max = max
+}
+
+// end gives everything back. What is taken or given later doesn't count.
+func (a *account) end() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.giveLocked(a.held)
+	a.ended = true
+}
+
+// Take counts n bytes that a Handler holds for this peer, or says why it can't have them: then the connection is to be closed.
+// Like Give it may be called with any lock held.
+func (c *Conn) Take(n int) *Error { return c.account.take(n) }
+
+// Give counts n bytes that were taken as free again.
+func (c *Conn) Give(n int) { c.account.give(n) }
+
+// Trust lifts the limits for peers that nothing is known of.
+func (c *Conn) Trust() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.limits = c.cfg.trusted()
+	c.account.setMax(c.limits.Bytes)
+}
+
+// trusted are the limits of a peer that is trusted.
+func (c *Config) trusted() Limits {
+	return Limits{int(c.MaxSessions), c.MaxLinks, c.MaxHeld}
+}
+
+// untrusted are the limits until then.
+func (c *Config) untrusted() Limits {
+	l := c.trusted()
+	if c.Untrusted.Sessions > 0 {
+		l.Sessions = min(l.Sessions, c.Untrusted.Sessions)
+	}
+	if c.Untrusted.Links > 0 {
+		l.Links = min(l.Links, c.Untrusted.Links)
+	}
+	if c.Untrusted.Bytes > 0 {
+		l.Bytes = min(l.Bytes, c.Untrusted.Bytes)
+	}
+	return l
+}
+
+// countOut counts the buffers of what is to be sent. The connection's lock is held.
+func (c *Conn) countOut() *Error {
+	if now := cap(c.out) + c.writing; now != c.outCounted {
+		return c.account.change(&c.outCounted, now)
+	}
+	return nil
+}
+
+// sizeOf is about what a decoded value takes in memory.
+func sizeOf(v any) int {
+	const value = 16 // of an interface
+	n := value
+	switch v := v.(type) {
+	case string:
+		n += value + len(v)
+	case Symbol:
+		n += value + len(v)
+	case []byte:
+		n += 3*value/2 + len(v)
+	case Decimal:
+		n += 3*value/2 + len(v)
+	case Described:
+		n += sizeOf(v.Descriptor) + sizeOf(v.Value)
+	case []any:
+		n += sizeOfEach(v)
+	case Array:
+		n += sizeOfEach(v)
+	case Map:
+		for _, p := range v {
+			n += sizeOf(p.Key) + sizeOf(p.Value)
+		}
+		n += 3 * value / 2
+	case nil:
+	default:
+		n += value
+	}
+	return n
+}
+
+func sizeOfEach(values []any) int {
+	n := 24
+	for _, v := range values {
+		n += sizeOf(v)
+	}
+	return n
+}

@@ -1,0 +1,126 @@
+package amqp
+
+import "encoding/binary"
+
+// Outgoing is one message on its way to the peer: its parts are sent one behind the other. They must stay as they are until
+// the source is asked for the next one.
+type Outgoing struct {
+	Format uint32
+	Parts  [2][]byte
+}
+
+// Source is what a receiving peer reads.
+type Source interface {
+	// Next fills in the next message, or returns false when there is none now; then it is asked again after [Link.Wake].
+	// It is called by one goroutine at a time, must not block, and must not call the connection or its links, but for Wake.
+	Next(m *Outgoing) bool
+}
+
+// pull queues frames of what the source has, and reports whether it may have more that can be sent.
+func (l *Link) pull() (more bool) {
+	s := l.session
+	for range perTurn {
+		if l.state != linkAttached {
+			return false
+		}
+		if !l.sending && l.credit == 0 {
+			l.drained()
+			return false
+		}
+		if s.remoteWindow == 0 {
+			return false
+		}
+		if !l.sending {
+			if !l.opts.Source.Next(&l.current) {
+				l.drained()
+				return false
+			}
+			l.sending, l.sent = true, 0
+			l.curID = s.nextDeliveryID
+			s.nextDeliveryID++
+			l.deliveryCount++
+			l.credit--
+			l.tag++
+		}
+		l.sendTransfers()
+		if l.sending || len(s.conn.out) >= writeTarget {
+			return true
+		}
+	}
+	return true
+}
+
+// drained uses up the credit that a draining peer gave and nothing is there for, and says so.
+// A peer that takes back all credit waits for that answer too: go-amqp drains with a credit of 0 (creditor.go).
+func (l *Link) drained() {
+	if !l.drain {
+		return
+	}
+	l.deliveryCount += l.credit
+	l.credit = 0
+	l.session.sendFlow(l)
+	l.drain = false
+}
+
+// sendTransfers queues the current message in as many frames as the peer's frame size asks for and its window allows.
+func (l *Link) sendTransfers() {
+	s := l.session
+	total := len(l.current.Parts[0]) + len(l.current.Parts[1])
+	for l.sending && s.remoteWindow > 0 {
+		b, start := beginFrame(s.conn.out, frameAMQP, s.channel)
+		b = l.appendTransfer(b)
+		moreAt := len(b) - 1
+		n := min(total-l.sent, int(s.conn.outMax)-(len(b)-start))
+		b = l.appendBody(b, n)
+		l.sent += n
+		if l.sent < total {
+			b[moreAt] = codeTrue
+		} else {
+			l.sending = false
+		}
+		s.conn.out = endFrame(b, start)
+		s.nextOutgoingID++
+		s.remoteWindow--
+	}
+	waits := 0
+	if l.sending {
+		waits = total
+	} else {
+		l.current = Outgoing{} // it may be the last for long
+	}
+	if waits != l.stalled {
+		if err := s.conn.account.change(&l.stalled, waits); err != nil {
+			s.conn.closeLocked(err)
+		}
+	}
+}
+
+// appendTransfer appends a transfer performative. Its last byte is the field more, set to false.
+func (l *Link) appendTransfer(b []byte) []byte {
+	b = append(b, codeDescribed, codeSmallUlong, descTransfer, codeList8, 0, 6)
+	start := len(b) - 1
+	b = appendUint(b, l.handle)
+	b = appendUint(b, l.curID)
+	b = binary.BigEndian.AppendUint64(append(b, codeBin8, 8), l.tag)
+	b = appendUint(b, l.current.Format)
+	b = appendBool(b, l.SenderSettleMode != SettleModeUnsettled)
+	b = append(b, codeFalse)
+	b[start-1] = byte(len(b) - start)
+	return b
+}
+
+// appendBody appends n bytes of the current message from where it was left.
+func (l *Link) appendBody(b []byte, n int) []byte {
+	at := l.sent
+	for _, part := range l.current.Parts {
+		if at >= len(part) {
+			at -= len(part)
+			continue
+		}
+		take := min(n, len(part)-at)
+		b = append(b, part[at:at+take]...)
+		n -= take
+		at = 0
+	}
+	return b
+}
