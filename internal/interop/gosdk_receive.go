@@ -14,10 +14,10 @@ func (g *goSDK) receive(ctx context.Context, at target, r reading) (received, er
 		return received{}, err
 	}
 	defer c.Close(ctx)
-	return receiveFrom(ctx, c, r)
+	return readWith(ctx, c, r)
 }
 
-func receiveFrom(ctx context.Context, c *azeventhubs.ConsumerClient, r reading) (received, error) {
+func readWith(ctx context.Context, c *azeventhubs.ConsumerClient, r reading) (received, error) {
 	if r.Track {
 		return received{}, unsupported("azeventhubs has no last-enqueued tracking")
 	}
@@ -42,7 +42,7 @@ func receiveFrom(ctx context.Context, c *azeventhubs.ConsumerClient, r reading) 
 // open makes a reader. The link is opened with the first call to receive.
 func open(c *azeventhubs.ConsumerClient, r reading) (*azeventhubs.PartitionClient, error) {
 	o := &azeventhubs.PartitionClientOptions{OwnerLevel: r.OwnerLevel, Prefetch: int32(r.Prefetch), StartPosition: position(r.Start)}
-	if r.Prefetch == 0 {
+	if r.Prefetch == 1 { // one at a time
 		o.Prefetch = -1
 	}
 	return c.NewPartitionClient(r.Partition, o)

@@ -157,7 +157,7 @@ func (o *ours) receive(ctx context.Context, at target, r reading) (received, err
 		return received{}, err
 	}
 	defer c.Close(ctx)
-	return receiveFrom(ctx, c, r)
+	return readWith(ctx, c, r)
 }
 
 func (o *ours) hold(_ context.Context, at target, r reading) (string, error) {

@@ -9,6 +9,9 @@ import (
 
 // entry is what the table shows for a row and a client: one word, or one for each variant if they differ.
 func (t *table) entry(row, column int) string {
+	if only := t.rows[row].only; only != "" && only != t.columns[column].name {
+		return ""
+	}
 	var words []string
 	for _, v := range t.rows[row].at {
 		words = append(words, string(t.results[cell{row, column, v}].outcome))

@@ -16,7 +16,7 @@ import (
 type place struct {
 	server *eventhubstest.Server
 	ca     string // path; "" is plaintext
-	// store is the connection string of the storage account for checkpoints. Every client can speak to it: it is never behind TLS.
+	// store is the connection string of its storage account.
 	store string
 }
 
@@ -59,6 +59,8 @@ type scene struct {
 	name    string // of the client
 	hub     string
 	clients map[string]client // all that take part, in this place
+	account string            // connection string of the storage account for checkpoints
+	tests   string            // that of the account for tests of Go packages, with Azurite
 	notes   []string
 }
 

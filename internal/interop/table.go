@@ -36,6 +36,9 @@ type table struct {
 	places  map[variant]*place
 	verbose bool
 
+	azurite   *azuriteServer // nil: noAzurite says why
+	noAzurite error
+
 	mu      sync.Mutex
 	results map[cell]result
 }
@@ -62,6 +65,9 @@ func newTable(ctx context.Context, folder string, rows []row, clients []string) 
 		t.places[v] = p
 	}
 	var started sync.WaitGroup
+	if slices.ContainsFunc(rows, func(r row) bool { return slices.Contains(r.at, azurite) }) {
+		started.Go(func() { t.azurite, t.noAzurite = startAzurite(ctx, folder) })
+	}
 	for _, c := range t.columns {
 		started.Go(func() { c.start(ctx, folder, t.places[overTLS].ca) })
 	}
@@ -98,6 +104,9 @@ func (t *table) fill(ctx context.Context) {
 			turns <- struct{}{}
 			defer func() { <-turns }()
 			for j, r := range t.rows {
+				if r.only != "" && r.only != c.name {
+					continue
+				}
 				for _, v := range r.at {
 					t.put(cell{j, i, v}, t.try(ctx, j, c, v))
 				}
@@ -127,6 +136,9 @@ func (t *table) try(ctx context.Context, row int, c *column, v variant) (r resul
 		p = t.places[overTLS]
 	}
 	s := &scene{place: p, client: c.client(v), name: c.name, hub: hubName(row, c, v), clients: map[string]client{}}
+	if err := t.furnish(s, v); err != nil {
+		return result{outcome: skipping, reason: err.Error()}
+	}
 	for _, other := range t.columns {
 		if other.skip == "" {
 			s.clients[other.name] = other.client(v)
@@ -147,6 +159,20 @@ func (t *table) try(ctx context.Context, row int, c *column, v variant) (r resul
 	return r
 }
 
+// furnish says where a row keeps its checkpoints.
+func (t *table) furnish(s *scene, v variant) error {
+	switch {
+	case v != azurite:
+		s.account = t.places[plain].store
+	case t.noAzurite != nil:
+		return fmt.Errorf("Azurite: %w", t.noAzurite)
+	default:
+		s.account = t.azurite.connectionString(checkpointAccount, checkpointKey)
+		s.tests = t.azurite.connectionString(testAccount, testKey())
+	}
+	return nil
+}
+
 func (t *table) count(o outcome) (n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -165,6 +191,9 @@ func (t *table) close() {
 		all.Go(c.close)
 	}
 	all.Wait()
+	if t.azurite != nil {
+		t.azurite.close()
+	}
 	for _, p := range t.places {
 		p.server.Close()
 	}
