@@ -16,16 +16,18 @@ const PACKAGES = ["@azure/event-hubs", "@azure/eventhubs-checkpointstore-blob", 
 
 // The client takes host, port and, with UseDevelopmentEmulator=true, plaintext from the connection string. The CA that it
 // trusts is in NODE_EXTRA_CA_CERTS since before node was started.
-function producer(args) {
-  return new EventHubProducerClient(args.connection, args.hub);
-}
+//
+// It tries again after some errors that will not pass: this keeps the pauses short.
+const retryOptions = { retryDelayInMs: 200 };
 
-function consumer(args, ...more) {
-  return new EventHubConsumerClient(args.group ?? "$Default", args.connection, args.hub, ...more);
+function consumer(args, store, options) {
+  const where = [args.group ?? "$Default", args.connection, args.hub];
+  const all = { retryOptions, ...options };
+  return store ? new EventHubConsumerClient(...where, store, all) : new EventHubConsumerClient(...where, all);
 }
 
 async function withProducer(args, use) {
-  const client = producer(args);
+  const client = new EventHubProducerClient(args.connection, args.hub, { retryOptions });
   try {
     return await use(client);
   } finally {
@@ -80,8 +82,11 @@ function reader(args, enough = Infinity) {
     options,
   );
   r.close = async () => {
-    await subscription.close();
-    await client.close();
+    try {
+      await subscription.close();
+    } finally {
+      await client.close();
+    }
   };
   return r;
 }
@@ -120,8 +125,11 @@ function processor(args) {
     { startPosition: position(args.start), skipParsingBodyAsJson: true, maxWaitTimeInSeconds: 1 },
   );
   p.close = async () => {
-    await subscription.close();
-    await client.close();
+    try {
+      await subscription.close();
+    } finally {
+      await client.close();
+    }
   };
   return p;
 }
@@ -220,6 +228,7 @@ const operations = {
     const events = args.events.map((e) => [toSend(e), destination(e)]);
     const errors = [];
     const client = new EventHubBufferedProducerClient(args.connection, args.hub, {
+      retryOptions,
       onSendEventsErrorHandler: (context) => errors.push(context.error),
     });
     try {

@@ -20,6 +20,7 @@ export function unsupported(text) {
 }
 
 export function failure(error) {
+  if (error instanceof AggregateError && error.errors.length > 0) return failure(error.errors.at(-1)); // of all tries
   const code = error.code ?? error.name;
   return { kind: KINDS[code] ?? "other", text: `${code}: ${error.message}` };
 }

@@ -16,19 +16,24 @@ from azure.eventhub.extensions.checkpointstoreblobaio import BlobCheckpointStore
 import event
 import failure
 
-PACKAGES = ("azure-eventhub", "azure-eventhub-checkpointstoreblob-aio")
+PACKAGES = ("azure-eventhub", "azure-eventhub-checkpointstoreblob-aio", "azure-identity")
+
+
+# The client tries again after every error, also after those that will not pass: this keeps the pauses short.
+BACKOFF = {"retry_backoff_factor": 0.1}
 
 
 def options(args):
     """Where the namespace is, and whom to trust."""
     if not args.get("ca"):
-        return {}  # UseDevelopmentEmulator=true: plaintext, at the port of the connection string
+        return BACKOFF  # UseDevelopmentEmulator=true: plaintext, at the port of the connection string
     # Over TLS the client leaves the connection string's port unread, and takes one only from a custom endpoint.
     address = urlsplit(parse_connection_string(args["connection"]).endpoint)
     return {
         "custom_endpoint_address": f"sb://{address.hostname}:{address.port or 5671}",
         "transport_type": TransportType.Amqp,
         "connection_verify": args["ca"],
+        **BACKOFF,
     }
 
 
