@@ -6,6 +6,7 @@ import com.azure.messaging.eventhubs.models.EventPosition;
 import com.azure.messaging.eventhubs.models.ReceiveOptions;
 import com.azure.messaging.eventhubs.models.SendOptions;
 import com.fasterxml.jackson.databind.JsonNode;
+import java.net.URI;
 import java.time.Instant;
 
 /** A request's arguments, as the client wants them. */
@@ -27,6 +28,19 @@ record Arguments(JsonNode json) {
 
     String connection() {
         return text("connection");
+    }
+
+    /**
+     * The namespace with its port, as clients in other languages have it in the names of checkpoint blobs. This one leaves the port out, which
+     * makes no difference in Azure, where there is none.
+     */
+    String namespace() {
+        for (String part : connection().split(";")) {
+            if (part.startsWith("Endpoint=")) {
+                return URI.create(part.substring("Endpoint=".length())).getAuthority();
+            }
+        }
+        throw new IllegalArgumentException("the connection string has no Endpoint");
     }
 
     String group() {

@@ -32,6 +32,7 @@ final class Processor {
             .buildAsyncClient();
         client = new EventProcessorClientBuilder()
             .connectionString(arguments.connection())
+            .fullyQualifiedNamespace(arguments.namespace())
             .consumerGroup(arguments.group())
             .checkpointStore(new BlobCheckpointStore(container))
             .initialPartitionEventPosition(partition -> start)
