@@ -13,7 +13,8 @@ const (
 	answerOverhead = 100     // what an answer counts beside its bytes
 )
 
-// node answers requests: a peer sends them on one link, and reads the answers from another whose target they name in reply-to.
+// node answers requests: a peer sends them on one link, and reads the answers from another whose target they name in reply-to. Python's client
+// names none (azure-eventhub, _pyamqp/management_link.py): it reads from the link that it opened last.
 type node struct {
 	peer   *peer
 	answer func(*amqp.Message, func(*amqp.Message))
@@ -21,6 +22,7 @@ type node struct {
 
 	mu      sync.Mutex
 	replies map[string]*answers // by reply-to
+	newest  *answers
 }
 
 func (n *node) attach(l *amqp.Link) {
@@ -34,12 +36,15 @@ func (n *node) attach(l *amqp.Link) {
 	if n.replies == nil {
 		n.replies = map[string]*answers{}
 	}
-	n.replies[address] = a
+	n.replies[address], n.newest = a, a
 	n.mu.Unlock()
 	l.Accept(amqp.LinkOptions{Source: a, Closed: func() {
 		n.mu.Lock()
 		if n.replies[address] == a {
 			delete(n.replies, address)
+		}
+		if n.newest == a {
+			n.newest = nil
 		}
 		n.mu.Unlock()
 		a.close()
@@ -66,6 +71,9 @@ func (n *node) Deliver(d *amqp.Delivery) {
 func (n *node) reply(to string, m *amqp.Message) {
 	n.mu.Lock()
 	a := n.replies[to]
+	if to == "" {
+		a = n.newest
+	}
 	n.mu.Unlock()
 	b, err := m.Encode()
 	if a == nil || err != nil {
