@@ -102,6 +102,12 @@ func TestManagementRequests(t *testing.T) {
 		code, _ = statusOf(c.request("$management", &goamqp.Message{ApplicationProperties: read(nil, nil)}))
 		require.Equal(t, int32(200), code)
 	}
+	// Java's client puts no token: it sends one along.
+	for key, want := range map[string]int32{"s": 200, "wrong": 401} {
+		properties := read("security_token", sas("sb://host/hub", "sender", key, time.Now().Add(time.Hour)))
+		code, _ := statusOf(s.dial(t).request("$management", &goamqp.Message{ApplicationProperties: properties}))
+		require.Equal(t, want, code)
+	}
 	// What is no message at all is refused.
 	m := &goamqp.Message{Format: 1, Data: [][]byte{{1}}, Header: &goamqp.MessageHeader{}, Properties: &goamqp.MessageProperties{MessageID: goamqp.UUID{1}}}
 	require.NoError(t, c.sender("$management").Send(ctx(t), m, nil))
