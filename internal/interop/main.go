@@ -15,8 +15,6 @@ import (
 )
 
 const (
-	// rowTime is what a client gets for one row.
-	rowTime = 90 * time.Second
 	// runTime bounds the whole run.
 	runTime = 30 * time.Minute
 	// parallel is how many clients are busy at once.
@@ -41,6 +39,7 @@ func run(ctx context.Context, args []string) (failed int, err error) {
 	clients := flags.String("clients", "", "only these clients: `name,…`")
 	only := flags.String("rows", "", "only rows whose names contain one of these: `text,…`")
 	write := flags.String("write", "", "write the table to a Markdown `file` too")
+	rowTime := flags.Duration("time", 90*time.Second, "what a client gets for one row")
 	verbose := flags.Bool("v", false, "say how each row goes as soon as it is known")
 	if err := flags.Parse(args); err != nil {
 		return 0, err
@@ -57,7 +56,7 @@ func run(ctx context.Context, args []string) (failed int, err error) {
 		return 0, err
 	}
 	defer t.close()
-	t.verbose = *verbose
+	t.verbose, t.rowTime = *verbose, *rowTime
 	t.fill(ctx)
 	if ctx.Err() != nil {
 		return 0, fmt.Errorf("the run was broken off: %w", context.Cause(ctx))

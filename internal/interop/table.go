@@ -35,6 +35,7 @@ type table struct {
 	columns []*column
 	places  map[variant]*place
 	verbose bool
+	rowTime time.Duration
 
 	azurite   *azuriteServer // nil: noAzurite says why
 	noAzurite error
@@ -144,7 +145,7 @@ func (t *table) try(ctx context.Context, row int, c *column, v variant) (r resul
 			s.clients[other.name] = other.client(v)
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, rowTime)
+	ctx, cancel := context.WithTimeout(ctx, t.rowTime)
 	defer cancel()
 	began := time.Now()
 	err := t.rows[row].run(ctx, s)
