@@ -7,10 +7,9 @@ import {
   EventHubConsumerClient,
   EventHubProducerClient,
 } from "@azure/event-hubs";
-import { BlobCheckpointStore } from "@azure/eventhubs-checkpointstore-blob";
-import { ContainerClient } from "@azure/storage-blob";
 import { eventOfSize, lastEnqueued, position, receivedEvent, toSend } from "./event.mjs";
 import { failure, unsupported } from "./failure.mjs";
+import { checkpointStore } from "./store.mjs";
 
 const PACKAGES = ["@azure/event-hubs", "@azure/eventhubs-checkpointstore-blob", "@azure/storage-blob"];
 
@@ -94,8 +93,7 @@ function reader(args, enough = Infinity) {
 // processor reads the partitions that are its share, and checkpoints each event.
 function processor(args) {
   const p = { events: [], owned: new Set(), error: undefined };
-  const store = new BlobCheckpointStore(new ContainerClient(args.store, args.container));
-  const client = consumer(args, store, {
+  const client = consumer(args, checkpointStore(args), {
     loadBalancingOptions: {
       strategy: "greedy",
       updateIntervalInMs: 1000,
