@@ -154,14 +154,18 @@ func TestAnswersForgotten(t *testing.T) {
 	c.send("hub", "still here")
 }
 
-// Python's client names no link for the answer: it comes on the one that was opened last.
-func TestAnswerWithoutReplyTo(t *testing.T) {
-	c := serve(t, broker.Options{}).open(t)
-	receiver, err := c.sess.NewReceiver(ctx(t), "$management", nil)
-	require.NoError(t, err)
-	m := ask("")
-	m.Properties.ReplyTo = nil
-	require.NoError(t, c.sender("$management").Send(ctx(t), m, nil))
-	code, description := statusOf(next(t, receiver))
-	require.Equal(t, int32(200), code, description)
+// A link for answers need not have a target: JavaScript's client names the link itself, and Python's none, but reads from the last one.
+func TestAnswersToLinkWithoutTarget(t *testing.T) {
+	for name, replyTo := range map[string]*string{"by name": ptr("the link"), "the newest": nil} {
+		t.Run(name, func(t *testing.T) {
+			c := serve(t, broker.Options{}).open(t)
+			receiver, err := c.sess.NewReceiver(ctx(t), "$management", &goamqp.ReceiverOptions{Name: "the link"})
+			require.NoError(t, err)
+			m := ask("")
+			m.Properties.ReplyTo = replyTo
+			require.NoError(t, c.sender("$management").Send(ctx(t), m, nil))
+			code, description := statusOf(next(t, receiver))
+			require.Equal(t, int32(200), code, description)
+		})
+	}
 }

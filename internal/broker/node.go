@@ -13,8 +13,9 @@ const (
 	answerOverhead = 100     // what an answer counts beside its bytes
 )
 
-// node answers requests: a peer sends them on one link, and reads the answers from another whose target they name in reply-to. Python's client
-// names none (azure-eventhub, _pyamqp/management_link.py): it reads from the link that it opened last.
+// node answers requests: a peer sends them on one link, and reads the answers from another whose target they name in reply-to. JavaScript's client
+// names a link without a target (@azure/core-amqp, cbs.ts). Python's names none (azure-eventhub, _pyamqp/management_link.py): it reads from the
+// link that it opened last.
 type node struct {
 	peer   *peer
 	answer func(*amqp.Message, func(*amqp.Message))
@@ -32,6 +33,9 @@ func (n *node) attach(l *amqp.Link) {
 	}
 	a := &answers{node: n, link: l}
 	address := l.PeerAddress()
+	if address == "" {
+		address = l.Name
+	}
 	n.mu.Lock()
 	if n.replies == nil {
 		n.replies = map[string]*answers{}
