@@ -30,8 +30,12 @@ func equalAs(sent, got value) bool {
 		return equalNumbers(s, g)
 	case sent.T == "timestamp" && (got.T == "timestamp" || got.T == "number" || isNumber(got.T)):
 		return equalNumbers(s, g)
-	case sent.T == "symbol" || sent.T == "char": // many languages have strings for both
+	case sent.T == "symbol", sent.T == "char" && !isNumber(got.T) && got.T != "number": // many languages have strings for both
 		return (got.T == sent.T || got.T == "string") && s == g
+	case sent.T == "char":
+		return equalNumbers(fmt.Sprint([]rune(s)[0]), g)
+	case (sent.T == "long" || sent.T == "ulong") && got.T == "binary": // as JavaScript shows those that its numbers can't hold
+		return g == bigEndian(s)
 	}
 	return sent.T == got.T && s == g
 }
@@ -42,6 +46,18 @@ func equalNumbers(a, b string) bool {
 	x, ok := new(big.Rat).SetString(a)
 	y, too := new(big.Rat).SetString(b)
 	return a == b || ok && too && x.Cmp(y) == 0
+}
+
+// bigEndian is the encoding of a long or an ulong, in base64.
+func bigEndian(s string) string {
+	n, ok := new(big.Int).SetString(s, 10)
+	if !ok {
+		return ""
+	}
+	if n.Sign() < 0 {
+		n.Add(n, new(big.Int).Lsh(big.NewInt(1), 64))
+	}
+	return base64.StdEncoding.EncodeToString(n.FillBytes(make([]byte, 8)))
 }
 
 func uuidBytes(s string) string {

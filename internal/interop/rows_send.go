@@ -103,7 +103,7 @@ func oneByteOver(ctx context.Context, s *scene) error {
 }
 
 // bodySizes are those that are tried both ways.
-var bodySizes = []int{0, 1, 64 << 10, 1_040_000}
+var bodySizes = []int{0, 1, 64 << 10, 1_000_000}
 
 func sendBodies(ctx context.Context, s *scene) error {
 	for i, size := range bodySizes {

@@ -13,18 +13,32 @@ import (
 )
 
 // sendValues sends an event for each value, with that value as its only property, to partition 0. It returns the names of those that
-// the client can send, in the order in which they were sent.
+// the client can send, in the order in which they were sent, and of those that it can't.
 func sendValues(ctx context.Context, c client, at target, values map[string]value) (sent, not []string, err error) {
-	for _, name := range slices.Sorted(maps.Keys(values)) {
-		err := c.send(ctx, at, batch{Partition: "0", Events: []event{{Body: []byte(name), Properties: map[string]value{"value": values[name]}}}})
-		switch {
-		case kindOf(err) == kindUnsupported:
-			not = append(not, name)
-		case err != nil:
-			return nil, nil, fmt.Errorf("send a property %v: %w", values[name], err)
-		default:
-			sent = append(sent, name)
+	return sendNamed(ctx, c, at, values, slices.Sorted(maps.Keys(values)))
+}
+
+// sendNamed sends all of them in one batch. What a client refuses as a whole is tried in halves.
+func sendNamed(ctx context.Context, c client, at target, values map[string]value, names []string) (sent, not []string, err error) {
+	b := batch{Partition: "0"}
+	for _, name := range names {
+		b.Events = append(b.Events, event{Body: []byte(name), Properties: map[string]value{"value": values[name]}})
+	}
+	err = c.send(ctx, at, b)
+	switch {
+	case err == nil:
+		return names, nil, nil
+	case kindOf(err) == kindUnsupported && len(names) == 1:
+		return nil, names, nil
+	case kindOf(err) != kindUnsupported:
+		return nil, nil, fmt.Errorf("send properties %s: %w", strings.Join(names, ", "), err)
+	}
+	for _, half := range [][]string{names[:len(names)/2], names[len(names)/2:]} {
+		s, n, err := sendNamed(ctx, c, at, values, half)
+		if err != nil {
+			return nil, nil, err
 		}
+		sent, not = append(sent, s...), append(not, n...)
 	}
 	return sent, not, nil
 }
@@ -58,6 +72,7 @@ func receiveProperties(ctx context.Context, s *scene) error {
 	values := simpleValues()
 	s.withoutUnreadable(values)
 	names := slices.Sorted(maps.Keys(values))
+	var all [][]byte
 	for _, name := range names {
 		v, err := amqpValue(values[name])
 		if err != nil {
@@ -67,9 +82,10 @@ func receiveProperties(ctx context.Context, s *scene) error {
 		if err != nil {
 			return err
 		}
-		if err := sendEncoded(ctx, s.at(), "0", encoded); err != nil {
-			return err
-		}
+		all = append(all, encoded)
+	}
+	if err := sendEncoded(ctx, s.at(), "0", all...); err != nil {
+		return err
 	}
 	got, err := s.receiveAll(ctx, "0", len(names))
 	if err != nil {
@@ -158,6 +174,10 @@ func systemProperties(ctx context.Context, s *scene) error {
 	var errs []error
 	for i, id := range ids {
 		if err := sameEvent(event{Body: []byte("body"), MessageID: &id, CorrelationID: &id, ContentType: text("text/plain")}, got[i]); err != nil {
+			if shown := got[i].MessageID; shown != nil && shown.T == "string" && id.T != "string" { // its language has nothing but text for ids
+				s.note("it shows ids of the type %s as %v", id.T, *shown)
+				continue
+			}
 			errs = append(errs, fmt.Errorf("ids of the type %s: %w", id.T, err))
 		}
 	}
