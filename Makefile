@@ -26,6 +26,10 @@ lint: ## Check the code: gofmt, go vet, golangci-lint
 bench: ## Measure beside the raw SDK: every row of the design's figures
 	go run ./internal/bench
 
+.PHONY: interop
+interop: ## Run Microsoft's clients for Python, JavaScript, Java and Go against the local server
+	go run ./internal/interop -write docs/compatibility.md
+
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME (default 30s)
 	@for pkg in $$(go list ./...); do \

@@ -69,7 +69,7 @@ func (l *Link) sendTransfers() {
 	for l.sending && s.remoteWindow > 0 {
 		b, start := beginFrame(s.conn.out, frameAMQP, s.channel)
 		b = l.appendTransfer(b)
-		moreAt := len(b) - 1
+		moreAt := len(b) - 1 - afterMore
 		n := min(total-l.sent, int(s.conn.outMax)-(len(b)-start))
 		b = l.appendBody(b, n)
 		l.sent += n
@@ -95,16 +95,16 @@ func (l *Link) sendTransfers() {
 	}
 }
 
-// appendTransfer appends a transfer performative. Its last byte is the field more, set to false.
+// appendTransfer appends a transfer performative. The field more is set to false, and those after it are null: a byte each.
 func (l *Link) appendTransfer(b []byte) []byte {
-	b = append(b, codeDescribed, codeSmallUlong, descTransfer, codeList8, 0, 6)
+	b = append(b, codeDescribed, codeSmallUlong, descTransfer, codeList8, 0, transferFields)
 	start := len(b) - 1
 	b = appendUint(b, l.handle)
 	b = appendUint(b, l.curID)
 	b = binary.BigEndian.AppendUint64(append(b, codeBin8, 8), l.tag)
 	b = appendUint(b, l.current.Format)
 	b = appendBool(b, l.SenderSettleMode != SettleModeUnsettled)
-	b = append(b, codeFalse)
+	b = appendNulls(append(b, codeFalse), afterMore)
 	b[start-1] = byte(len(b) - start)
 	return b
 }

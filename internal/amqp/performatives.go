@@ -413,9 +413,29 @@ func asError(v any) *Error {
 	return e
 }
 
-// appendList writes a described list of n fields, which body appends.
+// fieldCount is how many fields a type has. They are all written: Python's client counts on it (azure-eventhub, _pyamqp, which reads fields by
+// their index), although the specification lets nulls at the end be left out.
+var fieldCount = [256]int{
+	descOpen: 10, descBegin: 8, descAttach: 14, descFlow: 11, descTransfer: transferFields, descDisposition: 6, descDetach: 3, descEnd: 1, descClose: 1,
+	descError: 3,
+}
+
+const (
+	transferFields = 11
+	afterMore      = 5 // of them come after the field more
+)
+
+// appendList writes a described list, of whose fields body appends the first n. The others are null.
 func appendList(b []byte, descriptor byte, n int, body func([]byte) []byte) []byte {
 	b = append(b, codeDescribed, codeSmallUlong, descriptor)
-	b, _ = sized(b, codeList32, n, func(b []byte) ([]byte, error) { return body(b), nil })
+	all := max(n, fieldCount[descriptor])
+	b, _ = sized(b, codeList32, all, func(b []byte) ([]byte, error) { return appendNulls(body(b), all-n), nil })
+	return b
+}
+
+func appendNulls(b []byte, n int) []byte {
+	for range n {
+		b = append(b, codeNull)
+	}
 	return b
 }

@@ -305,3 +305,27 @@ func TestPeerGoesAwayWithoutAWord(t *testing.T) {
 	require.NoError(t, p.nc.CloseWrite())
 	require.ErrorIs(t, s.result(), io.ErrUnexpectedEOF)
 }
+
+// Every field of a frame is written, even when it and all behind it are null: azure-eventhub for Python reads fields by their index.
+func TestFramesAreWhole(t *testing.T) {
+	s := serve(t, amqp.Config{}, handler(func(l *amqp.Link) {
+		if !l.Receiving {
+			l.Accept(amqp.LinkOptions{Sink: sink(func(d *amqp.Delivery) { d.Accept() })})
+			return
+		}
+		l.Refuse(amqp.Errorf(amqp.CondNotFound, "no"))
+	}))
+	p := connect(t, s)
+	p.write([]byte(headerAMQP), on(0, open, "peer"), on(0, begin, nil, 0, 1<<20, 1<<20))
+	p.header(headerAMQP)
+	require.Len(t, p.expect(open).fields, 10)
+	require.Len(t, p.expect(begin).fields, 8)
+	require.Len(t, p.attaches(0, false).fields, 14)
+	require.Len(t, p.expect(flow).fields, 11)
+	p.write(on(0, transfer, 0, 0, encodeTag(0), 0, false, false))
+	require.Len(t, p.expect(disposition).fields, 6)
+	p.attaches(1, true)
+	a := p.expect(detach)
+	require.Len(t, a.fields, 3)
+	require.Len(t, a.field(2).(amqp.Described).Value, 3)
+}

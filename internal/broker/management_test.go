@@ -102,6 +102,12 @@ func TestManagementRequests(t *testing.T) {
 		code, _ = statusOf(c.request("$management", &goamqp.Message{ApplicationProperties: read(nil, nil)}))
 		require.Equal(t, int32(200), code)
 	}
+	// Java's client puts no token: it sends one along.
+	for key, want := range map[string]int32{"s": 200, "wrong": 401} {
+		properties := read("security_token", sas("sb://host/hub", "sender", key, time.Now().Add(time.Hour)))
+		code, _ := statusOf(s.dial(t).request("$management", &goamqp.Message{ApplicationProperties: properties}))
+		require.Equal(t, want, code)
+	}
 	// What is no message at all is refused.
 	m := &goamqp.Message{Format: 1, Data: [][]byte{{1}}, Header: &goamqp.MessageHeader{}, Properties: &goamqp.MessageProperties{MessageID: goamqp.UUID{1}}}
 	require.NoError(t, c.sender("$management").Send(ctx(t), m, nil))
@@ -146,4 +152,20 @@ func TestAnswersForgotten(t *testing.T) {
 		require.NoError(t, sender.Send(ctx(t), ask("nowhere"), nil))
 	}
 	c.send("hub", "still here")
+}
+
+// A link for answers need not have a target: JavaScript's client names the link itself, and Python's none, but reads from the last one.
+func TestAnswersToLinkWithoutTarget(t *testing.T) {
+	for name, replyTo := range map[string]*string{"by name": ptr("the link"), "the newest": nil} {
+		t.Run(name, func(t *testing.T) {
+			c := serve(t, broker.Options{}).open(t)
+			receiver, err := c.sess.NewReceiver(ctx(t), "$management", &goamqp.ReceiverOptions{Name: "the link"})
+			require.NoError(t, err)
+			m := ask("")
+			m.Properties.ReplyTo = replyTo
+			require.NoError(t, c.sender("$management").Send(ctx(t), m, nil))
+			code, description := statusOf(next(t, receiver))
+			require.Equal(t, int32(200), code, description)
+		})
+	}
 }

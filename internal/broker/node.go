@@ -13,7 +13,9 @@ const (
 	answerOverhead = 100     // what an answer counts beside its bytes
 )
 
-// node answers requests: a peer sends them on one link, and reads the answers from another whose target they name in reply-to.
+// node answers requests: a peer sends them on one link, and reads the answers from another whose target they name in reply-to. JavaScript's client
+// names a link without a target (@azure/core-amqp, cbs.ts). Python's names none (azure-eventhub, _pyamqp/management_link.py): it reads from the
+// link that it opened last.
 type node struct {
 	peer   *peer
 	answer func(*amqp.Message, func(*amqp.Message))
@@ -21,6 +23,7 @@ type node struct {
 
 	mu      sync.Mutex
 	replies map[string]*answers // by reply-to
+	newest  *answers
 }
 
 func (n *node) attach(l *amqp.Link) {
@@ -30,16 +33,22 @@ func (n *node) attach(l *amqp.Link) {
 	}
 	a := &answers{node: n, link: l}
 	address := l.PeerAddress()
+	if address == "" {
+		address = l.Name
+	}
 	n.mu.Lock()
 	if n.replies == nil {
 		n.replies = map[string]*answers{}
 	}
-	n.replies[address] = a
+	n.replies[address], n.newest = a, a
 	n.mu.Unlock()
 	l.Accept(amqp.LinkOptions{Source: a, Closed: func() {
 		n.mu.Lock()
 		if n.replies[address] == a {
 			delete(n.replies, address)
+		}
+		if n.newest == a {
+			n.newest = nil
 		}
 		n.mu.Unlock()
 		a.close()
@@ -66,6 +75,9 @@ func (n *node) Deliver(d *amqp.Delivery) {
 func (n *node) reply(to string, m *amqp.Message) {
 	n.mu.Lock()
 	a := n.replies[to]
+	if to == "" {
+		a = n.newest
+	}
 	n.mu.Unlock()
 	b, err := m.Encode()
 	if a == nil || err != nil {

@@ -50,10 +50,7 @@ func (s *publisher) store(d *amqp.Delivery) *amqp.Error {
 		return amqp.Errorf(amqp.CondDecodeError, "the message can't be read: %v", err)
 	}
 	to := s.partition
-	if to != nil && envelope.HasKey {
-		return amqp.Errorf(amqp.CondNotAllowed, "a partition key can't be used when sending to partition %s", to.id)
-	}
-	if to == nil {
+	if to == nil { // or the sender has put the key where it belongs, as buffered producers do
 		to = s.hub.route(envelope.Key, envelope.HasKey)
 	}
 	for i := range events {

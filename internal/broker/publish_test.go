@@ -99,8 +99,6 @@ func TestPublishRefused(t *testing.T) {
 		"the second is cut off": {"hub", &goamqp.Message{Format: 0x80013700, Data: [][]byte{{0, 0x53, 0x75, 0xa0, 1, 'x'}, {0, 0x53, 0x75, 0xa0, 2, 'x'}}}, "amqp:decode-error", "event 1"},
 		"sections out of order": {"hub", &goamqp.Message{Format: 0x80013700, Data: [][]byte{{0, 0x53, 0x75, 0xa0, 1, 'x', 0, 0x53, 0x70, 0x45}}}, "amqp:decode-error", "event 0"},
 		"key of another type":   {"hub", keyed(goamqp.NewMessage(nil), int64(5)), "amqp:decode-error", "x-opt-partition-key"},
-		"key to a partition":    {"hub/Partitions/0", keyed(goamqp.NewMessage(nil), "k"), "amqp:not-allowed", "partition key"},
-		"key of a batch":        {"hub/Partitions/0", keyed(packed(t, goamqp.NewMessage(nil)), "k"), "amqp:not-allowed", "partition key"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			sender := c.sender(tt.address)
@@ -113,6 +111,20 @@ func TestPublishRefused(t *testing.T) {
 			require.Equal(t, "the link goes on", body)
 		}
 	}
+}
+
+// Buffered producers work out where a key belongs, and send the event there with the key on it. The partition goes before the key.
+func TestKeyToPartition(t *testing.T) {
+	s := serve(t, broker.Options{})
+	sender := s.open(t).sender("hub/Partitions/3")
+	for _, m := range []*goamqp.Message{goamqp.NewMessage([]byte("x")), packed(t, goamqp.NewMessage([]byte("x")))} {
+		m.Annotations = goamqp.Annotations{"x-opt-partition-key": "k"}
+		require.NoError(t, sender.Send(ctx(t), m, nil))
+	}
+	events, err := s.Events("hub", "3")
+	require.NoError(t, err)
+	require.Len(t, events, 2)
+	require.Equal(t, []string{"k", "k"}, []string{events[0].Key, events[1].Key})
 }
 
 // The key of a batch is that of its events; an event in it may have its own, as those of the Python SDK do.

@@ -1,0 +1,217 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// driver is a client in a process of its own, which is asked and answers in lines of JSON.
+type driver struct {
+	name    string
+	cmd     *exec.Cmd
+	in      io.WriteCloser
+	ended   chan struct{} // closed when the process has ended
+	log     tail
+	logFile *os.File
+
+	writing sync.Mutex
+	mu      sync.Mutex
+	last    int
+	waiting map[int]chan answer
+	err     error // why there are no answers any more
+}
+
+type answer struct {
+	ID     int             `json:"id"`
+	Result json.RawMessage `json:"result"`
+	Error  *fault          `json:"error"`
+}
+
+// partingTime is how long a driver has to end when its input has ended, before it is killed.
+const partingTime = 5 * time.Second
+
+// startDriver starts the driver in a folder. Its log goes to a file.
+func startDriver(name, folder, logPath string, env ...string) (*driver, error) {
+	d := &driver{name: name, ended: make(chan struct{}), waiting: map[int]chan answer{}}
+	script, err := filepath.Abs(filepath.Join(folder, runScript))
+	if err != nil {
+		return nil, err
+	}
+	d.cmd = exec.Command(script, "drive")
+	d.cmd.Dir = folder
+	d.cmd.Env = append(os.Environ(), env...)
+	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // the script's own children end with it
+	if d.logFile, err = os.Create(logPath); err != nil {
+		return nil, err
+	}
+	d.cmd.Stderr = io.MultiWriter(d.logFile, &d.log)
+	if d.in, err = d.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	out, err := d.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	d.cmd.WaitDelay = partingTime
+	if err := d.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start the driver for %s: %w", name, err)
+	}
+	go func() {
+		defer close(d.ended)
+		readErr := d.read(out)
+		err := d.cmd.Wait()
+		d.fail(fmt.Errorf("the driver for %s has ended (%w): %s", name, errors.Join(readErr, err), d.log.String()))
+		d.logFile.Close()
+	}()
+	return d, nil
+}
+
+// read hands out answers until there are none any more.
+func (d *driver) read(out io.Reader) error {
+	lines := bufio.NewReaderSize(out, 1<<20)
+	for {
+		line, err := lines.ReadBytes('\n')
+		if line = bytes.TrimSpace(line); len(line) > 0 {
+			var a answer
+			if jsonErr := json.Unmarshal(line, &a); jsonErr != nil {
+				fmt.Fprintf(&d.log, "not an answer: %s\n", line)
+				continue
+			}
+			d.mu.Lock()
+			c := d.waiting[a.ID]
+			delete(d.waiting, a.ID)
+			d.mu.Unlock()
+			if c != nil {
+				c <- a
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (d *driver) fail(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.err = err
+	for id, c := range d.waiting {
+		delete(d.waiting, id)
+		close(c)
+	}
+}
+
+// close has the driver end, and kills it if it doesn't.
+func (d *driver) close() {
+	d.in.Close()
+	select {
+	case <-d.ended:
+	case <-time.After(partingTime):
+		_ = syscall.Kill(-d.cmd.Process.Pid, syscall.SIGKILL) // it may have ended by now
+		<-d.ended
+	}
+}
+
+// call asks for an operation. args is a struct; its fields and those of the target are the arguments.
+func (d *driver) call(ctx context.Context, op string, at target, args, result any) error {
+	line, err := request(op, at, args)
+	if err != nil {
+		return err
+	}
+	c := make(chan answer, 1)
+	d.mu.Lock()
+	if d.err != nil {
+		defer d.mu.Unlock()
+		return d.err
+	}
+	d.last++
+	id := d.last
+	d.waiting[id] = c
+	d.mu.Unlock()
+	line["id"] = id
+	if err := d.write(line); err != nil {
+		return fmt.Errorf("ask the driver for %s: %w", d.name, err)
+	}
+	select {
+	case a, ok := <-c:
+		switch {
+		case !ok:
+			return d.err
+		case a.Error != nil:
+			return a.Error
+		case result != nil && len(a.Result) > 0:
+			if err := json.Unmarshal(a.Result, result); err != nil {
+				return fmt.Errorf("the driver for %s answers to %s: %s: %w", d.name, op, brief(a.Result), err)
+			}
+		}
+		return nil
+	case <-ctx.Done():
+		d.mu.Lock()
+		delete(d.waiting, id)
+		d.mu.Unlock()
+		return fmt.Errorf("the driver for %s has not answered to %s: %w", d.name, op, ctx.Err())
+	}
+}
+
+func request(op string, at target, args any) (map[string]any, error) {
+	all := map[string]any{}
+	for _, part := range []any{at, args} {
+		b, err := json.Marshal(part)
+		if err != nil {
+			return nil, err
+		}
+		if err := json.Unmarshal(b, &all); err != nil {
+			return nil, err
+		}
+	}
+	return map[string]any{"op": op, "args": all}, nil
+}
+
+func (d *driver) write(request map[string]any) error {
+	line, err := json.Marshal(request)
+	if err != nil {
+		return err
+	}
+	d.writing.Lock()
+	defer d.writing.Unlock()
+	_, err = d.in.Write(append(line, '\n'))
+	return err
+}
+
+// tail keeps the end of what is written to it.
+type tail struct {
+	mu  sync.Mutex
+	buf []byte
+}
+
+const tailBytes = 2000
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.buf = append(t.buf, p...)
+	if len(t.buf) > tailBytes {
+		t.buf = append([]byte(nil), t.buf[len(t.buf)-tailBytes:]...)
+	}
+	return len(p), nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return string(t.buf)
+}

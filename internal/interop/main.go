@@ -1,0 +1,94 @@
+// Command interop runs Microsoft's own clients against eventhubstest, and prints what each of them can do there.
+// testdata/interop/README.md says how clients of other languages are spoken to.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	// runTime bounds the whole run.
+	runTime = 30 * time.Minute
+	// parallel is how many clients are busy at once.
+	parallel = 3
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	failed, err := run(ctx, os.Args[1:])
+	stop()
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "interop: %v\n", err)
+	}
+	if err != nil || failed > 0 {
+		os.Exit(1)
+	}
+}
+
+// run returns how many cells of the table have failed. That is what the last line of the output says too.
+func run(ctx context.Context, args []string) (failed int, err error) {
+	flags := flag.NewFlagSet("interop", flag.ExitOnError)
+	clients := flags.String("clients", "", "only these clients: `name,…`")
+	only := flags.String("rows", "", "only rows whose names contain one of these: `text,…`")
+	write := flags.String("write", "", "write the table to a Markdown `file` too")
+	rowTime := flags.Duration("time", 90*time.Second, "what a client gets for one row")
+	verbose := flags.Bool("v", false, "say how each row goes as soon as it is known")
+	if err := flags.Parse(args); err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, runTime)
+	defer cancel()
+	folder, err := os.MkdirTemp("", "interop")
+	if err != nil {
+		return 0, err
+	}
+	defer os.RemoveAll(folder)
+	t, err := newTable(ctx, folder, choose(rows(), list(*only)), list(*clients))
+	if err != nil {
+		return 0, err
+	}
+	defer t.close()
+	t.verbose, t.rowTime = *verbose, *rowTime
+	t.fill(ctx)
+	if ctx.Err() != nil {
+		return 0, fmt.Errorf("the run was broken off: %w", context.Cause(ctx))
+	}
+	if *write != "" {
+		if err := os.WriteFile(filepath.Clean(*write), []byte(t.markdown()), 0o644); err != nil {
+			return 0, err
+		}
+	}
+	fmt.Print(t.text())
+	return t.count(failing), nil
+}
+
+func list(s string) (out []string) {
+	for _, part := range strings.Split(s, ",") {
+		if part = strings.TrimSpace(part); part != "" {
+			out = append(out, part)
+		}
+	}
+	return out
+}
+
+// choose keeps the rows whose names contain one of some texts; none means all.
+func choose(all []row, texts []string) (out []row) {
+	for _, r := range all {
+		wanted := len(texts) == 0
+		for _, t := range texts {
+			wanted = wanted || strings.Contains(r.name, t)
+		}
+		if wanted {
+			out = append(out, r)
+		}
+	}
+	return out
+}

@@ -1,0 +1,55 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/go-eventhubs/eventhubs/eventhubstest"
+)
+
+// wrongKey has every kind of operation refused.
+func wrongKey(ctx context.Context, s *scene) error {
+	at := s.at()
+	at.Connection = strings.Replace(at.Connection, "SharedAccessKey="+eventhubstest.DefaultKey, "SharedAccessKey=anotherKey", 1)
+	return s.everythingRefused(ctx, at)
+}
+
+func (s *scene) everythingRefused(ctx context.Context, at target) error {
+	_, err := s.client.hubProperties(ctx, at)
+	if err := refused(err, kindUnauthorized); err != nil {
+		return fmt.Errorf("properties: %w", err)
+	}
+	err = s.client.send(ctx, at, batch{Events: numbered(1), Partition: "0"})
+	if err := refused(err, kindUnauthorized); err != nil {
+		return fmt.Errorf("send: %w", err)
+	}
+	_, err = s.client.receive(ctx, at, reading{Partition: "0", Start: start{Earliest: true}, Count: 1, TimeoutMS: int(readTime.Milliseconds())})
+	if err := refused(err, kindUnauthorized); err != nil {
+		return fmt.Errorf("receive: %w", err)
+	}
+	return nil
+}
+
+// signed signs in with a signature in place of the key: one that is valid, and one that has expired.
+func signed(ctx context.Context, s *scene) error {
+	if _, err := s.client.hubProperties(ctx, s.signedUntil(time.Now().Add(time.Hour))); err != nil {
+		return err
+	}
+	return s.everythingRefused(ctx, s.signedUntil(time.Now().Add(-time.Minute)))
+}
+
+func (s *scene) signedUntil(expires time.Time) target {
+	at := s.at()
+	endpoint, rest, _ := strings.Cut(at.Connection, ";")
+	_, more, _ := strings.Cut(rest, "SharedAccessKey="+eventhubstest.DefaultKey)
+	resource := strings.TrimPrefix(endpoint, "Endpoint=") + "/" + s.hub
+	at.Connection = endpoint + ";SharedAccessSignature=" + signature(resource, eventhubstest.DefaultRule, eventhubstest.DefaultKey, expires) + more
+	return at
+}
+
+// renewal is for when the server can end what tokens allow before the clients' own hour is over.
+func renewal(context.Context, *scene) error {
+	return unsupported("the local server can't shorten the life of a token, and clients make theirs for an hour")
+}

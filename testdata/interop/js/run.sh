@@ -1,0 +1,26 @@
+#!/bin/sh
+# The driver for Microsoft's JavaScript client: `run.sh install` installs the client, `run.sh drive` runs the driver.
+set -eu
+cd "$(dirname "$0")"
+
+install() {
+    if cmp -s package-lock.json node_modules/.installed; then
+        return
+    fi
+    npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2
+    cp package-lock.json node_modules/.installed
+}
+
+case "${1:-}" in
+    install) install ;;
+    drive)
+        if [ -n "${INTEROP_CA:-}" ]; then
+            export NODE_EXTRA_CA_CERTS="$INTEROP_CA"
+        fi
+        exec node driver.mjs
+        ;;
+    *)
+        echo "usage: run.sh install | drive" >&2
+        exit 2
+        ;;
+esac

@@ -1,0 +1,23 @@
+#!/bin/sh
+# The driver for Microsoft's Python client: `run.sh install` installs the client, `run.sh drive` runs the driver.
+set -eu
+cd "$(dirname "$0")"
+
+install() {
+    if cmp -s requirements.txt .venv/requirements.txt; then
+        return
+    fi
+    rm -rf .venv
+    python3 -m venv .venv >&2
+    .venv/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --require-hashes -r requirements.txt >&2
+    cp requirements.txt .venv/requirements.txt
+}
+
+case "${1:-}" in
+    install) install ;;
+    drive) exec .venv/bin/python driver.py ;;
+    *)
+        echo "usage: run.sh install | drive" >&2
+        exit 2
+        ;;
+esac
