@@ -10,7 +10,7 @@ type Delivery struct {
 	link    *Link
 	id      uint32
 	settled bool // the peer wants no answer
-	tooBig  bool
+	size    uint64 // of the message, so far
 	counted int // what the connection's account holds for it while it is not complete
 }
 
@@ -41,8 +41,9 @@ func (l *Link) transfer(p transferFrame, payload []byte) (d *Delivery, refused *
 		return nil, nil, nil
 	}
 	l.dropIncoming()
-	if d.tooBig {
-		return nil, Errorf(CondMessageSizeExceeded, "the message is larger than %d bytes", l.session.conn.cfg.MaxMessageSize), nil
+	if d.tooBig() {
+		l.refuseTooBig(d)
+		return nil, nil, nil
 	}
 	if len(d.Payload) > len(payload) {
 		l.sizeHint = len(d.Payload)
@@ -68,10 +69,10 @@ func (l *Link) first(p transferFrame) *Error {
 // gather takes what one frame holds of the message. What the connection holds while more is to come is counted.
 func (d *Delivery) gather(payload []byte, more bool) error {
 	c := d.link.session.conn
-	if uint64(len(d.Payload)+len(payload)) > c.cfg.MaxMessageSize {
-		d.tooBig, d.Payload = true, nil
-	}
-	if !d.tooBig {
+	d.size += uint64(len(payload))
+	if d.tooBig() {
+		d.Payload = nil
+	} else {
 		if more && d.Payload == nil {
 			d.Payload = make([]byte, 0, d.link.room(2*len(payload)))
 		}
@@ -89,6 +90,17 @@ func (l *Link) dropIncoming() {
 		l.session.conn.account.give(l.incoming.counted)
 	}
 	l.incoming = nil
+}
+
+func (d *Delivery) tooBig() bool { return d.size > d.link.session.conn.cfg.MaxMessageSize }
+
+// refuseTooBig rejects a message, in the words of the service. The link goes on: JavaScript's client waits for the outcome even if its link is gone.
+func (l *Link) refuseTooBig(d *Delivery) {
+	if !d.settled {
+		l.session.sendDisposition(true, d.id, d.id, descRejected, Errorf(CondMessageSizeExceeded,
+			"The received message (delivery-id:%d, size:%d bytes) exceeds the limit (%d bytes) currently allowed on the link.", d.id, d.size, l.session.conn.cfg.MaxMessageSize))
+	}
+	l.grant()
 }
 
 // room is how much to make room for when a message comes in several frames, and at least n bytes. The one before it is as good a guess
