@@ -9,9 +9,9 @@ type Delivery struct {
 
 	link    *Link
 	id      uint32
-	settled bool // the peer wants no answer
+	settled bool   // the peer wants no answer
 	size    uint64 // of the message, so far
-	counted int // what the connection's account holds for it while it is not complete
+	counted int    // what the connection's account holds for it while it is not complete
 }
 
 // transfer takes one frame of a message. It returns the message when it is complete, or why the link has to end, or the connection.
