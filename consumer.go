@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -238,8 +239,13 @@ func (c *Consumer) Format(f fmt.State, _ rune) {
 	_, _ = fmt.Fprintf(f, "eventhubs.Consumer(%s, consumer group %s)", c.cfg, c.opts.Group)
 }
 
-// entity names what is read in errors and logs.
+// entity names what is read in errors.
 func (c *Consumer) entity() string { return c.cfg.EventHub + "/" + c.opts.Group }
+
+// logger names in logs what is read, and who reads.
+func (c *Consumer) logger() *slog.Logger {
+	return c.cfg.Logger.With("event_hub", c.cfg.EventHub, "group", c.opts.Group, "owner", c.client.InstanceID())
+}
 
 // Receive calls the handler for each event, until ctx ends. It shares the partitions with all other consumers of the group, and blocks.
 //

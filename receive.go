@@ -34,14 +34,13 @@ type receiving struct {
 var errDone = errors.New("eventhubs: done")
 
 func (c *Consumer) receive(ctx context.Context, unit int, h BatchHandler) error {
-	r := &receiving{Consumer: c, handle: h, unit: unit, ctx: ctx, returned: make(chan struct{})}
+	r := &receiving{Consumer: c, handle: h, unit: unit, ctx: ctx, returned: make(chan struct{}), progress: newCheckpointer(c)}
 	r.fetch, r.stop = context.WithCancelCause(ctx)
 	defer r.stop(errDone)
 	if err := c.begin(r); err != nil {
 		return err
 	}
 	defer c.end(r)
-	r.progress = newCheckpointer(c)
 	defer r.progress.run()()
 	if err := r.run(); err != nil {
 		return err
@@ -86,7 +85,7 @@ func (r *receiving) run() error {
 		}
 		wait := defaultBackoff(attempt, err)
 		if isPowerOf2(attempt) {
-			r.cfg.Logger.Warn("eventhubs: reading has to begin anew", "event_hub", r.cfg.EventHub, "group", r.opts.Group, "attempt", attempt, "in", wait, "error", err)
+			r.logger().Warn("eventhubs: reading has to begin anew", "attempt", attempt, "again_in", wait, "error", err)
 		}
 		if !sleep(r.fetch, wait) {
 			return nil

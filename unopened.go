@@ -84,8 +84,7 @@ func (g *generation) explainUnopened(partition string) {
 		g.beginAnew(partition)
 		fallthrough
 	default:
-		g.cfg.Logger.Error("eventhubs: a partition can't be opened, and is tried again", "event_hub", g.cfg.EventHub, "group", g.opts.Group, "partition", partition,
-			"error", g.cfg.explain("receive", g.entity()+"/"+partition, err))
+		g.logger().Error("eventhubs: a partition can't be opened, and is tried again", "partition", partition, "error", g.cfg.explain("receive", g.entity()+"/"+partition, err))
 	}
 }
 

@@ -27,10 +27,8 @@ type worker struct {
 
 func newWorker(g *generation, client *azeventhubs.ProcessorPartitionClient, hold context.Context) *worker {
 	id := client.PartitionID()
-	return &worker{
-		generation: g, partition: client, id: id, hold: hold, done: g.progress.of(id, g.lease),
-		log: g.cfg.Logger.With("event_hub", g.cfg.EventHub, "group", g.opts.Group, "partition", id),
-	}
+	done := g.progress.of(id, g.lease)
+	return &worker{generation: g, partition: client, id: id, hold: hold, done: done, log: done.log}
 }
 
 // work handles events until the partition is lost or the generation ends. Then it writes the last checkpoint.
@@ -63,14 +61,11 @@ func (w *worker) work() {
 // leave writes the last checkpoint, unless the partition was lost, and closes the link or leaves that to drain.
 func (w *worker) leave() {
 	defer w.setOpen(w.id, false)
+	if w.hold.Err() == nil {
+		w.saveLast()
+	}
 	if w.hold.Err() != nil {
 		w.done.discard()
-	} else {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(w.ctx), min(storeTimeout, w.opts.ExpirationInterval))
-		defer cancel()
-		if err := w.done.saveLast(ctx, w.hold); err != nil {
-			w.log.Error("eventhubs: the last checkpoint could not be written: events will be read again", "error", err)
-		}
 	}
 	if w.fetch.Err() != nil {
 		w.mu.Lock()
@@ -79,6 +74,19 @@ func (w *worker) leave() {
 		return
 	}
 	w.closeClients([]*azeventhubs.ProcessorPartitionClient{w.partition}) // or the Processor never opens it again (processor.go, addPartitionClient)
+}
+
+// saveLast writes the last checkpoint. That may take so long that the partition is lost meanwhile, which is no failure: whoever has it reads on from the checkpoint before.
+func (w *worker) saveLast() {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.ctx), min(storeTimeout, w.opts.ExpirationInterval))
+	defer cancel()
+	switch err := w.done.saveLast(ctx, w.hold); {
+	case err == nil:
+	case w.hold.Err() != nil:
+		w.log.Info("eventhubs: the partition was lost before its last checkpoint was written: events will be read again")
+	default:
+		w.log.Error("eventhubs: the last checkpoint could not be written: events will be read again", "error", err)
+	}
 }
 
 // ended is a context that is over: with it the SDK hands over what it has and doesn't wait (partition_client.go, ReceiveEvents).
@@ -130,7 +138,7 @@ func (w *worker) goOn(fetch context.Context, err error, failures int) bool {
 	case fetch.Err() != nil, isClosed(err):
 		return false
 	case errors.As(err, &sdk) && sdk.Code == azeventhubs.ErrorCodeOwnershipLost:
-		w.log.Info("eventhubs: another consumer has taken the partition over")
+		w.log.Info("eventhubs: another consumer has taken the partition over", "error", err)
 		w.lease.Lose(w.id)
 		return false
 	case isFatal(err):
