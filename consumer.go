@@ -197,6 +197,8 @@ type Consumer struct {
 	mu      sync.Mutex
 	closed  bool
 	current *receiving // the call of Receive or ReceiveBatch that is running
+
+	stallAfter time.Duration // 0: the constant; for tests
 }
 
 // NewConsumer checks the Config and the options and returns a Consumer. It does not connect: Receive does.

@@ -146,12 +146,14 @@ type progress struct {
 	last     time.Time // when the last of them was
 	saved    int64     // sequence number of the last checkpoint; -1: none
 	failed   int       // how often in a row it could not be written
+	handling handling
 }
 
-// completed notes that n events up to this one are processed. Only the partition's worker calls it, in order.
-func (p *progress) completed(sequence int64, offset string, n int) {
+// completed notes that n events up to this one are processed, and returns the time. Only the partition's worker calls it, in order.
+func (p *progress) completed(sequence int64, offset string, n int) time.Time {
 	now := time.Now()
 	p.mu.Lock()
+	stalled := p.handling.handled()
 	p.any, p.sequence, p.offset = true, sequence, offset
 	if p.pending == 0 {
 		p.since = now
@@ -160,12 +162,16 @@ func (p *progress) completed(sequence int64, offset string, n int) {
 	p.pending += n
 	full := p.owner.opts.CheckpointCount > 0 && p.pending >= p.owner.opts.CheckpointCount && !p.busy && p.failed == 0
 	p.mu.Unlock()
+	if stalled != nil {
+		p.returned(*stalled, now)
+	}
 	if full {
 		select {
 		case p.owner.due <- p:
 		default: // the next event will say it again, or the clock
 		}
 	}
+	return now
 }
 
 // due reports whether it is time for a checkpoint: the oldest event waits for long enough, there are enough, or the partition is idle. After a failure only time counts.

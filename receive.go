@@ -42,6 +42,7 @@ func (c *Consumer) receive(ctx context.Context, unit int, h BatchHandler) error 
 	}
 	defer c.end(r)
 	defer r.progress.run()()
+	defer r.watchStalled()()
 	if err := r.run(); err != nil {
 		return err
 	}

@@ -21,6 +21,7 @@ type worker struct {
 	done      *progress
 	last      int // how many events were there when it was looked last
 	units     []*ReceivedEvent
+	now       time.Time // when the clock was read last
 	certain   time.Time // when it was certain that the partition is ours
 	log       *slog.Logger
 }
@@ -61,6 +62,7 @@ func (w *worker) work() {
 // leave writes the last checkpoint, unless the partition was lost, and closes the link or leaves that to drain.
 func (w *worker) leave() {
 	defer w.setOpen(w.id, false)
+	w.done.rest()
 	if w.hold.Err() == nil {
 		w.saveLast()
 	}
@@ -165,13 +167,14 @@ func (w *worker) handleAll(fetch, handling context.Context, data []*azeventhubs.
 	}
 	w.units = pointers
 	defer clear(w.units)
+	w.now = time.Now()
 	for len(pointers) > 0 {
 		n := min(w.unit, len(pointers))
 		if !w.handleUnit(fetch, handling, pointers[:n:n]) {
 			return false
 		}
 		last := pointers[n-1]
-		w.done.completed(last.SequenceNumber, last.Offset, n)
+		w.now = w.done.completed(last.SequenceNumber, last.Offset, n)
 		pointers = pointers[n:]
 	}
 	return true
@@ -183,10 +186,12 @@ func (w *worker) handleUnit(fetch, handling context.Context, unit []*ReceivedEve
 		for _, e := range unit {
 			e.Attempt = attempt
 		}
+		w.done.tries(attempt, unit[0].SequenceNumber, w.now)
 		err := w.call(handling, unit)
 		if err == nil {
 			return true
 		}
+		w.done.fails()
 		if permanent(err) {
 			w.stopped(unit, err)
 			return false
@@ -200,19 +205,21 @@ func (w *worker) handleUnit(fetch, handling context.Context, unit []*ReceivedEve
 		if !sleep(fetch, wait) {
 			return false
 		}
+		w.now = time.Now()
 	}
 	return false
 }
 
 // ours waits until it is certain that the partition is ours: after a pause of the process it may be somebody else's. It returns false when the worker has to end.
 func (w *worker) ours(fetch context.Context) bool {
-	if time.Since(w.certain) < w.opts.ExpirationInterval/4 { // Await for each event would cost more
+	if w.now.Sub(w.certain) < w.opts.ExpirationInterval/4 { // Await for each event would cost more
 		return true
 	}
 	if !w.lease.Await(fetch, w.id) {
 		return false
 	}
-	w.certain = time.Now()
+	w.now = time.Now()
+	w.certain = w.now
 	return true
 }
 
