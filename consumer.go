@@ -198,7 +198,7 @@ type Consumer struct {
 	closed  bool
 	current *receiving // the call of Receive or ReceiveBatch that is running
 
-	stallAfter time.Duration // 0: the constant; for tests
+	watch watch // what Partitions shows, and a stalled handler is told by
 }
 
 // NewConsumer checks the Config and the options and returns a Consumer. It does not connect: Receive does.
@@ -288,5 +288,6 @@ func (c *Consumer) Close(ctx context.Context) error {
 	if err := c.client.Close(ctx); err != nil {
 		return fmt.Errorf("eventhubs: close the consumer of %s: %w", c.entity(), err)
 	}
+	c.watch.close(ctx)
 	return ctx.Err()
 }

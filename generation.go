@@ -45,6 +45,7 @@ func (r *receiving) runProcessor() error {
 		CallTimeout: min(storeTimeout, r.opts.ExpirationInterval/2), Complete: r.completeCheckpoints, Logger: r.logger(),
 		Final: func(err error) bool { return !r.hasOpened() && isRefused(err) },
 	})
+	r.setGeneration(g)
 	defer func() {
 		if g.lease.Answered() { // a consumer that found no partition to take has had its first success all the same
 			r.setOpened()

@@ -145,15 +145,17 @@ type progress struct {
 	since    time.Time // when the first of them was processed
 	last     time.Time // when the last of them was
 	saved    int64     // sequence number of the last checkpoint; -1: none
+	savedAt  time.Time // when it was written; zero: not since the partition was last lost
 	failed   int       // how often in a row it could not be written
 	handling handling
+	extent   extent
 }
 
 // completed notes that n events up to this one are processed, and returns the time. Only the partition's worker calls it, in order.
 func (p *progress) completed(sequence int64, offset string, n int) time.Time {
 	now := time.Now()
 	p.mu.Lock()
-	stalled := p.handling.handled()
+	stalled := p.handling.handled(n)
 	p.any, p.sequence, p.offset = true, sequence, offset
 	if p.pending == 0 {
 		p.since = now
@@ -187,7 +189,7 @@ func (p *progress) due(now time.Time) bool {
 func (p *progress) discard() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.any, p.pending, p.failed = false, 0, 0
+	p.any, p.pending, p.failed, p.savedAt = false, 0, 0, time.Time{}
 }
 
 func (p *progress) begin() bool {
@@ -249,7 +251,7 @@ func (p *progress) saves(sequence int64, covered int, err error) (failures int) 
 		return p.failed
 	}
 	failures = p.failed
-	p.saved, p.failed = sequence, 0
+	p.saved, p.savedAt, p.failed = sequence, now, 0
 	p.pending = max(p.pending-covered, 0)
 	return failures
 }

@@ -23,11 +23,12 @@ type receiving struct {
 	progress *checkpointer
 	returned chan struct{}
 
-	mu     sync.Mutex
-	failed error                             // the first reason to end that is not the caller's
-	opened bool                              // a partition was opened: names and rights are right
-	anew   map[string]bool                   // partitions whose checkpoint the service has refused
-	begins map[string]azeventhubs.Checkpoint // where the Processor was told to begin, by partition
+	mu      sync.Mutex
+	failed  error                             // the first reason to end that is not the caller's
+	opened  bool                              // a partition was opened: names and rights are right
+	anew    map[string]bool                   // partitions whose checkpoint the service has refused
+	begins  map[string]azeventhubs.Checkpoint // where the Processor was told to begin, by partition
+	reading *generation                       // the latest
 }
 
 // errDone is the cause when things end in good order.
@@ -42,7 +43,7 @@ func (c *Consumer) receive(ctx context.Context, unit int, h BatchHandler) error 
 	}
 	defer c.end(r)
 	defer r.progress.run()()
-	defer r.watchStalled()()
+	defer r.watchPartitions()()
 	if err := r.run(); err != nil {
 		return err
 	}
@@ -102,6 +103,19 @@ func (r *receiving) fail(err error) {
 		r.failed = err
 	}
 	r.stop(errDone)
+}
+
+// setGeneration says which generation is reading.
+func (r *receiving) setGeneration(g *generation) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.reading = g
+}
+
+func (r *receiving) generation() *generation {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.reading
 }
 
 func (r *receiving) setOpened() {

@@ -3,7 +3,7 @@ package eventhubs
 import (
 	"cmp"
 	"context"
-	"sync"
+	"fmt"
 	"time"
 )
 
@@ -12,7 +12,10 @@ const stallAfter = 30 * time.Second
 
 // handling is what a partition's handler is at.
 type handling struct {
-	attempt attempt
+	fetched     int // events that were fetched and are not handled
+	attempt     attempt
+	lastError   string // of the handler
+	lastErrorAt time.Time
 }
 
 // attempt is a call of the handler.
@@ -24,16 +27,24 @@ type attempt struct {
 }
 
 // handled notes that the attempt under way has succeeded, and returns it if it had stalled. As with tries, it is for each event, and must not cost much.
-func (h *handling) handled() (stalled *attempt) {
+func (h *handling) handled(n int) (stalled *attempt) {
 	if h.attempt.warned > 0 {
 		was := h.attempt
 		stalled = &was
 	}
 	h.attempt.number = 0
+	h.fetched -= n
 	return stalled
 }
 
-// tries notes that the handler is called. As with fails, only the partition's worker calls it.
+// fetched notes that n events are there to be handled. As with tries and fails, only the partition's worker calls it.
+func (p *progress) fetched(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.handling.fetched = n
+}
+
+// tries notes that the handler is called.
 func (p *progress) tries(number int, sequence int64, now time.Time) {
 	p.mu.Lock()
 	p.handling.attempt = attempt{number: number, sequence: sequence, since: now}
@@ -41,12 +52,13 @@ func (p *progress) tries(number int, sequence int64, now time.Time) {
 }
 
 // fails notes that the handler has failed.
-func (p *progress) fails() {
-	now := time.Now()
+func (p *progress) fails(err error) {
+	now, text := time.Now(), fmt.Sprint(err) // which survives an Error that panics
 	p.mu.Lock()
 	h := &p.handling
 	tried := h.attempt
 	h.attempt = attempt{number: tried.number, sequence: tried.sequence}
+	h.lastError, h.lastErrorAt = text, now
 	p.mu.Unlock()
 	if tried.warned > 0 {
 		p.returned(tried, now)
@@ -79,16 +91,9 @@ func (p *progress) stalled(now time.Time, after time.Duration) (_ attempt, ok bo
 	return *a, true
 }
 
-// watchStalled tells of handlers that run for long, until the function that it returns is called, which waits.
-func (r *receiving) watchStalled() (stop func()) {
-	ctx, cancel := context.WithCancel(context.Background())
-	var watching sync.WaitGroup
-	watching.Go(func() { r.tellStalled(ctx) })
-	return func() { cancel(); watching.Wait() }
-}
-
-func (r *receiving) tellStalled(ctx context.Context) {
-	after := cmp.Or(r.stallAfter, stallAfter)
+// watchStalled tells of handlers that run for long, until ctx ends.
+func (r *receiving) watchStalled(ctx context.Context) {
+	after := cmp.Or(r.watch.stallAfter, stallAfter)
 	tick := time.NewTicker(max(after/10, time.Millisecond))
 	defer tick.Stop()
 	for {

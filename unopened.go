@@ -28,14 +28,13 @@ func (g *generation) watchUnopened() {
 			return
 		case <-tick.C:
 		}
-		held := g.lease.HeldFor(unopenedAfter)
 		for id := range looks {
 			if g.isOpen(id) {
 				delete(looks, id)
 			}
 		}
-		for _, id := range held {
-			if g.isOpen(id) {
+		for id, since := range g.lease.Held() {
+			if time.Since(since) < unopenedAfter || g.isOpen(id) {
 				continue
 			}
 			if looks[id]++; isPowerOf2(looks[id]) {

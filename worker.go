@@ -168,6 +168,7 @@ func (w *worker) handleAll(fetch, handling context.Context, data []*azeventhubs.
 	w.units = pointers
 	defer clear(w.units)
 	w.now = time.Now()
+	w.done.fetched(len(data))
 	for len(pointers) > 0 {
 		n := min(w.unit, len(pointers))
 		if !w.handleUnit(fetch, handling, pointers[:n:n]) {
@@ -191,7 +192,7 @@ func (w *worker) handleUnit(fetch, handling context.Context, unit []*ReceivedEve
 		if err == nil {
 			return true
 		}
-		w.done.fails()
+		w.done.fails(err)
 		if permanent(err) {
 			w.stopped(unit, err)
 			return false
