@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -197,6 +198,8 @@ type Consumer struct {
 	mu      sync.Mutex
 	closed  bool
 	current *receiving // the call of Receive or ReceiveBatch that is running
+
+	watch watch // what Partitions shows, and a stalled handler is told by
 }
 
 // NewConsumer checks the Config and the options and returns a Consumer. It does not connect: Receive does.
@@ -239,8 +242,13 @@ func (c *Consumer) Format(f fmt.State, _ rune) {
 	_, _ = fmt.Fprintf(f, "eventhubs.Consumer(%s, consumer group %s)", c.cfg, c.opts.Group)
 }
 
-// entity names what is read in errors and logs.
+// entity names what is read in errors.
 func (c *Consumer) entity() string { return c.cfg.EventHub + "/" + c.opts.Group }
+
+// logger names in logs what is read, and who reads.
+func (c *Consumer) logger() *slog.Logger {
+	return c.cfg.Logger.With("event_hub", c.cfg.EventHub, "group", c.opts.Group, "owner", c.client.InstanceID())
+}
 
 // Receive calls the handler for each event, until ctx ends. It shares the partitions with all other consumers of the group, and blocks.
 //
@@ -281,5 +289,6 @@ func (c *Consumer) Close(ctx context.Context) error {
 	if err := c.client.Close(ctx); err != nil {
 		return fmt.Errorf("eventhubs: close the consumer of %s: %w", c.entity(), err)
 	}
+	c.watch.close(ctx)
 	return ctx.Err()
 }

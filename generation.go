@@ -42,9 +42,10 @@ func (r *receiving) runProcessor() error {
 	g.fetch, g.handlers = fetch, handlers
 	g.lease = lease.New(lease.Options{
 		Store: r.store, Owner: r.client.InstanceID(), Expiration: r.opts.ExpirationInterval, Patience: r.opts.ExpirationInterval / 2,
-		CallTimeout: min(storeTimeout, r.opts.ExpirationInterval/2), Complete: r.completeCheckpoints, Logger: r.cfg.Logger,
+		CallTimeout: min(storeTimeout, r.opts.ExpirationInterval/2), Complete: r.completeCheckpoints, Logger: r.logger(),
 		Final: func(err error) bool { return !r.hasOpened() && isRefused(err) },
 	})
+	r.setGeneration(g)
 	defer func() {
 		if g.lease.Answered() { // a consumer that found no partition to take has had its first success all the same
 			r.setOpened()

@@ -99,6 +99,15 @@ func (c *Consumer) startOf(partition string) azeventhubs.StartPosition {
 // propertiesAtOnce bounds the partitions that are asked for their last event at one time.
 const propertiesAtOnce = 16
 
+// properties asks for the properties of a partition.
+func (c *Consumer) properties(ctx context.Context, partition string) (azeventhubs.PartitionProperties, error) {
+	p, err := c.client.GetPartitionProperties(ctx, partition, nil)
+	if err != nil { // only this call has the SDK replace a link that was lost: the other hides its errors from the SDK's own recovery (mgmt.go)
+		_, _ = c.client.GetEventHubProperties(ctx, nil)
+	}
+	return p, err
+}
+
 // latest returns checkpoints at the last events of partitions.
 func (c *Consumer) latest(ctx context.Context, partitions []string) ([]azeventhubs.Checkpoint, error) {
 	var (
@@ -111,10 +120,7 @@ func (c *Consumer) latest(ctx context.Context, partitions []string) ([]azeventhu
 		slots <- struct{}{}
 		asking.Go(func() {
 			defer func() { <-slots }()
-			p, err := c.client.GetPartitionProperties(ctx, id, nil)
-			if err != nil { // only this call has the SDK replace a link that was lost: the other hides its errors from the SDK's own recovery (mgmt.go)
-				_, _ = c.client.GetEventHubProperties(ctx, nil)
-			}
+			p, err := c.properties(ctx, id)
 			out[i], errs[i] = c.checkpoint(id, p.LastEnqueuedSequenceNumber, ""), err
 			out[i].Offset = nil // a sequence number says it in every namespace; an offset doesn't where there is geo-replication
 		})

@@ -3,6 +3,7 @@ package eventhubs
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -36,7 +37,7 @@ func (c *checkpointer) of(id string, store CheckpointStore) *progress {
 	defer c.mu.Unlock()
 	p := c.partitions[id]
 	if p == nil {
-		p = &progress{owner: c, id: id, saved: -1}
+		p = &progress{owner: c, id: id, log: c.logger().With("partition", id), saved: -1}
 		c.partitions[id] = p
 	}
 	p.mu.Lock()
@@ -45,11 +46,26 @@ func (c *checkpointer) of(id string, store CheckpointStore) *progress {
 	return p
 }
 
+// find returns the progress of a partition, or nil if none of this call's workers has had it.
+func (c *checkpointer) find(id string) *progress {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.partitions[id]
+}
+
+// all returns the progress of each partition that a worker of this call has had.
+func (c *checkpointer) all() (all []*progress) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, p := range c.partitions {
+		all = append(all, p)
+	}
+	return all
+}
+
 // position returns how far a partition is processed, whether or not a checkpoint covers it.
 func (c *checkpointer) position(id string) (sequence int64, offset string, ok bool) {
-	c.mu.Lock()
-	p := c.partitions[id]
-	c.mu.Unlock()
+	p := c.find(id)
 	if p == nil {
 		return 0, "", false
 	}
@@ -84,9 +100,7 @@ func (c *checkpointer) run() (stop func()) {
 }
 
 func (c *checkpointer) dueAt(now time.Time) (due []*progress) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, p := range c.partitions {
+	for _, p := range c.all() {
 		if p.due(now) {
 			due = append(due, p)
 		}
@@ -110,10 +124,7 @@ func (c *checkpointer) start(ctx context.Context, p *progress) {
 		defer c.writing.Done()
 		defer func() { <-c.slots }()
 		defer p.end()
-		err := p.save(ctx)
-		if failures := p.failures(); err != nil && ctx.Err() == nil && !errors.Is(err, lease.ErrNotHeld) && isPowerOf2(failures) {
-			c.cfg.Logger.Warn("eventhubs: a checkpoint could not be written, and is tried again", "event_hub", c.cfg.EventHub, "group", c.opts.Group, "partition", p.id, "failures", failures, "error", err)
-		}
+		_ = p.save(ctx) // which has logged what is wrong, and will be tried again
 	}()
 }
 
@@ -121,6 +132,7 @@ func (c *checkpointer) start(ctx context.Context, p *progress) {
 type progress struct {
 	owner *checkpointer
 	id    string
+	log   *slog.Logger
 	write sync.Mutex // held while a checkpoint is written
 
 	mu       sync.Mutex
@@ -133,13 +145,17 @@ type progress struct {
 	since    time.Time // when the first of them was processed
 	last     time.Time // when the last of them was
 	saved    int64     // sequence number of the last checkpoint; -1: none
+	savedAt  time.Time // when it was written; zero: not since the partition was last lost
 	failed   int       // how often in a row it could not be written
+	handling handling
+	extent   extent
 }
 
-// completed notes that n events up to this one are processed. Only the partition's worker calls it, in order.
-func (p *progress) completed(sequence int64, offset string, n int) {
+// completed notes that n events up to this one are processed, and returns the time. Only the partition's worker calls it, in order.
+func (p *progress) completed(sequence int64, offset string, n int) time.Time {
 	now := time.Now()
 	p.mu.Lock()
+	stalled := p.handling.handled(n)
 	p.any, p.sequence, p.offset = true, sequence, offset
 	if p.pending == 0 {
 		p.since = now
@@ -148,12 +164,16 @@ func (p *progress) completed(sequence int64, offset string, n int) {
 	p.pending += n
 	full := p.owner.opts.CheckpointCount > 0 && p.pending >= p.owner.opts.CheckpointCount && !p.busy && p.failed == 0
 	p.mu.Unlock()
+	if stalled != nil {
+		p.returned(*stalled, now)
+	}
 	if full {
 		select {
 		case p.owner.due <- p:
 		default: // the next event will say it again, or the clock
 		}
 	}
+	return now
 }
 
 // due reports whether it is time for a checkpoint: the oldest event waits for long enough, there are enough, or the partition is idle. After a failure only time counts.
@@ -169,13 +189,7 @@ func (p *progress) due(now time.Time) bool {
 func (p *progress) discard() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.any, p.pending, p.failed = false, 0, 0
-}
-
-func (p *progress) failures() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.failed
+	p.any, p.pending, p.failed, p.savedAt = false, 0, 0, time.Time{}
 }
 
 func (p *progress) begin() bool {
@@ -214,15 +228,30 @@ func (p *progress) save(ctx context.Context) error {
 		return nil
 	}
 	err := store.SetCheckpoint(ctx, p.owner.checkpoint(p.id, sequence, offset), nil)
+	failures := p.saves(sequence, covered, err)
+	switch {
+	case err == nil && failures > 0:
+		p.log.Info("eventhubs: checkpoints can be written again", "sequence", sequence, "failures", failures)
+	case err == nil:
+		p.log.Debug("eventhubs: checkpoint written", "sequence", sequence)
+	case ctx.Err() == nil && !errors.Is(err, lease.ErrNotHeld) && isPowerOf2(failures):
+		p.log.Warn("eventhubs: a checkpoint could not be written, and is tried again", "sequence", sequence, "failures", failures, "error", err)
+	}
+	return err
+}
+
+// saves notes how the writing of a checkpoint has ended, and returns how often in a row it had failed, this time included.
+func (p *progress) saves(sequence int64, covered int, err error) (failures int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
 	p.since = now // after a failure as well: the next try is an interval away
 	if err != nil {
 		p.failed++
-		return err
+		return p.failed
 	}
-	p.saved, p.failed = sequence, 0
+	failures = p.failed
+	p.saved, p.savedAt, p.failed = sequence, now, 0
 	p.pending = max(p.pending-covered, 0)
-	return nil
+	return failures
 }

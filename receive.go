@@ -23,26 +23,27 @@ type receiving struct {
 	progress *checkpointer
 	returned chan struct{}
 
-	mu     sync.Mutex
-	failed error                             // the first reason to end that is not the caller's
-	opened bool                              // a partition was opened: names and rights are right
-	anew   map[string]bool                   // partitions whose checkpoint the service has refused
-	begins map[string]azeventhubs.Checkpoint // where the Processor was told to begin, by partition
+	mu      sync.Mutex
+	failed  error                             // the first reason to end that is not the caller's
+	opened  bool                              // a partition was opened: names and rights are right
+	anew    map[string]bool                   // partitions whose checkpoint the service has refused
+	begins  map[string]azeventhubs.Checkpoint // where the Processor was told to begin, by partition
+	reading *generation                       // the latest
 }
 
 // errDone is the cause when things end in good order.
 var errDone = errors.New("eventhubs: done")
 
 func (c *Consumer) receive(ctx context.Context, unit int, h BatchHandler) error {
-	r := &receiving{Consumer: c, handle: h, unit: unit, ctx: ctx, returned: make(chan struct{})}
+	r := &receiving{Consumer: c, handle: h, unit: unit, ctx: ctx, returned: make(chan struct{}), progress: newCheckpointer(c)}
 	r.fetch, r.stop = context.WithCancelCause(ctx)
 	defer r.stop(errDone)
 	if err := c.begin(r); err != nil {
 		return err
 	}
 	defer c.end(r)
-	r.progress = newCheckpointer(c)
 	defer r.progress.run()()
+	defer r.watchPartitions()()
 	if err := r.run(); err != nil {
 		return err
 	}
@@ -93,7 +94,7 @@ func (r *receiving) run() error {
 		}
 		wait := defaultBackoff(attempt, err)
 		if isPowerOf2(attempt) {
-			r.cfg.Logger.Warn("eventhubs: reading has to begin anew", "event_hub", r.cfg.EventHub, "group", r.opts.Group, "attempt", attempt, "in", wait, "error", err)
+			r.logger().Warn("eventhubs: reading has to begin anew", "attempt", attempt, "again_in", wait, "error", err)
 		}
 		if !sleep(r.fetch, wait) {
 			return nil
@@ -109,6 +110,19 @@ func (r *receiving) fail(err error) {
 		r.failed = err
 	}
 	r.stop(errDone)
+}
+
+// setGeneration says which generation is reading.
+func (r *receiving) setGeneration(g *generation) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.reading = g
+}
+
+func (r *receiving) generation() *generation {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.reading
 }
 
 func (r *receiving) setOpened() {

@@ -28,14 +28,13 @@ func (g *generation) watchUnopened() {
 			return
 		case <-tick.C:
 		}
-		held := g.lease.HeldFor(unopenedAfter)
 		for id := range looks {
 			if g.isOpen(id) {
 				delete(looks, id)
 			}
 		}
-		for _, id := range held {
-			if g.isOpen(id) {
+		for id, since := range g.lease.Held() {
+			if time.Since(since) < unopenedAfter || g.isOpen(id) {
 				continue
 			}
 			if looks[id]++; isPowerOf2(looks[id]) {
@@ -84,8 +83,7 @@ func (g *generation) explainUnopened(partition string) {
 		g.beginAnew(partition)
 		fallthrough
 	default:
-		g.cfg.Logger.Error("eventhubs: a partition can't be opened, and is tried again", "event_hub", g.cfg.EventHub, "group", g.opts.Group, "partition", partition,
-			"error", g.cfg.explain("receive", g.entity()+"/"+partition, err))
+		g.logger().Error("eventhubs: a partition can't be opened, and is tried again", "partition", partition, "error", g.cfg.explain("receive", g.entity()+"/"+partition, err))
 	}
 }
 

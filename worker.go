@@ -21,16 +21,15 @@ type worker struct {
 	done      *progress
 	last      int // how many events were there when it was looked last
 	units     []*ReceivedEvent
+	now       time.Time // when the clock was read last
 	certain   time.Time // when it was certain that the partition is ours
 	log       *slog.Logger
 }
 
 func newWorker(g *generation, client *azeventhubs.ProcessorPartitionClient, hold context.Context) *worker {
 	id := client.PartitionID()
-	return &worker{
-		generation: g, partition: client, id: id, hold: hold, done: g.progress.of(id, g.lease),
-		log: g.cfg.Logger.With("event_hub", g.cfg.EventHub, "group", g.opts.Group, "partition", id),
-	}
+	done := g.progress.of(id, g.lease)
+	return &worker{generation: g, partition: client, id: id, hold: hold, done: done, log: done.log}
 }
 
 // work handles events until the partition is lost or the generation ends. Then it writes the last checkpoint.
@@ -63,14 +62,12 @@ func (w *worker) work() {
 // leave writes the last checkpoint, unless the partition was lost, and closes the link or leaves that to drain.
 func (w *worker) leave() {
 	defer w.setOpen(w.id, false)
+	w.done.rest()
+	if w.hold.Err() == nil {
+		w.saveLast()
+	}
 	if w.hold.Err() != nil {
 		w.done.discard()
-	} else {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(w.ctx), min(storeTimeout, w.opts.ExpirationInterval))
-		defer cancel()
-		if err := w.done.saveLast(ctx, w.hold); err != nil {
-			w.log.Error("eventhubs: the last checkpoint could not be written: events will be read again", "error", err)
-		}
 	}
 	if w.fetch.Err() != nil {
 		w.mu.Lock()
@@ -79,6 +76,19 @@ func (w *worker) leave() {
 		return
 	}
 	w.closeClients([]*azeventhubs.ProcessorPartitionClient{w.partition}) // or the Processor never opens it again (processor.go, addPartitionClient)
+}
+
+// saveLast writes the last checkpoint. That may take so long that the partition is lost meanwhile, which is no failure: whoever has it reads on from the checkpoint before.
+func (w *worker) saveLast() {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.ctx), min(storeTimeout, w.opts.ExpirationInterval))
+	defer cancel()
+	switch err := w.done.saveLast(ctx, w.hold); {
+	case err == nil:
+	case w.hold.Err() != nil:
+		w.log.Info("eventhubs: the partition was lost before its last checkpoint was written: events will be read again")
+	default:
+		w.log.Error("eventhubs: the last checkpoint could not be written: events will be read again", "error", err)
+	}
 }
 
 // ended is a context that is over: with it the SDK hands over what it has and doesn't wait (partition_client.go, ReceiveEvents).
@@ -130,7 +140,7 @@ func (w *worker) goOn(fetch context.Context, err error, failures int) bool {
 	case fetch.Err() != nil, isClosed(err):
 		return false
 	case errors.As(err, &sdk) && sdk.Code == azeventhubs.ErrorCodeOwnershipLost:
-		w.log.Info("eventhubs: another consumer has taken the partition over")
+		w.log.Info("eventhubs: another consumer has taken the partition over", "error", err)
 		w.lease.Lose(w.id)
 		return false
 	case isUnauthorized(err) && failures == 1:
@@ -159,13 +169,15 @@ func (w *worker) handleAll(fetch, handling context.Context, data []*azeventhubs.
 	}
 	w.units = pointers
 	defer clear(w.units)
+	w.now = time.Now()
+	w.done.fetched(len(data))
 	for len(pointers) > 0 {
 		n := min(w.unit, len(pointers))
 		if !w.handleUnit(fetch, handling, pointers[:n:n]) {
 			return false
 		}
 		last := pointers[n-1]
-		w.done.completed(last.SequenceNumber, last.Offset, n)
+		w.now = w.done.completed(last.SequenceNumber, last.Offset, n)
 		pointers = pointers[n:]
 	}
 	return true
@@ -177,10 +189,12 @@ func (w *worker) handleUnit(fetch, handling context.Context, unit []*ReceivedEve
 		for _, e := range unit {
 			e.Attempt = attempt
 		}
+		w.done.tries(attempt, unit[0].SequenceNumber, w.now)
 		err := w.call(handling, unit)
 		if err == nil {
 			return true
 		}
+		w.done.fails(err)
 		if permanent(err) {
 			w.stopped(unit, err)
 			return false
@@ -194,19 +208,21 @@ func (w *worker) handleUnit(fetch, handling context.Context, unit []*ReceivedEve
 		if !sleep(fetch, wait) {
 			return false
 		}
+		w.now = time.Now()
 	}
 	return false
 }
 
 // ours waits until it is certain that the partition is ours: after a pause of the process it may be somebody else's. It returns false when the worker has to end.
 func (w *worker) ours(fetch context.Context) bool {
-	if time.Since(w.certain) < w.opts.ExpirationInterval/4 { // Await for each event would cost more
+	if w.now.Sub(w.certain) < w.opts.ExpirationInterval/4 { // Await for each event would cost more
 		return true
 	}
 	if !w.lease.Await(fetch, w.id) {
 		return false
 	}
-	w.certain = time.Now()
+	w.now = time.Now()
+	w.certain = w.now
 	return true
 }
 

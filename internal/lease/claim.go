@@ -41,6 +41,9 @@ func (s *Store) giveBack(ctx context.Context, want []azeventhubs.Ownership, o *a
 	ctx, cancel := context.WithTimeout(ctx, s.CallTimeout)
 	defer cancel()
 	given, err := s.release(ctx, want, o)
+	for _, g := range given {
+		s.Logger.Debug("eventhubs: partition given back", "partition", g.PartitionID)
+	}
 	if err != nil {
 		s.Logger.Warn("eventhubs: partitions could not be given back: others can take them once their claims expire", "after", s.Expiration, "error", err)
 	}

@@ -105,16 +105,15 @@ func (s *Store) Hold(partition string) context.Context {
 	return nil
 }
 
-// HeldFor returns the partitions that have been ours for a time.
-func (s *Store) HeldFor(d time.Duration) (partitions []string) {
+// Held returns the partitions that are ours, and since when.
+func (s *Store) Held() map[string]time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	since := make(map[string]time.Time, len(s.held))
 	for id, h := range s.held {
-		if time.Since(h.since) >= d {
-			partitions = append(partitions, id)
-		}
+		since[id] = h.since
 	}
-	return partitions
+	return since
 }
 
 // Lose notes that a partition was lost, as its link has told.
