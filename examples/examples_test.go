@@ -3,6 +3,7 @@ package examples_test
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"path/filepath"
 	"runtime"
@@ -93,6 +94,7 @@ func service(t *testing.T, path string, srv *eventhubstest.Server) {
 	require.Equal(t, http.StatusOK, call(t, http.MethodGet, address+"/healthz", ""))
 	require.Equal(t, http.StatusAccepted, call(t, http.MethodPost, address+"/events?key=7", "first"))
 	require.Equal(t, "Handled first from partition 0", p.line("Handled"))
+	require.Contains(t, get(t, address+"/partitions"), `"partition_id":"0"`)
 	require.Equal(t, http.StatusRequestEntityTooLarge, call(t, http.MethodPost, address+"/events", strings.Repeat("x", 1<<20)))
 
 	srv.Fault(eventhubstest.Fault{On: eventhubstest.Publish, Times: 1, Delay: 500 * time.Millisecond}) // stored at once, and acknowledged late
@@ -140,6 +142,17 @@ func bodies(srv *eventhubstest.Server, hub string) (out []string) {
 		out = append(out, string(e.Body))
 	}
 	return out
+}
+
+// get returns the body of an HTTP answer.
+func get(t *testing.T, url string) string {
+	t.Helper()
+	answer, err := http.Get(url)
+	require.NoError(t, err)
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	require.NoError(t, err)
+	return string(body)
 }
 
 // call makes an HTTP request and returns the status of the answer, or 0 if there is none.

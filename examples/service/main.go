@@ -5,6 +5,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -38,7 +39,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: routes(ctx, producer), ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: routes(ctx, producer, consumer), ReadHeaderTimeout: 10 * time.Second}
 	received, served := make(chan error, 1), make(chan error, 1)
 	go func() { defer stop(); received <- consumer.Receive(context.WithoutCancel(ctx), handle) }()
 	go func() { defer stop(); served <- server.Serve(listener) }()
@@ -77,12 +78,16 @@ func open(ctx context.Context) (*eventhubs.Producer, *eventhubs.Consumer, error)
 	return producer, consumer, err
 }
 
-func routes(ctx context.Context, producer *eventhubs.Producer) http.Handler {
+func routes(ctx context.Context, producer *eventhubs.Producer, consumer *eventhubs.Consumer) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		if ctx.Err() != nil {
 			http.Error(w, "ending", http.StatusServiceUnavailable)
 		}
+	})
+	mux.HandleFunc("GET /partitions", func(w http.ResponseWriter, _ *http.Request) { // how far behind each is, and what its handler is at
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(consumer.Partitions()) // a client that has gone needs no answer
 	})
 	mux.HandleFunc("POST /events", func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
