@@ -168,8 +168,8 @@ func (t *table) furnish(s *scene, v variant) error {
 	case t.noAzurite != nil:
 		return fmt.Errorf("Azurite: %w", t.noAzurite)
 	default:
-		s.account = t.azurite.connectionString(checkpointAccount, checkpointKey)
-		s.tests = t.azurite.connectionString(testAccount, testKey())
+		s.account = t.azurite.connectionString(checkpointAccount, checkpointKey())
+		s.tests = t.azurite.connectionString(testAccount, testKey)
 	}
 	return nil
 }
