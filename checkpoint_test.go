@@ -51,6 +51,7 @@ func TestBlobCheckpointStoreOnAzurite(t *testing.T) {
 	var opened atomic.Int64
 	run := time.Now().UnixNano()
 	storetest.Run(t, func(t *testing.T) func() azeventhubs.CheckpointStore {
+		t.Log("on Azurite")
 		cfg := eventhubs.BlobConfig{
 			ConnectionString: account, Container: fmt.Sprintf("store-%d-%d", run, opened.Add(1)), Logger: slog.New(slog.DiscardHandler),
 		}

@@ -44,6 +44,11 @@ type azurite struct {
 // startAzurite is a server that hands all requests on to Azurite.
 func startAzurite(t testing.TB, connectionString string) *server {
 	t.Helper()
+	t.Cleanup(func() {
+		if !t.Skipped() {
+			t.Log("on Azurite")
+		}
+	})
 	client, err := service.NewClientFromConnectionString(connectionString, nil)
 	require.NoError(t, err)
 	a := azurite{t, client}

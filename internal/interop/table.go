@@ -174,6 +174,24 @@ func (t *table) furnish(s *scene, v variant) error {
 	return nil
 }
 
+// missing names what keeps the table from being whole, if anything does.
+func (t *table) missing() string {
+	for _, c := range t.columns {
+		if c.skip != "" {
+			return c.name
+		}
+	}
+	switch {
+	case len(t.columns) < len(columns()):
+		return "every client"
+	case len(t.rows) < len(rows()):
+		return "every row"
+	case t.noAzurite != nil:
+		return "Azurite"
+	}
+	return ""
+}
+
 func (t *table) count(o outcome) (n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
