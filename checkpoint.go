@@ -43,8 +43,8 @@ type BlobConfig struct {
 	// ConnectionString stands in place of AccountURL and Credential.
 	ConnectionString string
 
-	// KeepCase names the blobs after namespace, event hub and consumer group in the case in which they are given, as the Go and
-	// Java SDKs do. Otherwise the names are in lower case, as with the Python, .NET and JavaScript SDKs, so that consumers in those
+	// KeepCase names the blobs after namespace, event hub and consumer group in the case in which they are given, as the Go SDK
+	// does. Otherwise the names are in lower case, as with the Python, .NET, JavaScript and Java SDKs, so that consumers in those
 	// languages share checkpoints and partitions with this one. Checkpoints are found in either spelling; ownership is not: set
 	// it while consumers that were built on the bare Go SDK are still running in the same group.
 	KeepCase bool

@@ -12,7 +12,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -44,6 +46,23 @@ func TestExampleCheckpointStore(t *testing.T) {
 func TestBlobCheckpointStore(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) func() azeventhubs.CheckpointStore {
 		_, cfg := startStorage(t, blob.Options{})
+		return func() azeventhubs.CheckpointStore { return openBlobStore(t, cfg) }
+	})
+}
+
+// The same on Azurite, whose connection string is in the environment: make interop starts it.
+func TestBlobCheckpointStoreOnAzurite(t *testing.T) {
+	account := os.Getenv("EVENTHUBS_AZURITE")
+	if account == "" {
+		t.Skip("EVENTHUBS_AZURITE is not set: make interop sets it")
+	}
+	var opened atomic.Int64
+	run := time.Now().UnixNano()
+	storetest.Run(t, func(t *testing.T) func() azeventhubs.CheckpointStore {
+		t.Log("on Azurite")
+		cfg := eventhubs.BlobConfig{
+			ConnectionString: account, Container: fmt.Sprintf("store-%d-%d", run, opened.Add(1)), Logger: slog.New(slog.DiscardHandler),
+		}
 		return func() azeventhubs.CheckpointStore { return openBlobStore(t, cfg) }
 	})
 }

@@ -99,11 +99,8 @@ func (a *Account) setBlobMetadata(c *call) (*response, *failure) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	held, old, fail := a.findBlob(c)
+	held, old, fail := a.change(c, when)
 	if fail != nil {
-		return nil, fail
-	}
-	if fail := when.forWrite(old.version()); fail != nil {
 		return nil, fail
 	}
 	b := *old
@@ -124,11 +121,8 @@ func (a *Account) deleteBlob(c *call) (*response, *failure) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	held, old, fail := a.findBlob(c)
+	held, _, fail := a.change(c, when)
 	if fail != nil {
-		return nil, fail
-	}
-	if fail := when.forWrite(old.version()); fail != nil {
 		return nil, fail
 	}
 	a.remove(held, c.name)
@@ -188,7 +182,20 @@ func (a *Account) read(c *call) (*Blob, *failure) {
 	return b, when.forRead(b.version())
 }
 
-// findBlob returns the blob that a request is about. It wants a.mu held.
+// change finds a blob for an operation that changes it, if the conditions allow that. What isn't there has no ETag, so that one that is asked for
+// isn't met: Azurite sees it so too. It wants a.mu held.
+func (a *Account) change(c *call, when conditions) (*container, *Blob, *failure) {
+	held, b, fail := a.findBlob(c)
+	switch {
+	case fail != nil && held != nil && when.match != "" && when.match != "*":
+		return nil, nil, failed(codeConditionNotMet)
+	case fail != nil:
+		return nil, nil, fail
+	}
+	return held, b, when.forWrite(b.version())
+}
+
+// findBlob returns the blob that a request is about, and the container even if there is no such blob. It wants a.mu held.
 func (a *Account) findBlob(c *call) (*container, *Blob, *failure) {
 	held, fail := a.find(c)
 	if fail != nil {
@@ -196,7 +203,7 @@ func (a *Account) findBlob(c *call) (*container, *Blob, *failure) {
 	}
 	b := held.blobs[c.name]
 	if b == nil {
-		return nil, nil, failed(codeBlobNotFound)
+		return held, nil, failed(codeBlobNotFound)
 	}
 	return held, b, nil
 }

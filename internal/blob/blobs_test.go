@@ -78,6 +78,7 @@ func TestPutGetDelete(t *testing.T) {
 // Names of metadata go over the wire in lower case: Python takes them as they come.
 // The path is signed as it is sent, even where Go would escape it.
 func TestMetadataNamesOnTheWire(t *testing.T) {
+	onlyOurs(t, "is behind a proxy here, which spells headers as Go does")
 	s := start(t, blob.Options{})
 	require.NoError(t, s.Put("box", "b|c", nil, map[string]string{"OwnerID": "me"}))
 	kept, _ := s.Get("box", "b|c")
@@ -212,6 +213,7 @@ func TestRefusedPuts(t *testing.T) {
 
 // The sums that the client sends along are checked, and right ones pass.
 func TestChecksums(t *testing.T) {
+	onlyOurs(t, "has no CRC64")
 	s := start(t, blob.Options{})
 	b := s.created(t, "box").NewBlockBlobClient("b")
 	_, err := b.Upload(ctx(t), body("hello"), &blockblob.UploadOptions{
@@ -238,7 +240,7 @@ func TestSetMetadata(t *testing.T) {
 	_, err := set("a", nil)
 	requireCode(t, err, 404, "BlobNotFound")
 	_, err = set("a", ifMatch("0x1"))
-	requireCode(t, err, 404, "BlobNotFound")
+	requireCode(t, err, 412, "ConditionNotMet") // as on Azurite
 
 	require.NoError(t, s.Put("box", "b", []byte("content"), map[string]string{"other": "1"}))
 	first, err := set("a", nil)

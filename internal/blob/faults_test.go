@@ -46,6 +46,7 @@ func TestFaultMeetsWhatItNames(t *testing.T) {
 
 // Every operation has its name, and a fault without one meets them all.
 func TestFaultOfEachOperation(t *testing.T) {
+	onlyOurs(t, "has no faults to order")
 	s := start(t, blob.Options{})
 	c := s.created(t, "box")
 	for op, do := range map[string]func() error{

@@ -89,6 +89,7 @@ func TestListWhileBlobsGo(t *testing.T) {
 }
 
 func TestListProperties(t *testing.T) {
+	onlyOurs(t, "breaks off when a name has a control character in it")
 	s := start(t, blob.Options{})
 	c := s.created(t, "box")
 	names := []string{"hub/$Default/<&>\"' é+%", "control\x01\n +%", "\uFFFE"}

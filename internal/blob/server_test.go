@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -26,7 +27,7 @@ import (
 
 // server is an account behind a real socket.
 type server struct {
-	*blob.Account
+	storage
 	http    *httptest.Server
 	account string
 	key     string
@@ -34,6 +35,9 @@ type server struct {
 
 func start(t testing.TB, o blob.Options) *server {
 	t.Helper()
+	if connectionString := azuriteAccount(); connectionString != "" && reflect.ValueOf(o).IsZero() {
+		return startAzurite(t, connectionString)
+	}
 	return serve(t, o, (*httptest.Server).Start)
 }
 
@@ -41,7 +45,7 @@ func serve(t testing.TB, o blob.Options, begin func(*httptest.Server)) *server {
 	t.Helper()
 	account, err := blob.New(o)
 	require.NoError(t, err)
-	s := &server{Account: account, account: "devstoreaccount1", key: blob.DevelopmentKey}
+	s := &server{storage: account, account: "devstoreaccount1", key: blob.DevelopmentKey}
 	if o.Account != "" {
 		s.account = o.Account
 	}

@@ -11,14 +11,16 @@ import (
 	"path/filepath"
 	"regexp"
 	"time"
+
+	"github.com/go-eventhubs/eventhubs/internal/blob"
 )
 
 const (
 	azuriteFolder = "azurite"
-	// The account for checkpoints is the emulators' own. The tests of the blob server empty theirs, so it is another one.
-	checkpointAccount = "devstoreaccount1"
-	checkpointKey     = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
-	testAccount       = "blobtests"
+	// The tests of the blob server have the emulators' own account, which they empty. So checkpoints are in another one.
+	testAccount       = blob.DevelopmentAccount
+	testKey           = blob.DevelopmentKey
+	checkpointAccount = "checkpoints"
 	// azuriteTime is how long its start may take.
 	azuriteTime = 30 * time.Second
 )
@@ -52,7 +54,7 @@ func startAzurite(ctx context.Context, folder string) (*azuriteServer, error) {
 	a := &azuriteServer{}
 	a.cmd = exec.Command("node", program, "--blobPort", "0", "--skipApiVersionCheck", "--disableTelemetry", "--inMemoryPersistence", "--silent")
 	a.cmd.Dir = folder
-	a.cmd.Env = append(os.Environ(), "AZURITE_ACCOUNTS="+checkpointAccount+":"+checkpointKey+";"+testAccount+":"+testKey())
+	a.cmd.Env = append(os.Environ(), "AZURITE_ACCOUNTS="+checkpointAccount+":"+checkpointKey()+";"+testAccount+":"+testKey)
 	a.cmd.Stderr = &a.log
 	out, err := a.cmd.StdoutPipe()
 	if err != nil {
@@ -85,7 +87,7 @@ func startAzurite(ctx context.Context, folder string) (*azuriteServer, error) {
 	return nil, fmt.Errorf("start Azurite: %w: %s", err, a.log.String())
 }
 
-func testKey() string { return base64.StdEncoding.EncodeToString([]byte("of no secret at all")) }
+func checkpointKey() string { return base64.StdEncoding.EncodeToString([]byte("of no secret at all")) }
 
 // connectionString is for one of its accounts.
 func (a *azuriteServer) connectionString(account, key string) string {

@@ -26,6 +26,8 @@ func equalAs(sent, got value) bool {
 		return sent.T == got.T
 	case sent.T == "uuid":
 		return got.T != "binary" && strings.EqualFold(s, g) || got.T == "binary" && g == uuidBytes(s)
+	case sent.T == "bool" && got.T == "number": // rhea, JavaScript's codec, reads the form in two bytes, which Python's writes, as a number
+		return equalNumbers(map[bool]string{true: "1", false: "0"}[sent.V == true], g)
 	case isNumber(sent.T) && (isNumber(got.T) || got.T == "number"):
 		return equalNumbers(s, g)
 	case sent.T == "timestamp" && (got.T == "timestamp" || got.T == "number" || isNumber(got.T)):

@@ -61,7 +61,9 @@ func run(ctx context.Context, args []string) (failed int, err error) {
 	if ctx.Err() != nil {
 		return 0, fmt.Errorf("the run was broken off: %w", context.Cause(ctx))
 	}
-	if *write != "" {
+	if missing := t.missing(); *write != "" && missing != "" {
+		fmt.Fprintf(os.Stderr, "interop: %s is left as it was: it is only written when everything is there, and %s isn't\n", *write, missing)
+	} else if *write != "" {
 		if err := os.WriteFile(filepath.Clean(*write), []byte(t.markdown()), 0o644); err != nil {
 			return 0, err
 		}

@@ -11,7 +11,7 @@ import (
 )
 
 // keepsCase are the clients that spell the names of blobs as they are given; the others, and ours, put them in lower case.
-var keepsCase = []string{"go", "java"}
+var keepsCase = []string{"go"}
 
 // store is a container of its own for checkpoints.
 func (s *scene) newContainer(ctx context.Context) (processing, error) {
@@ -188,7 +188,30 @@ func (s *scene) goesOn(ctx context.Context, first, second string) error {
 	if err != nil {
 		return err
 	}
-	return onceEach(slices.Concat(before, after))
+	if err := onceEach(slices.Concat(before, after)); err != nil {
+		return fmt.Errorf("%w: the blobs are %s", err, strings.Join(s.blobs(ctx, settings), ", "))
+	}
+	return nil
+}
+
+// blobs are the names of those that hold checkpoints, or why they can't be listed.
+func (s *scene) blobs(ctx context.Context, p processing) (names []string) {
+	c, err := container.NewClientFromConnectionString(p.Store, p.Container, nil)
+	if err != nil {
+		return []string{err.Error()}
+	}
+	for pages := c.NewListBlobsFlatPager(nil); pages.More(); {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return append(names, err.Error())
+		}
+		for _, b := range page.Segment.BlobItems {
+			if strings.Contains(*b.Name, "/checkpoint/") {
+				names = append(names, *b.Name)
+			}
+		}
+	}
+	return names
 }
 
 // processUntil processes a number of events, and returns all that were.

@@ -191,10 +191,18 @@ func hashed(ctx context.Context, s *scene) error {
 			return err
 		}
 	}
+	elsewhere := 0
 	for _, e := range s.server.AllEvents(s.hub) {
 		if string(e.Body) == "by the service" && own[e.PartitionKey] != e.PartitionID {
-			return fmt.Errorf("key %q is put in partition %s, and by the service in %s", e.PartitionKey, own[e.PartitionKey], e.PartitionID)
+			elsewhere++
 		}
+	}
+	switch {
+	case elsewhere > 0 && s.name == "python":
+		return unsupported("%d of %d keys go elsewhere: azure-eventhub hashes characters and not their UTF-8, and takes the remainder of a negative hash "+
+			"as Python does, unlike the other clients (_buffered_producer/_partition_resolver.py)", elsewhere, keys)
+	case elsewhere > 0:
+		return fmt.Errorf("%d of %d keys go elsewhere", elsewhere, keys)
 	}
 	return nil
 }

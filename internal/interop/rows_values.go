@@ -117,7 +117,7 @@ func (s *scene) receiveAll(ctx context.Context, partition string, n int) ([]rece
 }
 
 // unreadable are types that a client can't receive: a message with one of them breaks its link.
-var unreadable = map[string][]string{"go": {"char"}, "ours": {"char"}}
+var unreadable = map[string][]string{"go": {"char"}, "ours": {"char"}, "python": {"char"}}
 
 func (s *scene) withoutUnreadable(values map[string]value) {
 	for _, t := range unreadable[s.name] {

@@ -168,10 +168,28 @@ func (t *table) furnish(s *scene, v variant) error {
 	case t.noAzurite != nil:
 		return fmt.Errorf("Azurite: %w", t.noAzurite)
 	default:
-		s.account = t.azurite.connectionString(checkpointAccount, checkpointKey)
-		s.tests = t.azurite.connectionString(testAccount, testKey())
+		s.account = t.azurite.connectionString(checkpointAccount, checkpointKey())
+		s.tests = t.azurite.connectionString(testAccount, testKey)
 	}
 	return nil
+}
+
+// missing names what keeps the table from being whole, if anything does.
+func (t *table) missing() string {
+	for _, c := range t.columns {
+		if c.skip != "" {
+			return c.name
+		}
+	}
+	switch {
+	case len(t.columns) < len(columns()):
+		return "every client"
+	case len(t.rows) < len(rows()):
+		return "every row"
+	case t.noAzurite != nil:
+		return "Azurite"
+	}
+	return ""
 }
 
 func (t *table) count(o outcome) (n int) {
