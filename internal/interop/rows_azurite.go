@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"syscall"
 )
 
 // azuriteVariable names the environment variable with the connection string of the account that tests are run against in place of ours.
@@ -25,8 +24,8 @@ func blobTests(ctx context.Context, s *scene) error {
 func goTest(ctx context.Context, account, pkg, tests string) error {
 	cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-run", tests, pkg)
 	cmd.Env = append(os.Environ(), azuriteVariable+"="+account)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	ownGroup(cmd)
+	cmd.Cancel = func() error { return killGroup(cmd) }
 	cmd.WaitDelay = partingTime
 	if out, err := cmd.CombinedOutput(); err != nil {
 		var failed []string
