@@ -71,7 +71,7 @@ func startDriver(name, folder, logPath string, env ...string) (*driver, error) {
 		readErr := d.read(out)
 		err := d.cmd.Wait()
 		d.fail(fmt.Errorf("the driver for %s has ended (%w): %s", name, errors.Join(readErr, err), d.log.String()))
-		d.logFile.Close()
+		_ = d.logFile.Close() // what it holds is only for a reader
 	}()
 	return d, nil
 }

@@ -38,7 +38,7 @@ func sendEncoded(ctx context.Context, at target, partition string, events ...[]b
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	session, err := conn.NewSession(ctx, nil)
 	if err != nil {
 		return err
