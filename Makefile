@@ -1,5 +1,8 @@
 # Tools run by version and stay out of go.mod.
 GOLANGCI_LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.12.2
+APIDIFF := go run golang.org/x/exp/cmd/apidiff@v0.0.0-20261113113407-e3970619a1a4
+
+MODULE := github.com/go-eventhubs/eventhubs
 
 .DEFAULT_GOAL := help
 
@@ -17,14 +20,22 @@ test: ## Run all tests, with the race detector
 	go test -race -timeout 5m ./internal/soak
 
 .PHONY: lint
-lint: ## Check the code: gofmt, go vet, golangci-lint
+lint: ## Check the code: gofmt, go vet (for windows and darwin as well), golangci-lint
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not gofmt-ed:" $$unformatted; exit 1; fi
 	go vet ./...
+	GOOS=windows go vet ./...
+	GOOS=darwin go vet ./...
+	cd internal/chart && go vet ./...
 	$(GOLANGCI_LINT) run ./...
+	cd internal/chart && $(GOLANGCI_LINT) run -c ../../.golangci.yml ./...
 
 .PHONY: bench
-bench: ## Measure beside the raw SDK: every row of the design's figures
-	go run ./internal/bench
+bench: ## Measure beside the raw SDK; OUT=docs/bench.json keeps the figures for make chart
+	go run ./internal/bench $(if $(OUT),-out $(OUT))
+
+.PHONY: chart
+chart: ## Draw docs/bench.svg from docs/bench.json, and write its figures into the documents
+	cd internal/chart && go run . -in ../../docs/bench.json -out ../../docs/bench.svg ../../README.md ../../docs/performance.md
 
 .PHONY: interop
 interop: ## Run Microsoft's clients for Python, JavaScript, Java and Go against the local server
@@ -42,3 +53,20 @@ fuzz: ## Run each fuzz target for FUZZTIME (default 30s)
 .PHONY: soak
 soak: ## Run the load test for SOAK (default 10m): processes killed, connections dropped, storage down
 	go run ./internal/soak -for $(or $(SOAK),10m)
+
+.PHONY: cover
+cover: ## Say how much of what users link the tests reach, and which lines of the root package none does
+	go test -timeout 5m -coverprofile=cover.out -coverpkg="$$(go list -deps . ./eventhubstest/... | grep '^$(MODULE)' | tr '\n' ',' | sed 's/,$$//')" \
+		$$(go list ./... | grep -v -e internal/soak -e /docs) >cover-tests.out || { cat cover-tests.out; exit 1; }
+	@go run ./internal/cover cover.out
+
+.PHONY: apidiff
+apidiff: ## Compare the exported API with the last tag
+	@tag=$$(git describe --tags --abbrev=0 2>/dev/null) || { echo "apidiff: there is no tag yet, so there is nothing to compare with"; exit 0; }; \
+	old=$$(mktemp -d) && trap 'git worktree remove --force $$old' EXIT && git worktree add -q --detach $$old $$tag && \
+	{ (cd $$old && $(APIDIFF) -m -w $$old/api.out $(MODULE)) && $(APIDIFF) -m $$old/api.out $(MODULE) >$$old/diff.out; } 2>$$old/log.out || { cat $$old/log.out; exit 1; }; \
+	echo "apidiff: what has changed since $$tag:"; if [ -s $$old/diff.out ]; then cat $$old/diff.out; else echo "nothing"; fi
+
+.PHONY: azure
+azure: ## Send and receive on real Azure: the namespace and storage that the environment names
+	EVENTHUBS_AZURE=1 go test -count=1 -v -timeout 5m -run '^TestAzure$$' ./internal/azure

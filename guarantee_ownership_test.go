@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -242,14 +241,14 @@ func exOwnerWakesUp(t *testing.T) {
 			old := s.process(childOptions{Name: "old", CheckpointCount: 1, BlockAt: 5})
 			s.untilCheckpoint("0", 4)
 			s.until("a handler is running", func() bool { return s.hasCome("0", 5) })
-			old.signal(syscall.SIGSTOP)
+			old.pause()
 			o := quick()
 			o.CheckpointCount = 1
 			next := s.receive("next", o, nothing)
 			s.untilAll()
 			s.untilCheckpoint("0", 19)
 			old.unblock()
-			old.signal(syscall.SIGCONT)
+			old.resume()
 			s.until("the handler has returned", func() bool { _, handled := s.times("0", 5); return handled == 2 })
 			old.end()
 			require.EqualValues(t, 19, s.checkpoint("0"))

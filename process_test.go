@@ -93,7 +93,7 @@ func (c *child) kill() {
 	<-c.ended
 }
 
-func (c *child) signal(sig syscall.Signal) {
+func (c *child) signal(sig os.Signal) {
 	c.t.Helper()
 	require.NoError(c.t, c.cmd.Process.Signal(sig))
 }

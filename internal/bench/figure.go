@@ -88,10 +88,16 @@ func (f figure) reaches(t target) bool {
 		return f.ratio(t) >= t.value
 	case above:
 		return median(f.ours)-median(f.sdk) <= t.value
-	case linear:
-		return median(f.ours) <= t.value*t.base()
 	}
-	return median(f.ours) <= t.value
+	return median(f.ours) <= t.limit()
+}
+
+// limit is the most that ours may be, for a target that isn't measured by the SDK.
+func (t target) limit() float64 {
+	if t.kind == linear {
+		return t.value * t.base()
+	}
+	return t.value
 }
 
 func (t target) String() string {
@@ -101,10 +107,7 @@ func (t target) String() string {
 	case above:
 		return fmt.Sprintf("<=sdk+%g", t.value)
 	}
-	if t.kind == linear {
-		return "<=" + t.unit.format(t.value*t.base())
-	}
-	return "<=" + t.unit.format(t.value)
+	return "<=" + t.unit.format(t.limit())
 }
 
 // line is what is printed of a row.

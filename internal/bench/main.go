@@ -42,12 +42,13 @@ func main() {
 	o := options{}
 	flag.StringVar(&o.only, "only", "", `measure one side: "ours" or "sdk"`)
 	run := flag.String("run", "", "measure the rows whose name matches a regular expression")
+	out := flag.String("out", "", "write the figures to a file as well, in JSON")
 	profile := flag.String("cpuprofile", "", "write a CPU profile of the whole run to a file")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	err := o.parse(*run)
 	if err == nil {
-		err = profiled(*profile, func() error { return o.measureAll(ctx, rows()) })
+		err = profiled(*profile, func() error { return o.measureAll(ctx, rows(), *out) })
 	}
 	stop()
 	if err != nil {
@@ -97,8 +98,10 @@ func profiled(path string, work func() error) error {
 	return err
 }
 
-func (o *options) measureAll(ctx context.Context, rows []row) error {
+// measureAll prints a line for each row, and writes all of them to a file unless out is empty.
+func (o *options) measureAll(ctx context.Context, rows []row, out string) error {
 	short := 0
+	all := newReport()
 	for _, r := range rows {
 		if !o.run.MatchString(r.name) {
 			continue
@@ -108,12 +111,16 @@ func (o *options) measureAll(ctx context.Context, rows []row) error {
 			return fmt.Errorf("%s: %w", r.name, err)
 		}
 		fmt.Println(f.line(r))
+		all.add(r, f)
 		if !f.reaches(r.target) {
 			short++
 		}
 	}
 	fmt.Printf("bench: %d short\n", short)
-	return nil
+	if out == "" {
+		return nil
+	}
+	return all.write(out)
 }
 
 // measure runs both sides in turn. Who goes first changes from round to round.

@@ -2,6 +2,7 @@ package blob_test
 
 import (
 	"bytes"
+	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -12,7 +13,7 @@ import (
 
 // Bodies on their way, of requests and of answers, are bounded over all clients, and don't count when they have arrived.
 func TestBodiesUnderway(t *testing.T) {
-	s := start(t, blob.Options{})
+	s := serve(t, blob.Options{}, (*httptest.Server).Start)
 	c := s.created(t, "slow")
 	const size = 1 << 20
 	upload := func() error {
@@ -26,8 +27,9 @@ func TestBodiesUnderway(t *testing.T) {
 		}
 		return err
 	}
+	account := s.storage.(*blob.Account)
 	require.NoError(t, upload())
-	done := s.Underway(blob.MaxUnderway - size/2)
+	done := account.Underway(blob.MaxUnderway - size/2)
 	requireCode(t, upload(), 503, "ServerBusy")
 	requireCode(t, download(), 503, "ServerBusy")
 	_, err := c.NewBlobClient("a").GetProperties(ctx(t), nil)
@@ -36,7 +38,7 @@ func TestBodiesUnderway(t *testing.T) {
 	require.NoError(t, upload())
 	require.NoError(t, download())
 	require.Eventually(t, func() bool { // the answer is counted until it is written
-		done := s.Underway(blob.MaxUnderway)
+		done := account.Underway(blob.MaxUnderway)
 		if done != nil {
 			done()
 		}

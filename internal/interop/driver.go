@@ -12,7 +12,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -51,7 +50,7 @@ func startDriver(name, folder, logPath string, env ...string) (*driver, error) {
 	d.cmd = exec.Command(script, "drive")
 	d.cmd.Dir = folder
 	d.cmd.Env = append(os.Environ(), env...)
-	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // the script's own children end with it
+	ownGroup(d.cmd) // the script's own children end with it
 	if d.logFile, err = os.Create(logPath); err != nil {
 		return nil, err
 	}
@@ -121,7 +120,7 @@ func (d *driver) close() {
 	select {
 	case <-d.ended:
 	case <-time.After(partingTime):
-		_ = syscall.Kill(-d.cmd.Process.Pid, syscall.SIGKILL) // it may have ended by now
+		_ = killGroup(d.cmd) // it may have ended by now
 		<-d.ended
 	}
 }

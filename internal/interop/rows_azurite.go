@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
-	"syscall"
 )
 
 // azuriteVariable names the environment variable with the connection string of the account that tests are run against in place of ours.
@@ -26,8 +25,8 @@ func blobTests(ctx context.Context, s *scene) error { return s.goTest(ctx, "./in
 func (s *scene) goTest(ctx context.Context, pkg, tests string) error {
 	cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-v", "-run", tests, pkg)
 	cmd.Env = append(os.Environ(), azuriteVariable+"="+s.tests)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	ownGroup(cmd)
+	cmd.Cancel = func() error { return killGroup(cmd) }
 	cmd.WaitDelay = partingTime
 	out, err := cmd.CombinedOutput()
 	there, failed, why := 0, []string{}, map[string]bool{}
