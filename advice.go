@@ -77,7 +77,7 @@ func (c Config) unauthorized(do, text string) string {
 // isTransient reports whether an error of sending may pass by itself: a connection that was lost, or a service that is busy.
 func isTransient(err error) bool {
 	var sdk *azeventhubs.Error
-	return errors.As(err, &sdk) && sdk.Code == azeventhubs.ErrorCodeConnectionLost ||
+	return errors.Is(err, errNoAnswer) || errors.As(err, &sdk) && sdk.Code == azeventhubs.ErrorCodeConnectionLost ||
 		hasCondition(err, "com.microsoft:server-busy") || hasCondition(err, "com.microsoft:timeout") || hasCondition(err, "com.microsoft:operation-cancelled")
 }
 

@@ -54,7 +54,7 @@ type Config struct {
 	// Logger takes what an operator has to know. Nil means [slog.Default]. What goes well is logged at debug level.
 	Logger *slog.Logger
 
-	timeouts dialTimeouts
+	timeouts timeouts
 }
 
 // Names of the environment variables that [ConfigFromEnv] reads: those of the Python quickstart.

@@ -22,8 +22,8 @@ const (
 	portWebSockets = "443"
 )
 
-// dialTimeouts are connectTimeout and handshakeTimeout, if they are not zero, for tests that can't wait so long.
-type dialTimeouts struct{ connect, handshake time.Duration }
+// timeouts are connectTimeout, handshakeTimeout and batchTimeout, if they are not zero, for tests that can't wait so long.
+type timeouts struct{ connect, handshake, batch time.Duration }
 
 // dialer makes the connections of a client. The SDK's own way (go-amqp, conn.go, dialConn) differs from it in nothing but what it lacks: it waits for a socket and for the first
 // bytes of AMQP without a bound, and with WebSockets it ignores the endpoint. What it does beyond the socket, SASL and open frame with the namespace's name, is up to the SDK here too.
@@ -32,7 +32,7 @@ type dialer struct {
 	host       string      // the namespace, as HTTP's Host: with its port if it has one
 	tls        *tls.Config // nil: plaintext
 	webSockets bool
-	timeouts   dialTimeouts
+	timeouts   timeouts
 
 	mu     sync.Mutex
 	socket net.Conn // that was made last: a client of the SDK has one at a time; nil: none yet

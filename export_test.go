@@ -10,7 +10,13 @@ import (
 
 // WithDialTimeouts returns the Config with other bounds than connectTimeout and handshakeTimeout.
 func WithDialTimeouts(cfg Config, connect, handshake time.Duration) Config {
-	cfg.timeouts = dialTimeouts{connect, handshake}
+	cfg.timeouts.connect, cfg.timeouts.handshake = connect, handshake
+	return cfg
+}
+
+// WithBatchTimeout returns the Config with another bound than batchTimeout.
+func WithBatchTimeout(cfg Config, d time.Duration) Config {
+	cfg.timeouts.batch = d
 	return cfg
 }
 

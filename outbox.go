@@ -1,6 +1,7 @@
 package eventhubs
 
 import (
+	"context"
 	"errors"
 	"runtime"
 
@@ -163,12 +164,25 @@ func (s *sender) sendBatch() {
 	s.p.mu.Lock()
 	s.startSender() // for what is left
 	s.p.mu.Unlock()
-	err = s.p.try(s.batchIsWanted, func() error { return s.p.client.SendEventDataBatch(s.p.sending, s.batch, nil) })
+	err = s.p.try(s.batchIsWanted, s.send)
 	s.batch = nil
 	for _, r := range s.runs {
 		s.settle(r, err)
 	}
 	clear(s.runs)
+}
+
+// send sends the batch, and waits for the service's answer, but not for ever, as the SDK does (go-amqp, sender.go, Send): an answer that is lost on its way would hold up all that
+// goes to the same place.
+func (s *sender) send() error {
+	ctx, cancel := context.WithTimeout(s.p.sending, s.p.batchTimeout)
+	defer cancel()
+	err := s.p.client.SendEventDataBatch(ctx, s.batch, nil)
+	if err != nil && ctx.Err() != nil && s.p.sending.Err() == nil {
+		s.p.dialer.drop() // the link may be at fault, or the connection
+		return errNoAnswer
+	}
+	return err
 }
 
 // fill puts events of the chunk into the batch. It reports whether the batch is full.

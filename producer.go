@@ -67,8 +67,10 @@ type ProducerOptions struct{}
 
 // Producer sends events to one event hub. It is safe for concurrent use: calls of Send that run at the same time share batches. Close it when it is no longer wanted.
 type Producer struct {
-	cfg    Config
-	client *azeventhubs.ProducerClient
+	cfg          Config
+	client       *azeventhubs.ProducerClient
+	dialer       *dialer // of its connection
+	batchTimeout time.Duration
 
 	sending context.Context // ends with Close
 	close   context.CancelFunc
@@ -84,6 +86,8 @@ type Producer struct {
 const (
 	// inFlightBytes bounds what a Producer has on its way, by the events' own measure; then Send waits.
 	inFlightBytes = 16 << 20
+	// batchTimeout is how long the service may take to answer for a batch, beside the waits of Config.Retry. Then the batch is sent again. Microsoft's other SDKs wait for 60 seconds.
+	batchTimeout = 30 * time.Second
 	// sendPatience is how long a batch is tried again once the SDK has given up, while somebody waits for it.
 	sendPatience = time.Minute
 )
@@ -94,10 +98,10 @@ func NewProducer(cfg Config, _ *ProducerOptions) (*Producer, error) {
 	if err != nil {
 		return nil, err
 	}
+	p := &Producer{cfg: cfg, dialer: cfg.dialer(), batchTimeout: cfg.batchTimeout(), budget: budget{free: inFlightBytes}, outboxes: map[destination]*outbox{}, known: map[string]bool{}}
 	options := &azeventhubs.ProducerClientOptions{
-		ApplicationID: cfg.ApplicationID, RetryOptions: cfg.Retry, NewWebSocketConn: cfg.dialer().dial,
+		ApplicationID: cfg.ApplicationID, RetryOptions: cfg.Retry, NewWebSocketConn: p.dialer.dial,
 	}
-	p := &Producer{cfg: cfg, budget: budget{free: inFlightBytes}, outboxes: map[destination]*outbox{}, known: map[string]bool{}}
 	if cfg.ConnectionString != "" {
 		p.client, err = azeventhubs.NewProducerClientFromConnectionString(cfg.ConnectionString, cfg.sdkHub(), options)
 	} else {
@@ -112,6 +116,25 @@ func NewProducer(cfg Config, _ *ProducerOptions) (*Producer, error) {
 	}
 	p.sending, p.close = context.WithCancel(context.Background())
 	return p, nil
+}
+
+// errNoAnswer is what a batch fails with that the service has not answered for. It may have been stored.
+var errNoAnswer = errors.New("the service has not answered in time")
+
+// batchTimeout is the bound of one call of the SDK that sends: batchTimeout, and all waits between its tries (azeventhubs, internal/utils/retrier.go, calcDelay).
+func (c Config) batchTimeout() time.Duration {
+	if c.timeouts.batch > 0 {
+		return c.timeouts.batch
+	}
+	retry := c.Retry
+	setDefault(&retry.MaxRetries, 3)
+	setDefault(&retry.RetryDelay, 4*time.Second)
+	setDefault(&retry.MaxRetryDelay, 2*time.Minute)
+	d := batchTimeout
+	for try := range min(max(retry.MaxRetries, 0), 20) {
+		d += min(max(retry.RetryDelay, 0)*(1<<(try+1)-1), max(retry.MaxRetryDelay, 0)) * 13 / 10
+	}
+	return d
 }
 
 // Client is the SDK's client underneath, for all that this package doesn't do. Closing it breaks the Producer.

@@ -117,3 +117,21 @@ func TestSendEndsWithItsContext(t *testing.T) {
 	require.ErrorAs(t, err, &failed)
 	require.Equal(t, []int{0}, failed.Unsent)
 }
+
+// An answer that is lost has the batch be sent again, and holds nothing up.
+func TestSendAnswerLost(t *testing.T) {
+	srv := eventhubstest.Start(t, &eventhubstest.Options{Hubs: []eventhubstest.Hub{{Name: "hub", Partitions: 1}}})
+	cfg := srv.Config("hub")
+	cfg.Retry = quickRetry
+	for name, event := range map[string]eventhubs.Event{"anywhere": {}, "to a partition": {PartitionID: "0"}} {
+		t.Run(name, func(t *testing.T) {
+			p := newProducer(t, eventhubs.WithBatchTimeout(cfg, 200*time.Millisecond))
+			require.NoError(t, p.Send(t.Context(), event))
+			before := len(srv.Events("hub", "0"))
+			srv.Fault(eventhubstest.Fault{On: eventhubstest.Publish, Times: 1, After: true})
+			require.NoError(t, p.Send(t.Context(), event))
+			require.Len(t, srv.Events("hub", "0"), before+2, "it was stored twice")
+			require.NoError(t, p.Send(t.Context(), event))
+		})
+	}
+}
