@@ -108,6 +108,9 @@ func (s *soak) work(ctx context.Context) error {
 	}
 	s.before = newUsage()
 	for cycle := 1; cycle == 1 || time.Since(s.began) < s.duration; cycle++ {
+		if err := s.fleet.fill(); err != nil {
+			return err
+		}
 		harming, cancel := context.WithTimeout(ctx, s.harm)
 		err := s.chaos.run(harming)
 		cancel()
@@ -182,7 +185,8 @@ func (s *soak) settle(ctx context.Context) error {
 }
 
 // stopInGoodOrder is the clean phase: nothing but SIGTERM, in a way that has no running consumer lose a partition to another one. Half of them leave at once,
-// because the others then have an equal share in any order of events; then all but one; then that one is replaced, some times over.
+// because the others then have an equal share in any order of events; then all but one; then that one is replaced, some times over. It is left alone at the end:
+// others would take partitions from it, which is no stop in good order.
 func (s *soak) stopInGoodOrder(ctx context.Context) error {
 	s.judge.beginClean()
 	slots := s.fleet.slots
@@ -209,7 +213,7 @@ func (s *soak) stopInGoodOrder(ctx context.Context) error {
 		s.chaos.took("clean_stop", "%d of them", len(leaving))
 	}
 	s.judge.endClean()
-	return s.fleet.fill()
+	return nil
 }
 
 var errTooLong = errors.New("it takes too long")

@@ -26,6 +26,7 @@ func TestSoak(t *testing.T) {
 	}
 	o := defaultOptions()
 	o.duration, o.harm, o.rate = 5*time.Second, 5*time.Second, 2000
+	o.verbose = testing.Verbose()
 	if err := o.seedFromEnv(); err != nil {
 		t.Fatal(err)
 	}
