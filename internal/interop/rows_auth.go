@@ -48,8 +48,3 @@ func (s *scene) signedUntil(expires time.Time) target {
 	at.Connection = endpoint + ";SharedAccessSignature=" + signature(resource, eventhubstest.DefaultRule, eventhubstest.DefaultKey, expires) + more
 	return at
 }
-
-// renewal is for when the server can end what tokens allow before the clients' own hour is over.
-func renewal(context.Context, *scene) error {
-	return unsupported("the local server can't shorten the life of a token, and clients make theirs for an hour")
-}
