@@ -133,7 +133,7 @@ func (w *wire) took(descriptor uint64, fields []any) {
 		next, _ := fields[0].(uint32)
 		window, _ := fields[1].(uint32)
 		w.window = next + window
-		if len(fields) > 6 {
+		if len(fields) > 6 && fields[4] != nil { // it is for a link
 			count, _ := fields[5].(uint32)
 			credit, _ := fields[6].(uint32)
 			w.credit = count + credit
