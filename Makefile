@@ -1,5 +1,6 @@
 # Tools run by version and stay out of go.mod.
-GOLANGCI_LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.12.2
+# Its cache is the clone's own: what it keeps of one clone it reports in another, even when that is gone.
+GOLANGCI_LINT := GOLANGCI_LINT_CACHE=$(CURDIR)/.lint-cache go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.12.2
 APIDIFF := go run golang.org/x/exp/cmd/apidiff@v0.0.0-20261113113407-e3970619a1a4
 
 MODULE := github.com/go-eventhubs/eventhubs
