@@ -249,23 +249,8 @@ type socks struct {
 
 func newSOCKS(t *testing.T, to string) *socks {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	p := &socks{Listener: ln, to: to}
-	var serving sync.WaitGroup
-	serving.Go(func() {
-		for {
-			nc, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			serving.Go(func() { p.serve(nc) })
-		}
-	})
-	t.Cleanup(func() {
-		ln.Close()
-		serving.Wait()
-	})
+	p := &socks{to: to}
+	p.Listener = listening(t, p.serve)
 	return p
 }
 

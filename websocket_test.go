@@ -77,9 +77,16 @@ type relay struct {
 
 func newRelay(t *testing.T, to string) *relay {
 	t.Helper()
+	r := &relay{to: to}
+	r.Listener = listening(t, r.pass)
+	return r
+}
+
+// listening serves each connection that is made to a listener of the test's.
+func listening(t *testing.T, serve func(net.Conn)) net.Listener {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	r := &relay{Listener: ln, to: to}
 	var serving sync.WaitGroup
 	serving.Go(func() {
 		for {
@@ -87,14 +94,14 @@ func newRelay(t *testing.T, to string) *relay {
 			if err != nil {
 				return
 			}
-			serving.Go(func() { r.pass(nc) })
+			serving.Go(func() { serve(nc) })
 		}
 	})
 	t.Cleanup(func() {
 		ln.Close()
 		serving.Wait()
 	})
-	return r
+	return ln
 }
 
 func (r *relay) pass(nc net.Conn) {
