@@ -1,6 +1,7 @@
 package eventhubs
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -16,6 +17,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
 
+	"github.com/go-eventhubs/eventhubs/internal/dial"
+	"github.com/go-eventhubs/eventhubs/internal/sdkerr"
 	"github.com/go-eventhubs/eventhubs/internal/signin"
 )
 
@@ -35,19 +38,28 @@ type Config struct {
 	EventHub string
 	// Credential signs in to Namespace. Nil means DefaultAzureCredential, of which the process makes one and shares it.
 	Credential azcore.TokenCredential
-	// ConnectionString is what the Azure portal shows for a namespace or an event hub. It holds a key: prefer passwordless.
+	// ConnectionString is what the Azure portal shows for a namespace or an event hub. It holds a key: prefer
+	// passwordless.
 	ConnectionString string
 
-	// WebSockets has AMQP go over WebSockets (wss, port 443), for networks that let nothing else out. The environment's HTTPS_PROXY and NO_PROXY are honoured then, as by
-	// http.ProxyFromEnvironment; without WebSockets they are not. False means AMQP over TLS, port 5671. An emulator is spoken to without TLS (ws), on its port.
+	// WebSockets has AMQP go over WebSockets (wss, port 443), for networks that let nothing else out. The environment's
+	// HTTPS_PROXY and NO_PROXY are honoured then, as by http.ProxyFromEnvironment; without WebSockets they are not. False
+	// means AMQP over TLS, port 5671. An emulator is spoken to without TLS (ws), on its port.
 	WebSockets bool
-	// Endpoint is the host or host:port to dial in place of the namespace: a private endpoint, or a proxy for TCP. The port is 5671, or 443 with WebSockets, if it
-	// names none. Tokens, certificates and HTTP's Host are still for the namespace. A proxy from the environment is asked for the endpoint.
+	// Endpoint is the host or host:port to dial in place of the namespace: a private endpoint, or a proxy for TCP. The
+	// port is 5671, or 443 with WebSockets, if it names none. Tokens, certificates and HTTP's Host are still for the
+	// namespace. A proxy from the environment is asked for the endpoint.
 	Endpoint string
-	// TLSConfig is used for the connection. It is copied. Nil means the system's roots; the ServerName is the namespace, unless one is given.
+	// TLSConfig is used for the connection. It is copied. Nil means the system's roots; the ServerName is the namespace,
+	// unless one is given.
 	TLSConfig *tls.Config
-	// Retry is how the SDK tries an operation again. If it is zero as a whole, it is set to 3 tries, after 0.5, 1.5 and 3.5 seconds, give or take 30 %, so that
-	// what waiting can't mend is reported within 10 seconds; the SDK's own default would take 44 (internal/utils/retrier.go). Receive goes on trying after that.
+	// DialContext makes the socket to the first hop, as http.Transport's field of that name does: for SSH tunnels, private
+	// networks, and tests in memory. TLS, proxies and WebSockets run on top of what it returns. It is given 5 seconds. Nil
+	// means a net.Dialer. It must be safe for concurrent use.
+	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
+	// Retry is how the SDK tries an operation again. If it is zero as a whole, it is set to 3 tries, after 0.5, 1.5 and
+	// 3.5 seconds, give or take 30 %, so that what waiting can't mend is reported within 10 seconds; the SDK's own default
+	// would take 44 (internal/utils/retrier.go). Receive goes on trying after that.
 	Retry azeventhubs.RetryOptions
 	// ApplicationID is added to what the connection says of itself to the service. Empty adds nothing.
 	ApplicationID string
@@ -64,9 +76,9 @@ const (
 	envEventHub         = "EVENT_HUB_NAME"
 )
 
-// ConfigFromEnv reads a Config from the environment: either EVENT_HUB_CONNECTION_STRING, with EVENT_HUB_NAME if the connection
-// string has no EntityPath, or EVENT_HUB_FULLY_QUALIFIED_NAMESPACE and EVENT_HUB_NAME, which means DefaultAzureCredential.
-// The error names every variable that is missing or contradicts another.
+// ConfigFromEnv reads a Config from the environment: either EVENT_HUB_CONNECTION_STRING, with EVENT_HUB_NAME if the
+// connection string has no EntityPath, or EVENT_HUB_FULLY_QUALIFIED_NAMESPACE and EVENT_HUB_NAME, which means
+// DefaultAzureCredential. The error names every variable that is missing or contradicts another.
 func ConfigFromEnv() (Config, error) {
 	cfg := Config{
 		ConnectionString: os.Getenv(envConnectionString),
@@ -102,11 +114,11 @@ func (c Config) String() string {
 	case c.Credential != nil:
 		signIn = fmt.Sprintf("%T", c.Credential)
 	}
-	target := c
-	if r, err := c.resolve(); err == nil {
-		target = r
+	known := c
+	if t, err := c.resolve(); err == nil {
+		known = t.cfg
 	}
-	s := fmt.Sprintf("%s/%s (%s)", redact(target.Namespace), redact(target.EventHub), signIn)
+	s := fmt.Sprintf("%s/%s (%s)", redact(known.Namespace), redact(known.EventHub), signIn)
 	if c.WebSockets {
 		s += " over WebSockets"
 	}
@@ -116,8 +128,8 @@ func (c Config) String() string {
 	return s
 }
 
-// Format is String, whatever the verb, so that no way of printing shows a secret. (A Config in an unexported field of a struct that is printed is out of its
-// reach: package fmt calls no methods there.)
+// Format is String, whatever the verb, so that no way of printing shows a secret. (A Config in an unexported field of a
+// struct that is printed is out of its reach: package fmt calls no methods there.)
 func (c Config) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.String()) }
 
 // MarshalText is String, for encoding/json and the like.
@@ -129,29 +141,57 @@ func (c Config) GoString() string { return c.String() }
 // LogValue is String, for slog.
 func (c Config) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
-// resolve checks the Config and fills in what the connection string says. What comes back has a Namespace and an EventHub.
-func (c Config) resolve() (Config, error) {
-	setDefault(&c.Logger, slog.Default())
-	setDefault(&c.Retry, azeventhubs.RetryOptions{MaxRetries: 3, RetryDelay: 500 * time.Millisecond, MaxRetryDelay: 8 * time.Second})
-	if c.ConnectionString != "" {
-		return c.resolveConnectionString()
-	}
-	switch {
-	case c.Namespace == "":
-		return c, errors.New("eventhubs: config: set Namespace and EventHub, or ConnectionString")
-	case strings.ContainsAny(c.Namespace, "/;= "):
-		return c, fmt.Errorf("eventhubs: config: Namespace %q is not a host name: write it like contoso.servicebus.windows.net", redact(c.Namespace))
-	case !strings.ContainsAny(c.Namespace, ".:") && c.Namespace != "localhost":
-		return c, fmt.Errorf("eventhubs: config: Namespace %q has no domain: did you mean %q?", c.Namespace, c.Namespace+".servicebus.windows.net")
-	case c.EventHub == "":
-		return c, fmt.Errorf("eventhubs: config: EventHub is empty: name the event hub in %s", c.Namespace)
-	}
-	c.Namespace = c.splitPort(c.Namespace)
-	return c, c.checkNames()
+// target is a Config that was checked, and what follows from it. Its cfg has a Namespace, an EventHub, a Logger and a
+// Retry.
+type target struct {
+	cfg       Config
+	plaintext bool // an emulator, which is spoken to without TLS
+	path      bool // the connection string names the event hub
+	signIn    sdkerr.SignIn
+	timeouts  timeouts
 }
 
-// splitPort takes the port off a namespace and has it be dialled all the same. The SDK would make it a part of what tokens are for, and of the names of
-// checkpoints, which other languages would look for in vain (internal/namespace.go, GetEntityAudience).
+// timeouts replace bounds of package dial, and batchTimeout, if they are not zero, for tests that can't wait so long.
+type timeouts struct{ connect, handshake, batch time.Duration }
+
+// resolve checks the Config and fills in what the connection string says.
+func (c Config) resolve() (target, error) {
+	setDefault(&c.Logger, slog.Default())
+	setDefaultRetry(&c.Retry)
+	t := target{cfg: c, timeouts: c.timeouts}
+	resolve := t.resolveNames
+	if c.ConnectionString != "" {
+		resolve = t.resolveConnectionString
+	}
+	if err := resolve(); err != nil {
+		return target{}, err
+	}
+	return t, t.cfg.checkNames()
+}
+
+func setDefaultRetry(r *azeventhubs.RetryOptions) {
+	setDefault(r, azeventhubs.RetryOptions{MaxRetries: 3, RetryDelay: 500 * time.Millisecond, MaxRetryDelay: 8 * time.Second})
+}
+
+func (t *target) resolveNames() error {
+	c := &t.cfg
+	switch {
+	case c.Namespace == "":
+		return errors.New("eventhubs: config: set Namespace and EventHub, or ConnectionString")
+	case strings.ContainsAny(c.Namespace, "/;= "):
+		return fmt.Errorf("eventhubs: config: Namespace %q is not a host name: write it like contoso.servicebus.windows.net", redact(c.Namespace))
+	case !strings.ContainsAny(c.Namespace, ".:") && c.Namespace != "localhost":
+		return fmt.Errorf("eventhubs: config: Namespace %q has no domain: did you mean %q?", c.Namespace, c.Namespace+".servicebus.windows.net")
+	case c.EventHub == "":
+		return fmt.Errorf("eventhubs: config: EventHub is empty: name the event hub in %s", c.Namespace)
+	}
+	c.Namespace = c.splitPort(c.Namespace)
+	return nil
+}
+
+// splitPort takes the port off a namespace and has it be dialled all the same. The SDK would make it a part of what
+// tokens are for, and of the names of checkpoints, which other languages would look for in vain (internal/namespace.go,
+// GetEntityAudience).
 func (c *Config) splitPort(namespace string) string {
 	host, _, err := net.SplitHostPort(namespace)
 	if err != nil {
@@ -171,17 +211,22 @@ func redact(s string) string {
 	return s
 }
 
-func (c Config) resolveConnectionString() (Config, error) {
+func (t *target) resolveConnectionString() error {
+	c := &t.cfg
 	if c.Credential != nil {
-		return c, errors.New("eventhubs: config: Credential and ConnectionString are both set: use one of them")
+		return errors.New("eventhubs: config: Credential and ConnectionString are both set: use one of them")
 	}
 	p, err := azeventhubs.ParseConnectionString(c.ConnectionString)
 	if err != nil {
 		// The SDK's reason can quote a part of the string, so it is not passed on.
-		return c, errors.New(`eventhubs: config: ConnectionString is malformed: copy it from the portal; it reads "Endpoint=sb://…/;SharedAccessKeyName=…;SharedAccessKey=…" and may end in ";EntityPath=…"`)
+		return errors.New(`eventhubs: config: ConnectionString is malformed: copy it from the portal; it reads "Endpoint=sb://…/;SharedAccessKeyName=…;SharedAccessKey=…" and may end in ";EntityPath=…"`)
 	}
 	if c.Namespace != "" && !strings.EqualFold(c.Namespace, p.FullyQualifiedNamespace) {
-		return c, fmt.Errorf("eventhubs: config: Namespace is %q, but ConnectionString is for %q: set one of them", redact(c.Namespace), p.FullyQualifiedNamespace)
+		return fmt.Errorf("eventhubs: config: Namespace is %q, but ConnectionString is for %q: set one of them", redact(c.Namespace), p.FullyQualifiedNamespace)
+	}
+	t.plaintext, t.signIn = p.Emulator, sdkerr.WithKey
+	if p.SharedAccessSignature != nil {
+		t.signIn = sdkerr.WithSignature
 	}
 	c.Namespace = p.FullyQualifiedNamespace
 	if !p.Emulator { // which is spoken to without TLS
@@ -189,18 +234,18 @@ func (c Config) resolveConnectionString() (Config, error) {
 		c.ConnectionString = strings.Replace(c.ConnectionString, p.Endpoint, "sb://"+c.Namespace, 1)
 	}
 	path := ""
-	if p.EntityPath != nil {
+	if t.path = p.EntityPath != nil; t.path {
 		path = *p.EntityPath
 	}
 	switch {
 	case path == "" && c.EventHub == "":
-		return c, fmt.Errorf("eventhubs: config: ConnectionString has no EntityPath: set EventHub to the event hub's name in %s", c.Namespace)
+		return fmt.Errorf("eventhubs: config: ConnectionString has no EntityPath: set EventHub to the event hub's name in %s", c.Namespace)
 	case path != "" && c.EventHub != "" && !strings.EqualFold(path, c.EventHub):
-		return c, fmt.Errorf("eventhubs: config: EventHub is %q, but ConnectionString has EntityPath %q: they have to be equal, or one of them empty", redact(c.EventHub), redact(path))
+		return fmt.Errorf("eventhubs: config: EventHub is %q, but ConnectionString has EntityPath %q: they have to be equal, or one of them empty", redact(c.EventHub), redact(path))
 	case c.EventHub == "":
 		c.EventHub = path
 	}
-	return c, c.checkNames()
+	return nil
 }
 
 // checkNames finds what is in the wrong field.
@@ -214,12 +259,65 @@ func (c Config) checkNames() error {
 	return nil
 }
 
-// sdkHub is what the SDK takes beside a connection string: nothing if the string has an EntityPath (producer_client.go, parseConn).
-func (c Config) sdkHub() string {
-	if p, err := azeventhubs.ParseConnectionString(c.ConnectionString); err == nil && p.EntityPath != nil {
+// sdkHub is what the SDK takes beside a connection string: nothing if the string has an EntityPath (producer_client.go,
+// parseConn).
+func (t target) sdkHub() string {
+	if t.path {
 		return ""
 	}
-	return c.EventHub
+	return t.cfg.EventHub
+}
+
+// dialer makes the connections of one client.
+func (t target) dialer() *dial.Dialer {
+	return dial.New(dial.Options{
+		Namespace: t.cfg.Namespace, Endpoint: t.cfg.Endpoint, Plaintext: t.plaintext, WebSockets: t.cfg.WebSockets, TLS: t.cfg.TLSConfig,
+		DialContext: t.cfg.DialContext, ConnectTimeout: t.timeouts.connect, HandshakeTimeout: t.timeouts.handshake,
+	})
+}
+
+// newProducerClient makes a client of the SDK, which connects when it is first used, and the dialer of its connections.
+func (t target) newProducerClient(retry azeventhubs.RetryOptions) (client *azeventhubs.ProducerClient, d *dial.Dialer, err error) {
+	d = t.dialer()
+	o := &azeventhubs.ProducerClientOptions{ApplicationID: t.cfg.ApplicationID, RetryOptions: retry, NewWebSocketConn: d.Dial}
+	if t.cfg.ConnectionString != "" {
+		client, err = azeventhubs.NewProducerClientFromConnectionString(t.cfg.ConnectionString, t.sdkHub(), o)
+		return client, d, err
+	}
+	credential, err := t.cfg.credential()
+	if err != nil {
+		return nil, nil, err
+	}
+	client, err = azeventhubs.NewProducerClient(t.cfg.Namespace, t.cfg.EventHub, credential, o)
+	return client, d, err
+}
+
+// newConsumerClient is newProducerClient for reading. "" as the instance means a new UUID.
+func (t target) newConsumerClient(group, instance string, retry azeventhubs.RetryOptions) (client *azeventhubs.ConsumerClient, d *dial.Dialer, err error) {
+	d = t.dialer()
+	o := &azeventhubs.ConsumerClientOptions{
+		ApplicationID: t.cfg.ApplicationID, InstanceID: instance, RetryOptions: retry, NewWebSocketConn: d.Dial,
+	}
+	if t.cfg.ConnectionString != "" {
+		client, err = azeventhubs.NewConsumerClientFromConnectionString(t.cfg.ConnectionString, t.sdkHub(), group, o)
+		return client, d, err
+	}
+	credential, err := t.cfg.credential()
+	if err != nil {
+		return nil, nil, err
+	}
+	client, err = azeventhubs.NewConsumerClient(t.cfg.Namespace, t.cfg.EventHub, group, credential, o)
+	return client, d, err
+}
+
+// explain turns an SDK error into one that says what was attempted, on what, why it failed and what to do.
+// do is sdkerr.Send or sdkerr.Receive, on is the entity.
+func (t target) explain(do, on string, err error) error {
+	if err == nil {
+		return nil
+	}
+	about := sdkerr.Target{Namespace: t.cfg.Namespace, EventHub: t.cfg.EventHub, SignIn: t.signIn, DialAdvice: t.dialer().Advice}
+	return fmt.Errorf("eventhubs: %w", about.Explain(do, on, withoutPrefix(err)))
 }
 
 // credential is the one to sign in with, when there is no connection string.
@@ -234,8 +332,8 @@ func (c Config) credential() (azcore.TokenCredential, error) {
 	return signin.Credential(cred), nil
 }
 
-// shared is the process's DefaultAzureCredential. Each credential keeps its own tokens and asks for them anew, so producers,
-// consumers and stores that are told nothing else use one.
+// shared is the process's DefaultAzureCredential. Each credential keeps its own tokens and asks for them anew, so
+// producers, consumers and stores that are told nothing else use one.
 var shared struct {
 	sync.Mutex
 	credential azcore.TokenCredential

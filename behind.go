@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/go-eventhubs/eventhubs/internal/retry"
 )
 
 const (
@@ -60,7 +62,7 @@ func (r *receiving) watchPartitions() (stop func()) {
 // newEventHubConsumerLink). So the service is asked, for one partition after the other, slowly: all consumers of a namespace share what it answers in a second.
 func (r *receiving) watchEnds(ctx context.Context) {
 	every := cmp.Or(r.watch.askEvery, askEvery)
-	for sleep(ctx, askPause) {
+	for retry.Sleep(ctx, askPause) {
 		if p := r.unknownEnd(every); p != nil {
 			r.askEnd(ctx, p)
 		}

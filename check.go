@@ -8,12 +8,12 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"regexp"
-	"strconv"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
 	"github.com/Azure/go-amqp"
+
+	"github.com/go-eventhubs/eventhubs/internal/sdkerr"
 )
 
 const (
@@ -160,19 +160,10 @@ func (e *Event) size() int {
 	return len(b)
 }
 
-var limitInError = regexp.MustCompile(`\((\d+)\)$`)
-
 // limit is the link's max-message-size. The SDK tells it only when asked for a batch that is larger (event_data_batch.go, newEventDataBatch).
 func (p *Producer) limit(ctx context.Context, to destination) int64 {
 	o := to.options()
 	o.MaxBytes = math.MaxUint64
 	_, err := p.client.NewEventDataBatch(ctx, o)
-	if err == nil {
-		return 0
-	}
-	if m := limitInError.FindStringSubmatch(err.Error()); m != nil {
-		n, _ := strconv.ParseInt(m[1], 10, 64)
-		return n
-	}
-	return 0
+	return sdkerr.Limit(err)
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
+
+	"github.com/go-eventhubs/eventhubs/internal/dial"
 )
 
 // Handler processes one event. When it returns nil, the event is processed and will not be read again. When it returns an error, the
@@ -189,11 +191,12 @@ func (e *HandlerError) Unwrap() error { return e.Err }
 
 // Consumer receives events of one event hub for one consumer group. It is safe for concurrent use. Close it when it is no longer wanted.
 type Consumer struct {
-	cfg    Config
+	target target
+	cfg    Config // the target's
 	opts   ConsumerOptions
 	store  CheckpointStore
 	client *azeventhubs.ConsumerClient
-	dialer *dialer // of its connection
+	dialer *dial.Dialer // of its connection
 
 	mu      sync.Mutex
 	closed  bool
@@ -204,7 +207,7 @@ type Consumer struct {
 
 // NewConsumer checks the Config and the options and returns a Consumer. It does not connect: Receive does.
 func NewConsumer(cfg Config, store CheckpointStore, opts *ConsumerOptions) (*Consumer, error) {
-	cfg, err := cfg.resolve()
+	t, err := cfg.resolve()
 	if err != nil {
 		return nil, err
 	}
@@ -215,21 +218,9 @@ func NewConsumer(cfg Config, store CheckpointStore, opts *ConsumerOptions) (*Con
 	if err != nil {
 		return nil, err
 	}
-	c := &Consumer{cfg: cfg, opts: o, store: store, dialer: cfg.dialer()}
-	options := &azeventhubs.ConsumerClientOptions{
-		ApplicationID: cfg.ApplicationID, InstanceID: o.InstanceID, RetryOptions: cfg.Retry, NewWebSocketConn: c.dialer.dial,
-	}
-	if cfg.ConnectionString != "" {
-		c.client, err = azeventhubs.NewConsumerClientFromConnectionString(cfg.ConnectionString, cfg.sdkHub(), o.Group, options)
-	} else {
-		credential, cerr := cfg.credential()
-		if cerr != nil {
-			return nil, cerr
-		}
-		c.client, err = azeventhubs.NewConsumerClient(cfg.Namespace, cfg.EventHub, o.Group, credential, options)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("eventhubs: make a consumer for %s: %w", c.entity(), err)
+	c := &Consumer{target: t, cfg: t.cfg, opts: o, store: store}
+	if c.client, c.dialer, err = t.newConsumerClient(o.Group, o.InstanceID, t.cfg.Retry); err != nil {
+		return nil, fmt.Errorf("eventhubs: make a consumer for %s: %w", c.entity(), withoutPrefix(err))
 	}
 	return c, nil
 }

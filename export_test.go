@@ -22,9 +22,9 @@ func WithBatchTimeout(cfg Config, d time.Duration) Config {
 
 // Dial makes one connection, as the SDK has it made.
 func Dial(ctx context.Context, cfg Config) (net.Conn, error) {
-	cfg, err := cfg.resolve()
+	t, err := cfg.resolve()
 	if err != nil {
 		return nil, err
 	}
-	return cfg.dialer().dial(ctx, azeventhubs.WebSocketConnParams{})
+	return t.dialer().Dial(ctx, azeventhubs.WebSocketConnParams{})
 }

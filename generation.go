@@ -9,6 +9,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
 
 	"github.com/go-eventhubs/eventhubs/internal/lease"
+	"github.com/go-eventhubs/eventhubs/internal/sdkerr"
 )
 
 // generation is the life of one Processor of the SDK, and of the workers that read what it opens.
@@ -43,7 +44,7 @@ func (r *receiving) runProcessor() error {
 	g.lease = lease.New(lease.Options{
 		Store: r.store, Owner: r.client.InstanceID(), Expiration: r.opts.ExpirationInterval, Patience: r.opts.ExpirationInterval / 2,
 		CallTimeout: min(storeTimeout, r.opts.ExpirationInterval/2), Complete: r.completeCheckpoints, Logger: r.logger(),
-		Final: func(err error) bool { return !r.hasOpened() && isRefused(err) },
+		Final: func(err error) bool { return !r.hasOpened() && sdkerr.IsStorageRefusal(err) },
 	})
 	r.setGeneration(g)
 	defer func() {

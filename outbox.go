@@ -179,7 +179,7 @@ func (s *sender) send() error {
 	defer cancel()
 	err := s.p.client.SendEventDataBatch(ctx, s.batch, nil)
 	if err != nil && ctx.Err() != nil && s.p.sending.Err() == nil {
-		s.p.dialer.drop() // the link may be at fault, or the connection
+		s.p.dialer.Drop() // the link may be at fault, or the connection
 		return errNoAnswer
 	}
 	return err

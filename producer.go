@@ -9,6 +9,10 @@ import (
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
+
+	"github.com/go-eventhubs/eventhubs/internal/dial"
+	"github.com/go-eventhubs/eventhubs/internal/retry"
+	"github.com/go-eventhubs/eventhubs/internal/sdkerr"
 )
 
 // Event is one event to send. The zero value of each field means that the event has none.
@@ -67,9 +71,10 @@ type ProducerOptions struct{}
 
 // Producer sends events to one event hub. It is safe for concurrent use: calls of Send that run at the same time share batches. Close it when it is no longer wanted.
 type Producer struct {
-	cfg          Config
+	target       target
+	cfg          Config // the target's
 	client       *azeventhubs.ProducerClient
-	dialer       *dialer // of its connection
+	dialer       *dial.Dialer // of its connection
 	batchTimeout time.Duration
 
 	sending context.Context // ends with Close
@@ -94,25 +99,14 @@ const (
 
 // NewProducer checks the Config and returns a Producer. It does not connect: the first Send does.
 func NewProducer(cfg Config, _ *ProducerOptions) (*Producer, error) {
-	cfg, err := cfg.resolve()
+	t, err := cfg.resolve()
 	if err != nil {
 		return nil, err
 	}
-	p := &Producer{cfg: cfg, dialer: cfg.dialer(), batchTimeout: cfg.batchTimeout(), budget: budget{free: inFlightBytes}, outboxes: map[destination]*outbox{}, known: map[string]bool{}}
-	options := &azeventhubs.ProducerClientOptions{
-		ApplicationID: cfg.ApplicationID, RetryOptions: cfg.Retry, NewWebSocketConn: p.dialer.dial,
-	}
-	if cfg.ConnectionString != "" {
-		p.client, err = azeventhubs.NewProducerClientFromConnectionString(cfg.ConnectionString, cfg.sdkHub(), options)
-	} else {
-		credential, cerr := cfg.credential()
-		if cerr != nil {
-			return nil, cerr
-		}
-		p.client, err = azeventhubs.NewProducerClient(cfg.Namespace, cfg.EventHub, credential, options)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("eventhubs: make a producer for %s: %w", cfg.EventHub, err)
+	cfg = t.cfg
+	p := &Producer{target: t, cfg: cfg, batchTimeout: t.batchTimeout(), budget: budget{free: inFlightBytes}, outboxes: map[destination]*outbox{}, known: map[string]bool{}}
+	if p.client, p.dialer, err = t.newProducerClient(cfg.Retry); err != nil {
+		return nil, fmt.Errorf("eventhubs: make a producer for %s: %w", cfg.EventHub, withoutPrefix(err))
 	}
 	p.sending, p.close = context.WithCancel(context.Background())
 	return p, nil
@@ -122,17 +116,17 @@ func NewProducer(cfg Config, _ *ProducerOptions) (*Producer, error) {
 var errNoAnswer = errors.New("the service has not answered in time")
 
 // batchTimeout is the bound of one call of the SDK that sends: batchTimeout, and all waits between its tries (azeventhubs, internal/utils/retrier.go, calcDelay).
-func (c Config) batchTimeout() time.Duration {
-	if c.timeouts.batch > 0 {
-		return c.timeouts.batch
+func (t target) batchTimeout() time.Duration {
+	if t.timeouts.batch > 0 {
+		return t.timeouts.batch
 	}
-	retry := c.Retry
-	setDefault(&retry.MaxRetries, 3)
-	setDefault(&retry.RetryDelay, 4*time.Second)
-	setDefault(&retry.MaxRetryDelay, 2*time.Minute)
+	o := t.cfg.Retry
+	setDefault(&o.MaxRetries, 3)
+	setDefault(&o.RetryDelay, 4*time.Second)
+	setDefault(&o.MaxRetryDelay, 2*time.Minute)
 	d := batchTimeout
-	for try := range min(max(retry.MaxRetries, 0), 20) {
-		d += min(max(retry.RetryDelay, 0)*(1<<(try+1)-1), max(retry.MaxRetryDelay, 0)) * 13 / 10
+	for try := range min(max(o.MaxRetries, 0), 20) {
+		d += min(max(o.RetryDelay, 0)*(1<<(try+1)-1), max(o.MaxRetryDelay, 0)) * 13 / 10
 	}
 	return d
 }
@@ -191,18 +185,26 @@ func (p *Producer) try(wanted func() bool, step func() error) error {
 		if p.sending.Err() != nil {
 			return p.explainSend(errProducerClosed)
 		}
-		renews := isUnauthorized(err) && attempt == 1 // a token may have run out while a link was opened
+		renews := sdkerr.IsUnauthorized(err) && attempt == 1 // a token may have run out while a link was opened
 		if !isTransient(err) && !renews || !p.reached.Load() || time.Since(began) > sendPatience || !wanted() {
 			return p.explainSend(err)
 		}
-		wait := defaultBackoff(attempt, err)
-		if isPowerOf2(attempt) {
+		wait := retry.Backoff(attempt)
+		if retry.Worth(attempt) {
 			p.cfg.Logger.Warn("eventhubs: sending fails, and is tried again", "event_hub", p.cfg.EventHub, "attempt", attempt, "again_in", wait, "error", err)
 		}
-		if !sleep(p.sending, wait) {
+		if !retry.Sleep(p.sending, wait) {
 			return p.explainSend(errProducerClosed)
 		}
 	}
 }
 
-func (p *Producer) explainSend(err error) error { return p.cfg.explain("send", p.cfg.EventHub, err) }
+// isTransient reports whether an error of sending may pass by itself: a connection that was lost, or a service that is busy.
+func isTransient(err error) bool {
+	var sdk *azeventhubs.Error
+	return errors.Is(err, errNoAnswer) || errors.As(err, &sdk) && sdk.Code == azeventhubs.ErrorCodeConnectionLost || sdkerr.IsBusy(err)
+}
+
+func (p *Producer) explainSend(err error) error {
+	return p.target.explain(sdkerr.Send, p.cfg.EventHub, err)
+}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/go-eventhubs/eventhubs/internal/lease"
+	"github.com/go-eventhubs/eventhubs/internal/retry"
 )
 
 // checkpointer writes the checkpoints of one call of Receive, beside the workers: a slow store doesn't hold up reading.
@@ -210,7 +211,7 @@ func (p *progress) end() {
 func (p *progress) saveLast(ctx, hold context.Context) error {
 	for attempt := 1; ; attempt++ {
 		err := p.save(ctx)
-		if err == nil || hold.Err() != nil || !sleep(ctx, defaultBackoff(attempt, err)) {
+		if err == nil || hold.Err() != nil || !retry.Sleep(ctx, retry.Backoff(attempt)) {
 			return err
 		}
 	}
@@ -234,7 +235,7 @@ func (p *progress) save(ctx context.Context) error {
 		p.log.Info("eventhubs: checkpoints can be written again", "sequence", sequence, "failures", failures)
 	case err == nil:
 		p.log.Debug("eventhubs: checkpoint written", "sequence", sequence)
-	case ctx.Err() == nil && !errors.Is(err, lease.ErrNotHeld) && isPowerOf2(failures):
+	case ctx.Err() == nil && !errors.Is(err, lease.ErrNotHeld) && retry.Worth(failures):
 		p.log.Warn("eventhubs: a checkpoint could not be written, and is tried again", "sequence", sequence, "failures", failures, "error", err)
 	}
 	return err

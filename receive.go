@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/bits"
-	"math/rand/v2"
 	"sync"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
+
+	"github.com/go-eventhubs/eventhubs/internal/retry"
+	"github.com/go-eventhubs/eventhubs/internal/sdkerr"
 )
 
 // receiving is one running call of Receive or ReceiveBatch.
@@ -82,21 +83,21 @@ func (r *receiving) run() error {
 		}
 		switch {
 		case err == nil:
-		case isUnauthorized(err) && r.hasOpened() && time.Since(dropped) > lastBackoff:
+		case sdkerr.IsUnauthorized(err) && r.hasOpened() && time.Since(dropped) > retry.Longest:
 			// The token for $management may have run out: the SDK renews it beside the link, and if that comes late (the machine has slept), it doesn't ask for a new link.
 			dropped = time.Now()
-			r.dialer.drop()
-		case isFatal(err), !r.hasOpened() && !isBusy(err):
-			return r.cfg.explain("receive", r.entity(), err)
+			r.dialer.Drop()
+		case isFatal(err), !r.hasOpened() && !sdkerr.IsBusy(err):
+			return r.target.explain(sdkerr.Receive, r.entity(), err)
 		}
-		if time.Since(began) > lastBackoff {
+		if time.Since(began) > retry.Longest {
 			attempt = 1
 		}
-		wait := defaultBackoff(attempt, err)
-		if isPowerOf2(attempt) {
+		wait := retry.Backoff(attempt)
+		if retry.Worth(attempt) {
 			r.logger().Warn("eventhubs: reading has to begin anew", "attempt", attempt, "again_in", wait, "error", err)
 		}
-		if !sleep(r.fetch, wait) {
+		if !retry.Sleep(r.fetch, wait) {
 			return nil
 		}
 	}
@@ -137,30 +138,8 @@ func (r *receiving) hasOpened() bool {
 	return r.opened
 }
 
-const (
-	firstBackoff = 100 * time.Millisecond
-	lastBackoff  = 30 * time.Second
-)
+// isFatal reports whether waiting is of no use: somebody has to change a name or a right.
+func isFatal(err error) bool { return sdkerr.IsUnauthorized(err) || sdkerr.IsNotFound(err) }
 
-func defaultBackoff(attempt int, _ error) time.Duration {
-	d := lastBackoff
-	if attempt < 10 { // or the shift overflows
-		d = min(firstBackoff<<(attempt-1), lastBackoff)
-	}
-	return d*3/4 + rand.N(d/2)
-}
-
-// isPowerOf2 has what is tried for ever be logged at growing intervals.
-func isPowerOf2(attempt int) bool { return bits.OnesCount(uint(attempt)) == 1 }
-
-// sleep waits, and returns early, with false, when ctx ends.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
+// defaultBackoff is what a nil ConsumerOptions.Backoff means.
+func defaultBackoff(attempt int, _ error) time.Duration { return retry.Backoff(attempt) }

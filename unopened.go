@@ -5,6 +5,9 @@ import (
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
+
+	"github.com/go-eventhubs/eventhubs/internal/retry"
+	"github.com/go-eventhubs/eventhubs/internal/sdkerr"
 )
 
 const (
@@ -37,7 +40,7 @@ func (g *generation) watchUnopened() {
 			if time.Since(since) < unopenedAfter || g.isOpen(id) {
 				continue
 			}
-			if looks[id]++; isPowerOf2(looks[id]) {
+			if looks[id]++; retry.Worth(looks[id]) {
 				g.explainUnopened(id)
 			}
 		}
@@ -66,7 +69,7 @@ func (g *generation) probeFirst() {
 	}
 	latest := true
 	if err := g.probe(ctx, properties.PartitionIDs[0], azeventhubs.StartPosition{Latest: &latest}); err != nil && isFatal(err) {
-		g.fail(g.cfg.explain("receive", g.entity(), err))
+		g.fail(g.target.explain(sdkerr.Receive, g.entity(), err))
 	}
 }
 
@@ -78,12 +81,12 @@ func (g *generation) explainUnopened(partition string) {
 	switch {
 	case err == nil, ctx.Err() != nil, g.isOpen(partition):
 	case isFatal(err):
-		g.fail(g.cfg.explain("receive", g.entity()+"/"+partition, err))
-	case isRefusedPosition(err):
+		g.fail(g.target.explain(sdkerr.Receive, g.entity()+"/"+partition, err))
+	case sdkerr.IsRefusedPosition(err):
 		g.beginAnew(partition)
 		fallthrough
 	default:
-		g.logger().Error("eventhubs: a partition can't be opened, and is tried again", "partition", partition, "error", g.cfg.explain("receive", g.entity()+"/"+partition, err))
+		g.logger().Error("eventhubs: a partition can't be opened, and is tried again", "partition", partition, "error", g.target.explain(sdkerr.Receive, g.entity()+"/"+partition, err))
 	}
 }
 
@@ -98,7 +101,7 @@ func (g *generation) probe(ctx context.Context, partition string, at azeventhubs
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
 	_ = client.Close(closing) // the link is gone either way
-	if hasCondition(err, "amqp:link:stolen") || ctx.Err() != nil {
+	if sdkerr.IsOwnershipLost(err) || ctx.Err() != nil {
 		return nil
 	}
 	return err

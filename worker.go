@@ -10,6 +10,9 @@ import (
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
+
+	"github.com/go-eventhubs/eventhubs/internal/retry"
+	"github.com/go-eventhubs/eventhubs/internal/sdkerr"
 )
 
 // worker reads one partition, for as long as it is ours.
@@ -143,17 +146,17 @@ func (w *worker) goOn(fetch context.Context, err error, failures int) bool {
 		w.log.Info("eventhubs: another consumer has taken the partition over", "error", err)
 		w.lease.Lose(w.id)
 		return false
-	case isUnauthorized(err) && failures == 1:
+	case sdkerr.IsUnauthorized(err) && failures == 1:
 		// A token may have run out while the link was opened anew; with the next one it opens, or is refused again.
 	case isFatal(err):
-		w.fail(w.cfg.explain("receive", w.entity()+"/"+w.id, err))
+		w.fail(w.target.explain(sdkerr.Receive, w.entity()+"/"+w.id, err))
 		return false
 	}
-	wait := defaultBackoff(failures, err)
-	if isPowerOf2(failures) {
+	wait := retry.Backoff(failures)
+	if retry.Worth(failures) {
 		w.log.Warn("eventhubs: reading was interrupted, and is tried again", "failures", failures, "again_in", wait, "error", err)
 	}
-	return sleep(fetch, wait)
+	return retry.Sleep(fetch, wait)
 }
 
 // isClosed reports whether the client was closed under the worker, as the Processor does when it ends. The SDK has no type for it (internal/links.go, checkOpen).
@@ -205,7 +208,7 @@ func (w *worker) handleUnit(fetch, handling context.Context, unit []*ReceivedEve
 			return false
 		}
 		w.log.Warn("eventhubs: the handler failed, and gets the event again", "sequence", unit[0].SequenceNumber, "attempt", attempt, "again_in", wait, "error", err)
-		if !sleep(fetch, wait) {
+		if !retry.Sleep(fetch, wait) {
 			return false
 		}
 		w.now = time.Now()

@@ -1,4 +1,4 @@
-package eventhubs
+package dial
 
 import (
 	"context"
@@ -10,20 +10,21 @@ import (
 	"strings"
 )
 
-// dialError says what was dialled, how, and why it failed. It is a net.Error, so that the SDK takes it for a lost connection (azeventhubs, internal/errors.go, GetRecoveryKind).
-type dialError struct {
+// Error says what was dialled, how, and why it failed. It is a net.Error, so that the SDK takes it for a lost
+// connection (azeventhubs, internal/errors.go, GetRecoveryKind).
+type Error struct {
 	what    string
 	cause   error
 	timeout bool
 }
 
-func (e *dialError) Error() string   { return e.what + ": " + e.cause.Error() }
-func (e *dialError) Timeout() bool   { return e.timeout }
-func (e *dialError) Temporary() bool { return true }
+func (e *Error) Error() string   { return e.what + ": " + e.cause.Error() }
+func (e *Error) Timeout() bool   { return e.timeout }
+func (e *Error) Temporary() bool { return true }
 
-// Unwrap hides the cause of a timeout from errors.Is: package net says that it is a context.DeadlineExceeded, even if no context has ended, and the SDK would give up as it does
-// when its caller has.
-func (e *dialError) Unwrap() error {
+// Unwrap hides the cause of a timeout from errors.Is. Package net says that it is a context.DeadlineExceeded even if no
+// context has ended, and the SDK would give up as it does when its caller has.
+func (e *Error) Unwrap() error {
 	if e.timeout {
 		return os.ErrDeadlineExceeded
 	}
@@ -31,10 +32,10 @@ func (e *dialError) Unwrap() error {
 }
 
 // As finds the cause of a timeout all the same.
-func (e *dialError) As(target any) bool { return errors.As(e.cause, target) }
+func (e *Error) As(target any) bool { return errors.As(e.cause, target) }
 
 // failed describes a dial that has failed. If its context has ended, that is why.
-func (d *dialer) failed(ctx context.Context, r route, err error) error {
+func (d *Dialer) failed(ctx context.Context, r route, err error) error {
 	what := d.what()
 	if r.proxy != nil {
 		what += " through the proxy " + r.first // without its user and password
@@ -43,18 +44,18 @@ func (d *dialer) failed(ctx context.Context, r route, err error) error {
 		return fmt.Errorf("%s: %w", what, ctx.Err())
 	}
 	var network net.Error
-	return &dialError{what, err, errors.As(err, &network) && network.Timeout()}
+	return &Error{what, err, errors.As(err, &network) && network.Timeout()}
 }
 
-// what begins the text of a dialError. An error that is not about the dial doesn't hold it.
-func (d *dialer) what() string {
+// what begins the text of an Error. An error that is not about a dial doesn't hold it.
+func (d *Dialer) what() string {
 	how := "over TLS"
 	switch {
-	case d.webSockets && d.tls != nil:
+	case d.options.WebSockets && !d.options.Plaintext:
 		how = "over WebSockets"
-	case d.webSockets:
+	case d.options.WebSockets:
 		how = "over WebSockets without TLS"
-	case d.tls == nil:
+	case d.options.Plaintext:
 		how = "without TLS"
 	}
 	return "dial " + d.address + " " + how
@@ -92,12 +93,14 @@ func (e *upgradeError) Error() string {
 	return fmt.Sprintf("%s: %d %s", upgradeRefused, e.status, http.StatusText(e.status))
 }
 
-// dialAdvice is what an operator can do about a dialError with that text, or "".
-func (c Config) dialAdvice(text string) string {
-	d := c.dialer()
-	check := "check the namespace " + c.Namespace
-	if c.Endpoint != "" {
-		check += " and the endpoint " + c.Endpoint
+// Advice is what an operator can do about an error whose text has that of an [Error] of this Dialer in it, or "".
+func (d *Dialer) Advice(text string) string {
+	if !strings.Contains(text, d.what()) {
+		return ""
+	}
+	check := "check the namespace " + hostOf(d.options.Namespace)
+	if d.options.Endpoint != "" {
+		check += " and the endpoint " + d.options.Endpoint
 	}
 	has := func(parts ...string) bool {
 		for _, p := range parts {
@@ -121,16 +124,16 @@ func (c Config) dialAdvice(text string) string {
 	case has("no such host", "server misbehaving"):
 		return "the name does not resolve: " + check + ", and this machine's DNS"
 	case has("failed to verify certificate"):
-		return "the server's certificate is not trusted: give the CA in TLSConfig, or check that nothing stands between here and " + c.Namespace
+		return "the server's certificate is not trusted: give the CA in TLSConfig, or check that nothing stands between here and " + hostOf(d.options.Namespace)
 	case has("tls: "):
 		return ""
-	case d.tls == nil && has("connection refused"):
+	case d.options.Plaintext && has("connection refused"):
 		return "nothing listens there: " + check
-	case d.tls == nil:
+	case d.options.Plaintext:
 		return "it can't be reached: " + check
 	}
 	host, port, _ := net.SplitHostPort(d.address)
-	if c.WebSockets {
+	if d.options.WebSockets {
 		return fmt.Sprintf("port %s of %s can't be reached: %s; where the way out is a proxy, name it in HTTPS_PROXY", port, host, check)
 	}
 	return fmt.Sprintf("port %s of %s can't be reached, and may be blocked: set Config.WebSockets, which uses port %s; or %s", port, host, portWebSockets, check)

@@ -1,4 +1,4 @@
-package eventhubs
+package dial
 
 import (
 	"context"
@@ -28,23 +28,27 @@ type route struct {
 	proxy *url.URL // nil: none
 }
 
-// route asks the environment for a proxy, as HTTPS_PROXY and NO_PROXY say. Only WebSockets go through one, and an emulator is never behind it.
-func (d *dialer) route() (route, error) {
+// route asks the environment for a proxy, as HTTPS_PROXY and NO_PROXY say. Only WebSockets go through one, and an
+// emulator is never behind it.
+func (d *Dialer) route() (route, error) {
 	straight := route{first: d.address}
-	if !d.webSockets || d.tls == nil {
+	if !d.options.WebSockets || d.options.Plaintext {
 		return straight, nil
 	}
 	proxy, err := http.ProxyFromEnvironment(&http.Request{URL: &url.URL{Scheme: "https", Host: d.address}})
 	if proxy == nil && err == nil {
 		return straight, nil
 	}
-	// The reason would quote the variable, which may hold a password; so would the host of an address that a "/" in a password has cut short. A variable that can't be parsed
-	// at all comes back as no proxy (golang.org/x/net/http/httpproxy, Config.init).
+	// The reason would quote the variable, which may hold a password; so would the host of an address that a "/" in a
+	// password has cut short. A variable that can't be parsed at all comes back as no proxy
+	// (golang.org/x/net/http/httpproxy, Config.init).
 	if err != nil || proxyPorts[proxy.Scheme] == "" || strings.Contains(proxy.Path+proxy.RawQuery+proxy.Fragment, "@") {
 		return straight, errBadProxy
 	}
 	port := proxy.Port()
-	setDefault(&port, proxyPorts[proxy.Scheme])
+	if port == "" {
+		port = proxyPorts[proxy.Scheme]
+	}
 	return route{net.JoinHostPort(proxy.Hostname(), port), proxy}, nil
 }
 
@@ -57,7 +61,7 @@ func (r route) unreached(err error) error {
 }
 
 // upgrade makes a WebSocket of a socket to the first hop.
-func (d *dialer) upgrade(socket net.Conn, r route) (net.Conn, error) {
+func (d *Dialer) upgrade(socket net.Conn, r route) (net.Conn, error) {
 	scheme := "ws://"
 	if d.tls != nil {
 		scheme = "wss://"
@@ -66,8 +70,8 @@ func (d *dialer) upgrade(socket net.Conn, r route) (net.Conn, error) {
 	defer transport.CloseIdleConnections()
 	// The dial watches its context by itself, so nothing of it is left in the connection, which outlives it.
 	ws, answer, err := websocket.Dial(context.Background(), scheme+d.address+webSocketPath, &websocket.DialOptions{
-		HTTPClient:   &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
-		Host:         d.host,
+		HTTPClient:   &http.Client{Transport: transport, CheckRedirect: noRedirect},
+		Host:         d.options.Namespace,
 		Subprotocols: []string{webSocketProtocol},
 	})
 	if err == nil {
@@ -76,16 +80,19 @@ func (d *dialer) upgrade(socket net.Conn, r route) (net.Conn, error) {
 	if answer != nil && answer.StatusCode != http.StatusSwitchingProtocols {
 		return nil, &upgradeError{answer.StatusCode}
 	}
-	var request *url.Error // says what was asked for, which the dialError says as well
+	var request *url.Error // says what was asked for, which the Error says as well
 	if errors.As(err, &request) {
 		err = request.Err
 	}
 	return nil, err
 }
 
+func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
 // transport speaks HTTP over the socket, and with the proxy if there is one.
-func (d *dialer) transport(socket net.Conn, r route) *http.Transport {
-	dial := func(context.Context, string, string) (net.Conn, error) { return socket, nil } // once: there is one request, and redirects are not followed
+func (d *Dialer) transport(socket net.Conn, r route) *http.Transport {
+	// It is called once: there is one request, and redirects are not followed.
+	dial := func(context.Context, string, string) (net.Conn, error) { return socket, nil }
 	t := &http.Transport{DialContext: dial, TLSClientConfig: d.tls}
 	if r.proxy == nil {
 		return t
@@ -97,7 +104,8 @@ func (d *dialer) transport(socket net.Conn, r route) *http.Transport {
 		}
 		return &proxyError{status: answer.StatusCode}
 	}
-	// For the TLS of a proxy itself: TLSClientConfig has the namespace's name in it. What follows on CONNECT doesn't come here.
+	// For the TLS of a proxy itself: TLSClientConfig has the namespace's name in it. What follows on CONNECT doesn't come
+	// here.
 	t.DialTLSContext = func(context.Context, string, string) (net.Conn, error) {
 		config := d.tls.Clone()
 		config.ServerName = r.proxy.Hostname()

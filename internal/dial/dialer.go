@@ -1,0 +1,212 @@
+// Package dial makes the connections of the SDK's clients: sockets, TLS, proxies and WebSockets.
+//
+// The SDK's own way (go-amqp, conn.go, dialConn) differs from it only in what it lacks. It waits for a socket, and for
+// the first bytes of AMQP, without a bound, and with WebSockets it ignores the endpoint.
+package dial
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
+)
+
+const (
+	// connectTimeout bounds the wait for a socket. Where a firewall swallows packets the kernel would try for two minutes.
+	connectTimeout = 5 * time.Second
+	// handshakeTimeout bounds all that comes between the socket and AMQP: a proxy, TLS, WebSockets; and then, again, the
+	// wait for the peer's first bytes of AMQP.
+	handshakeTimeout = 10 * time.Second
+)
+
+// The ports of a namespace that names none.
+const (
+	portTLS        = "5671"
+	portPlaintext  = "5672" // of an emulator, which has no other
+	portWebSockets = "443"
+)
+
+// Options say what to dial, and how.
+type Options struct {
+	// Namespace is the namespace's host, or host:port. Certificates and HTTP's Host are for it.
+	Namespace string
+	// Endpoint is the host, or host:port, to dial in place of the namespace. "" means the namespace.
+	Endpoint string
+	// Plaintext means that the peer is an emulator, which speaks AMQP without TLS.
+	Plaintext bool
+	// WebSockets carries AMQP over WebSockets.
+	WebSockets bool
+	// TLS is copied. Nil means the system's roots. Its ServerName is the namespace, unless it names one.
+	TLS *tls.Config
+	// DialContext makes the socket to the first hop. Nil means a net.Dialer.
+	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
+	// ConnectTimeout and HandshakeTimeout replace the package's bounds if they are positive.
+	ConnectTimeout, HandshakeTimeout time.Duration
+}
+
+// Dialer makes the connections of one client of the SDK, which has one at a time. It is safe for concurrent use.
+type Dialer struct {
+	options Options
+	address string // host:port to dial
+	tls     *tls.Config
+
+	socketMu sync.Mutex
+	socket   net.Conn // the latest; nil: none yet
+	closed   bool
+}
+
+// New returns a Dialer that has not dialled yet.
+func New(o Options) *Dialer {
+	if o.DialContext == nil {
+		o.DialContext = new(net.Dialer).DialContext
+	}
+	if o.ConnectTimeout <= 0 {
+		o.ConnectTimeout = connectTimeout
+	}
+	if o.HandshakeTimeout <= 0 {
+		o.HandshakeTimeout = handshakeTimeout
+	}
+	d := &Dialer{options: o, address: o.address()}
+	if o.Plaintext {
+		return d
+	}
+	d.tls = &tls.Config{}
+	if o.TLS != nil {
+		d.tls = o.TLS.Clone()
+	}
+	if d.tls.ServerName == "" {
+		d.tls.ServerName = hostOf(o.Namespace)
+	}
+	return d
+}
+
+// address is what is dialled, as host:port.
+func (o Options) address() string {
+	host := o.Endpoint
+	if host == "" {
+		host = o.Namespace
+	}
+	port := portTLS
+	switch {
+	case o.Plaintext:
+		port = portPlaintext
+	case o.WebSockets:
+		port = portWebSockets
+	}
+	h, p, err := net.SplitHostPort(host)
+	if err != nil {
+		h = strings.Trim(host, "[]")
+	}
+	if p == "" {
+		p = port
+	}
+	return net.JoinHostPort(h, p)
+}
+
+func hostOf(address string) string {
+	if host, _, err := net.SplitHostPort(address); err == nil {
+		return host
+	}
+	return strings.Trim(address, "[]")
+}
+
+// ErrClosed is what a closed Dialer fails with.
+var ErrClosed = errors.New("the client is closed")
+
+// Drop closes the socket without a word. Calls of the client that wait for an answer fail, and the SDK makes a new
+// connection, new links and new claims.
+func (d *Dialer) Drop() {
+	d.socketMu.Lock()
+	socket := d.socket
+	d.socket = nil
+	d.socketMu.Unlock()
+	if socket != nil {
+		socket.Close()
+	}
+}
+
+// Close drops the socket, and has every later dial fail with ErrClosed. So nothing of the client waits for the network
+// any more.
+func (d *Dialer) Close() {
+	d.socketMu.Lock()
+	d.closed = true
+	d.socketMu.Unlock()
+	d.Drop()
+}
+
+// Dial is the NewWebSocketConn of a client: the SDK speaks AMQP over whatever it returns (azeventhubs,
+// internal/namespace.go, newClientImpl). Its error is an [Error], which the SDK takes for a lost connection and
+// retries, unless ctx has ended. It takes at most the bounds of Options.
+func (d *Dialer) Dial(ctx context.Context, _ azeventhubs.WebSocketConnParams) (net.Conn, error) {
+	r, err := d.route()
+	if err != nil {
+		return nil, d.failed(ctx, r, err)
+	}
+	socket, err := d.connect(ctx, r)
+	if err != nil {
+		return nil, d.failed(ctx, r, err)
+	}
+	watched := context.AfterFunc(ctx, func() { socket.Close() })
+	_ = socket.SetDeadline(time.Now().Add(d.options.HandshakeTimeout)) // a socket that can't do it fails below
+	nc, err := d.handshake(socket, r)
+	if !watched() && err == nil {
+		err = ctx.Err()
+	}
+	if err == nil {
+		err = d.keep(socket)
+	}
+	if err != nil {
+		socket.Close()
+		return nil, d.failed(ctx, r, err)
+	}
+	// go-amqp waits for the first bytes of AMQP without a bound, and sets a deadline before each read after that (conn.go,
+	// readProtoHeader and readFrame).
+	_ = socket.SetDeadline(time.Time{})
+	_ = socket.SetReadDeadline(time.Now().Add(d.options.HandshakeTimeout))
+	return nc, nil
+}
+
+// connect makes the socket to the first hop.
+func (d *Dialer) connect(ctx context.Context, r route) (net.Conn, error) {
+	d.socketMu.Lock()
+	closed := d.closed
+	d.socketMu.Unlock()
+	if closed {
+		return nil, ErrClosed
+	}
+	connecting, cancel := context.WithTimeout(ctx, d.options.ConnectTimeout)
+	defer cancel()
+	socket, err := d.options.DialContext(connecting, "tcp", r.first)
+	if err != nil {
+		return nil, r.unreached(err)
+	}
+	return socket, nil
+}
+
+// keep makes the socket the one that Drop closes.
+func (d *Dialer) keep(socket net.Conn) error {
+	d.socketMu.Lock()
+	defer d.socketMu.Unlock()
+	if d.closed {
+		return ErrClosed
+	}
+	d.socket = socket
+	return nil
+}
+
+// handshake goes through what comes between the socket and AMQP. The socket's deadline bounds it.
+func (d *Dialer) handshake(socket net.Conn, r route) (net.Conn, error) {
+	switch {
+	case d.options.WebSockets:
+		return d.upgrade(socket, r)
+	case d.tls == nil:
+		return socket, nil
+	}
+	nc := tls.Client(socket, d.tls)
+	return nc, nc.Handshake()
+}

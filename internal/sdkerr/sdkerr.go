@@ -1,0 +1,136 @@
+// Package sdkerr tells what an error of Microsoft's SDKs means. It is the only place that reads their texts: past its
+// own retries azeventhubs hands out an error that hides its cause (internal/exported/error.go), and its type for the
+// answers of $management and $cbs is internal (internal/rpc.go, RPCError). What is not an error of an SDK is none of
+// these.
+package sdkerr
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
+	"github.com/Azure/go-amqp"
+)
+
+// Conditions of the service that go-amqp has no name for.
+const (
+	condServerBusy         amqp.ErrCond = "com.microsoft:server-busy"
+	condTimeout            amqp.ErrCond = "com.microsoft:timeout"
+	condOperationCancelled amqp.ErrCond = "com.microsoft:operation-cancelled"
+	condOutOfRange         amqp.ErrCond = "com.microsoft:argument-out-of-range"
+	condArgument           amqp.ErrCond = "com.microsoft:argument-error"
+	condEntityDisabled     amqp.ErrCond = "com.microsoft:entity-disabled"
+)
+
+// IsUnauthorized reports whether the service refuses a token, or what it is to allow.
+func IsUnauthorized(err error) bool {
+	var sdk *azeventhubs.Error
+	return errors.As(err, &sdk) && sdk.Code == azeventhubs.ErrorCodeUnauthorizedAccess ||
+		hasCondition(err, amqp.ErrCondUnauthorizedAccess) || hasStatus(err, http.StatusUnauthorized) ||
+		hasStatus(err, http.StatusForbidden)
+}
+
+// IsNotFound reports whether there is no such event hub or consumer group.
+func IsNotFound(err error) bool {
+	return hasCondition(err, amqp.ErrCondNotFound) || hasStatus(err, http.StatusNotFound)
+}
+
+// IsNoPartition reports whether there is no such partition.
+func IsNoPartition(err error) bool { return hasCondition(err, condOutOfRange) }
+
+// IsInvalid reports whether the service refuses what was asked for, and would refuse it again: an argument that is out
+// of range, a message that is too large, an entity that is disabled, or an operation that is not allowed.
+func IsInvalid(err error) bool {
+	for _, c := range []amqp.ErrCond{
+		condOutOfRange, condEntityDisabled, amqp.ErrCondNotAllowed, amqp.ErrCondMessageSizeExceeded,
+		amqp.ErrCondNotImplemented, amqp.ErrCondInvalidField,
+	} {
+		if hasCondition(err, c) {
+			return true
+		}
+	}
+	return false
+}
+
+// IsBusy reports whether the service has said that it can't do it now: it leaves links and connection as they are.
+func IsBusy(err error) bool {
+	return hasCondition(err, condServerBusy) || hasCondition(err, condTimeout) || hasCondition(err, condOperationCancelled) ||
+		hasStatus(err, http.StatusServiceUnavailable) || hasStatus(err, http.StatusRequestTimeout) ||
+		hasStatus(err, http.StatusInternalServerError)
+}
+
+// IsOwnershipLost reports whether another reader has taken the link.
+func IsOwnershipLost(err error) bool {
+	var sdk *azeventhubs.Error
+	return errors.As(err, &sdk) && sdk.Code == azeventhubs.ErrorCodeOwnershipLost || hasCondition(err, amqp.ErrCondStolen)
+}
+
+// receiverName is how the service names the new reader in the description of a link that was stolen.
+var receiverName = regexp.MustCompile(`New receiver '([^']*)' with higher epoch of '(\d+)'`)
+
+// Thief is the name of the reader that has taken a link, and its epoch, if the error says so.
+func Thief(err error) (name string, epoch int64, ok bool) {
+	m := receiverName.FindStringSubmatch(err.Error())
+	if m == nil {
+		return "", 0, false
+	}
+	epoch, convErr := strconv.ParseInt(m[2], 10, 64)
+	return m[1], epoch, convErr == nil
+}
+
+// IsRefusedPosition reports whether a reader can't begin where it is to begin: after the end of its partition. To the
+// SDK this is an unknown error, for which it makes a new connection again and again (internal/errors.go,
+// GetRecoveryKind).
+func IsRefusedPosition(err error) bool {
+	return hasCondition(err, condArgument) || strings.Contains(err.Error(), string(condArgument))
+}
+
+// IsContext reports whether a call has ended with its context.
+func IsContext(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) ||
+		err.Error() == "context canceled" // go-amqp makes errors of its own of some (azeventhubs, internal/errors.go)
+}
+
+// IsStorageRefusal reports whether the storage account wants somebody to change a right, or a name.
+func IsStorageRefusal(err error) bool {
+	var e *azcore.ResponseError
+	return errors.As(err, &e) && (e.StatusCode == http.StatusUnauthorized || e.StatusCode == http.StatusForbidden ||
+		e.StatusCode == http.StatusNotFound)
+}
+
+// IsUndecodable reports whether go-amqp could not decode a message, which closes the link: nothing after that message
+// can be read over it.
+func IsUndecodable(err error) bool { return hasCondition(err, amqp.ErrCondDecodeError) }
+
+func hasCondition(err error, condition amqp.ErrCond) bool {
+	var e *amqp.Error
+	return errors.As(err, &e) && e.Condition == condition
+}
+
+// hasStatus looks for the status code of an answer from $management or $cbs.
+func hasStatus(err error, code int) bool {
+	return strings.Contains(err.Error(), fmt.Sprintf("rpc: failed, status code %d ", code))
+}
+
+// limitInError ends the error for a batch that is to be larger than its link allows.
+var limitInError = regexp.MustCompile(`\((\d+)\)$`)
+
+// Limit is the link's max-message-size, which the SDK tells only in the error for a batch that is to be larger
+// (event_data_batch.go, newEventDataBatch). 0: the error doesn't say.
+func Limit(err error) int64 {
+	if err == nil {
+		return 0
+	}
+	m := limitInError.FindStringSubmatch(err.Error())
+	if m == nil {
+		return 0
+	}
+	n, _ := strconv.ParseInt(m[1], 10, 64)
+	return n
+}
