@@ -1,0 +1,118 @@
+package memnet
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"syscall"
+	"time"
+)
+
+// Conn is one side of a connection. It is a net.Conn, with the methods of a *net.TCPConn that servers use.
+// Its methods are safe for concurrent use.
+type Conn struct {
+	in, out       *stream // the other side's out and in
+	local, remote *net.TCPAddr
+	closed        func(*Conn) // is called once, by Close; nil: nobody has to know
+}
+
+// newPair returns the side that dialled and the side that was accepted. What the latter sends arrives later by delay.
+func newPair(local, remote *net.TCPAddr, delay time.Duration) (near, far *Conn) {
+	out, in := newStream(0, delay), newStream(delay, 0)
+	return &Conn{in: in, out: out, local: local, remote: remote}, &Conn{in: out, out: in, local: remote, remote: local}
+}
+
+// LocalAddr is a *net.TCPAddr.
+func (c *Conn) LocalAddr() net.Addr { return c.local }
+
+// RemoteAddr is a *net.TCPAddr.
+func (c *Conn) RemoteAddr() net.Addr { return c.remote }
+
+// Read returns what has arrived, or waits for it.
+func (c *Conn) Read(b []byte) (int, error) {
+	n, err := c.in.read(b)
+	if err == nil || errors.Is(err, io.EOF) {
+		return n, err
+	}
+	return n, c.opError("read", err)
+}
+
+// Write waits until the buffer has taken all of b. The buffer holds 1 MiB.
+func (c *Conn) Write(b []byte) (int, error) {
+	n, err := c.out.write(b)
+	if err != nil {
+		return n, c.opError("write", err)
+	}
+	return n, nil
+}
+
+// Close ends the connection in good order: the peer reads what was written before, and then io.EOF. What the peer writes
+// fails after that.
+func (c *Conn) Close() error {
+	first := c.in.closeReader()
+	c.out.closeWriter()
+	if !first {
+		return c.opError("close", net.ErrClosed)
+	}
+	if c.closed != nil {
+		c.closed(c)
+	}
+	return nil
+}
+
+// CloseWrite has the peer read io.EOF after what was written before. The other direction stays open.
+func (c *Conn) CloseWrite() error {
+	if err := c.out.finish(); err != nil {
+		return c.opError("close", err)
+	}
+	return nil
+}
+
+// Cut breaks the connection: what is on its way is gone, and both sides get ECONNRESET at once. The peer of a connection
+// that has gone silent doesn't notice.
+func (c *Conn) Cut() {
+	c.in.cut(&c.in.reader)
+	c.out.cut(&c.out.writer)
+}
+
+// Silence has nothing arrive any more on either side, as when a NAT drops its state. What is written is lost, without an
+// error; reads wait for their deadlines; no side notices that the other one closes. It can't be undone.
+func (c *Conn) Silence() {
+	c.in.silence()
+	c.out.silence()
+}
+
+// SetDeadline sets the deadlines of Read and Write, of calls in progress as well. The zero time means none.
+func (c *Conn) SetDeadline(t time.Time) error {
+	err := c.in.setReadDeadline(t)
+	if err == nil {
+		err = c.out.setWriteDeadline(t)
+	}
+	return c.setError(err)
+}
+
+// SetReadDeadline sets the deadline of Read.
+func (c *Conn) SetReadDeadline(t time.Time) error { return c.setError(c.in.setReadDeadline(t)) }
+
+// SetWriteDeadline sets the deadline of Write.
+func (c *Conn) SetWriteDeadline(t time.Time) error { return c.setError(c.out.setWriteDeadline(t)) }
+
+func (c *Conn) setError(err error) error {
+	if err != nil {
+		return c.opError("set", err)
+	}
+	return nil
+}
+
+// opError is an error in the shape that package net gives it.
+func (c *Conn) opError(op string, err error) error {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		err = sysErr(op, errno)
+	}
+	return &net.OpError{Op: op, Net: "tcp", Source: c.local, Addr: c.remote, Err: err}
+}
+
+// sysErr is the error of a system call.
+func sysErr(call string, errno syscall.Errno) error { return os.NewSyscallError(call, errno) }

@@ -1,0 +1,150 @@
+package memnet
+
+import (
+	"context"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Listener takes the connections of one port. Its methods are safe for concurrent use.
+type Listener struct {
+	network *Network
+	addr    *net.TCPAddr
+
+	mu      sync.Mutex    // guards what follows
+	changed chan struct{} // closed and replaced when dials or calls of Accept may go on
+	pending []*Conn       // connections that nobody has accepted yet
+	conns   map[*Conn]struct{}
+	delay   time.Duration
+	ignores bool
+	closed  bool
+}
+
+func newListener(n *Network, addr *net.TCPAddr) *Listener {
+	return &Listener{network: n, addr: addr, changed: make(chan struct{}), conns: map[*Conn]struct{}{}}
+}
+
+// Addr is a *net.TCPAddr.
+func (l *Listener) Addr() net.Addr { return l.addr }
+
+// serves reports whether the listener is at that address of the loopback interface.
+func (l *Listener) serves(ip net.IP) bool {
+	return ip.IsLoopback() && (l.addr.IP.IsUnspecified() || l.addr.IP.Equal(ip))
+}
+
+// SetRoundTrip delays what is sent on this side of connections that are made from now on, by d, in order and with no
+// limit to the bandwidth.
+func (l *Listener) SetRoundTrip(d time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.delay = d
+}
+
+// Ignore says whether dials are left unanswered from now on, as behind a firewall that swallows packets. They wait until
+// their contexts end, or Ignore(false) is called.
+func (l *Listener) Ignore(ignore bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ignores = ignore
+	l.wakeLocked()
+}
+
+// Cut cuts all connections: see [Conn.Cut].
+func (l *Listener) Cut() { l.each((*Conn).Cut) }
+
+// Silence has all connections go silent: see [Conn.Silence].
+func (l *Listener) Silence() { l.each((*Conn).Silence) }
+
+func (l *Listener) each(do func(*Conn)) {
+	l.mu.Lock()
+	conns := make([]*Conn, 0, len(l.conns))
+	for c := range l.conns {
+		conns = append(conns, c)
+	}
+	l.mu.Unlock()
+	for _, c := range conns {
+		do(c)
+	}
+}
+
+// Accept waits for a connection, until Close is called.
+func (l *Listener) Accept() (net.Conn, error) {
+	for {
+		l.mu.Lock()
+		if l.closed {
+			l.mu.Unlock()
+			return nil, &net.OpError{Op: "accept", Net: "tcp", Addr: l.addr, Err: net.ErrClosed}
+		}
+		if len(l.pending) > 0 {
+			c := l.pending[0]
+			l.pending = l.pending[1:]
+			l.mu.Unlock()
+			return c, nil
+		}
+		changed := l.changed
+		l.mu.Unlock()
+		<-changed
+	}
+}
+
+// connect makes a connection, for Accept to return its other side. It doesn't wait for Accept: the kernel doesn't either.
+func (l *Listener) connect(ctx context.Context, local, remote *net.TCPAddr) (*Conn, error) {
+	for {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		l.mu.Lock()
+		if l.closed {
+			l.mu.Unlock()
+			return nil, sysErr("connect", syscall.ECONNREFUSED)
+		}
+		if !l.ignores {
+			near, far := newPair(local, remote, l.delay)
+			far.closed = l.forget
+			l.conns[far] = struct{}{}
+			l.pending = append(l.pending, far)
+			l.wakeLocked()
+			l.mu.Unlock()
+			return near, nil
+		}
+		changed := l.changed
+		l.mu.Unlock()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+		}
+	}
+}
+
+func (l *Listener) wakeLocked() {
+	close(l.changed)
+	l.changed = make(chan struct{})
+}
+
+func (l *Listener) forget(c *Conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.conns, c)
+}
+
+// Close ends calls of Accept, and resets the connections that nobody has accepted. Others stay.
+func (l *Listener) Close() error {
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return &net.OpError{Op: "close", Net: "tcp", Addr: l.addr, Err: net.ErrClosed}
+	}
+	l.closed = true
+	pending := l.pending
+	l.pending = nil
+	l.wakeLocked()
+	l.mu.Unlock()
+	l.network.forget(l)
+	for _, c := range pending {
+		c.Cut()
+		c.Close()
+	}
+	return nil
+}

@@ -1,0 +1,323 @@
+package memnet
+
+import (
+	"io"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	// bufferSize bounds the bytes that are written and not read yet. Past it, writing waits.
+	bufferSize = 1 << 20
+	// delayedSize is the same for a delayed stream, which must not limit the bandwidth.
+	delayedSize = 64 << 20
+	// keptSize bounds the buffer that a stream keeps while it is empty.
+	keptSize = 64 << 10
+)
+
+// stream is one direction of a connection, with one side that writes and one that reads.
+type stream struct {
+	delay time.Duration // from a write to its arrival
+	back  time.Duration // the delay of the other direction: what the writer learns about the reader is that old
+	size  int           // of the buffer
+
+	mu      sync.Mutex // guards what follows
+	changed sync.Cond  // of everything that reads and writes wait for
+
+	buf     []byte // what isn't read yet
+	off     int    // of buf's first unread byte
+	arrived int    // how many unread bytes have arrived
+	parcels []parcel
+	arrival *time.Timer // wakes when the first parcel is due; nil: nothing was ever delayed
+
+	reader, writer side
+	writing        bool      // a Write is in progress: others wait, so that each is written as a whole
+	finished       bool      // the writer has written everything
+	ended          bool      // the reader has been told so
+	broken         time.Time // when the writer learns that the reader has closed
+	silent         bool
+}
+
+// side is what concerns one of the two sides only.
+type side struct {
+	closed   bool
+	reset    bool // by Cut
+	deadline time.Time
+	expire   *time.Timer // wakes at the deadline; nil: there never was one
+}
+
+// parcel is what was written at once, and when it is due.
+type parcel struct {
+	bytes int
+	last  bool // nothing follows
+	due   time.Time
+}
+
+func newStream(delay, back time.Duration) *stream {
+	s := &stream{delay: delay, back: back, size: bufferSize}
+	if delay > 0 {
+		s.size = delayedSize
+	}
+	s.changed.L = &s.mu
+	return s
+}
+
+// wake wakes those who wait, for them to look at the time. It needs the mutex: one who waits may not have begun yet.
+func (s *stream) wake() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.changed.Broadcast()
+}
+
+// passed reports whether the deadline has passed.
+func (e *side) passed() bool { return !e.deadline.IsZero() && !time.Now().Before(e.deadline) }
+
+func (s *stream) read(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for {
+		switch {
+		case s.reader.closed:
+			return 0, net.ErrClosed
+		case len(p) == 0:
+			return 0, nil
+		case s.reader.passed():
+			return 0, os.ErrDeadlineExceeded
+		case s.reader.reset:
+			return 0, syscall.ECONNRESET
+		case s.arrived > 0:
+			return s.takeLocked(p), nil
+		case s.ended:
+			return 0, io.EOF
+		}
+		s.changed.Wait() // for no longer than until the deadline, whose timer wakes it
+	}
+}
+
+func (s *stream) takeLocked(p []byte) int {
+	full := s.unreadLocked() >= s.size
+	n := copy(p, s.buf[s.off:s.off+s.arrived])
+	s.off += n
+	s.arrived -= n
+	if s.off == len(s.buf) {
+		s.buf, s.off = s.buf[:0], 0
+		if cap(s.buf) > keptSize {
+			s.buf = nil
+		}
+	}
+	if full {
+		s.changed.Broadcast()
+	}
+	return n
+}
+
+func (s *stream) unreadLocked() int { return len(s.buf) - s.off }
+
+func (s *stream) write(p []byte) (n int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for mine := false; ; {
+		if err := s.refusedLocked(); err != nil {
+			return n, err
+		}
+		if !s.writing && !mine {
+			s.writing, mine = true, true
+			defer s.writtenLocked()
+		}
+		if mine {
+			k := s.putLocked(p)
+			p, n = p[k:], n+k
+			if len(p) == 0 {
+				return n, nil
+			}
+		}
+		s.changed.Wait() // for no longer than until the deadline, whose timer wakes it
+	}
+}
+
+// refusedLocked says why nothing can be written.
+func (s *stream) refusedLocked() error {
+	switch {
+	case s.writer.closed:
+		return net.ErrClosed
+	case s.writer.passed():
+		return os.ErrDeadlineExceeded
+	case s.writer.reset:
+		return syscall.ECONNRESET
+	case s.finished, s.goneLocked() && !time.Now().Before(s.broken):
+		return syscall.EPIPE
+	}
+	return nil
+}
+
+// goneLocked reports whether the reader has closed, and the writer can learn of it.
+func (s *stream) goneLocked() bool { return s.reader.closed && !s.silent }
+
+func (s *stream) writtenLocked() {
+	s.writing = false
+	s.changed.Broadcast()
+}
+
+// putLocked sends as much of p as there is room for, and returns how much that is.
+func (s *stream) putLocked(p []byte) int {
+	if s.silent || s.reader.closed {
+		return len(p)
+	}
+	n := min(len(p), s.size-s.unreadLocked())
+	if n == 0 {
+		return 0
+	}
+	if s.off > 0 && len(s.buf)+n > cap(s.buf) { // make room at the end
+		s.buf = s.buf[:copy(s.buf, s.buf[s.off:])]
+		s.off = 0
+	}
+	s.buf = append(s.buf, p[:n]...)
+	s.sendLocked(parcel{bytes: n})
+	return n
+}
+
+// sendLocked has a parcel arrive, at once or later.
+func (s *stream) sendLocked(p parcel) {
+	if s.delay <= 0 {
+		s.arriveLocked(p)
+		return
+	}
+	p.due = time.Now().Add(s.delay)
+	s.parcels = append(s.parcels, p)
+	switch {
+	case s.arrival == nil:
+		s.arrival = time.AfterFunc(s.delay, s.arrive)
+	case len(s.parcels) == 1:
+		s.arrival.Reset(s.delay)
+	}
+}
+
+// arrive has all parcels arrive that are due.
+func (s *stream) arrive() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	for len(s.parcels) > 0 && !s.parcels[0].due.After(now) {
+		s.arriveLocked(s.parcels[0])
+		s.parcels = s.parcels[1:]
+	}
+	if len(s.parcels) > 0 {
+		s.arrival.Reset(s.parcels[0].due.Sub(now))
+	}
+}
+
+func (s *stream) arriveLocked(p parcel) {
+	s.arrived += p.bytes
+	s.ended = s.ended || p.last
+	s.changed.Broadcast()
+}
+
+// finish ends what is written.
+func (s *stream) finish() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.writer.closed {
+		return net.ErrClosed
+	}
+	s.finishLocked()
+	return nil
+}
+
+func (s *stream) finishLocked() {
+	if s.finished {
+		return
+	}
+	s.finished = true
+	if !s.silent && !s.writer.reset && !s.reader.closed {
+		s.sendLocked(parcel{last: true})
+	}
+	s.changed.Broadcast()
+}
+
+func (s *stream) closeWriter() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.writer.close()
+	s.finishLocked()
+	s.changed.Broadcast()
+}
+
+// closeReader reports whether it is the first call.
+func (s *stream) closeReader() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.reader.closed {
+		return false
+	}
+	s.reader.close()
+	s.broken = time.Now().Add(s.back)
+	s.dropLocked()
+	s.changed.Broadcast()
+	return true
+}
+
+func (e *side) close() {
+	e.closed = true
+	if e.expire != nil {
+		e.expire.Stop()
+	}
+}
+
+// dropLocked forgets what nobody will read.
+func (s *stream) dropLocked() {
+	s.buf, s.off, s.arrived, s.parcels, s.ended = nil, 0, 0, nil, false
+	if s.arrival != nil {
+		s.arrival.Stop()
+	}
+}
+
+// cut is called by the side that is one's own. The other one doesn't learn of it if the stream is silent.
+func (s *stream) cut(own *side) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	own.reset = true
+	if !s.silent {
+		s.reader.reset, s.writer.reset = true, true
+	}
+	s.dropLocked()
+	s.changed.Broadcast()
+}
+
+func (s *stream) silence() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.silent = true
+	s.dropLocked()
+	s.changed.Broadcast() // writes that wait for room have it now
+}
+
+func (s *stream) setReadDeadline(t time.Time) error  { return s.setDeadline(&s.reader, t) }
+func (s *stream) setWriteDeadline(t time.Time) error { return s.setDeadline(&s.writer, t) }
+
+func (s *stream) setDeadline(e *side, t time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e.closed {
+		return net.ErrClosed
+	}
+	e.deadline = t
+	if e.expire != nil {
+		e.expire.Stop()
+	}
+	if t.IsZero() {
+		return nil
+	}
+	left := time.Until(t)
+	switch {
+	case left <= 0:
+		s.changed.Broadcast()
+	case e.expire == nil:
+		e.expire = time.AfterFunc(left, s.wake)
+	default:
+		e.expire.Reset(left)
+	}
+	return nil
+}
