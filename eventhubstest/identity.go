@@ -68,10 +68,9 @@ func (s *Server) serveIdentities(o Options) (err error) {
 	if s.directory, err = identity.New(o.TokenLifetime, identities...); err != nil {
 		return err
 	}
-	if s.identities, err = listen(loopback); err != nil {
+	if s.identities, err = s.listenHTTP(loopback); err != nil {
 		return err
 	}
-	s.identities = newHTTPListener(s.identities, maxHTTPConnections, httpRequestTimeout)
 	s.identityHTTP = httpServer(s.directory)
 	return nil
 }
@@ -142,13 +141,15 @@ func (s *Server) IdentityFault(f IdentityFault) (remove func()) {
 // PasswordlessConfig is what producers and consumers need to reach an event hub of the server without a connection string. It signs in with Credential.
 // It takes a server with TLS.
 func (s *Server) PasswordlessConfig(hub string) eventhubs.Config {
-	return eventhubs.Config{Namespace: s.namespace(), EventHub: hub, Credential: s.Credential(), TLSConfig: s.clientTLS()}
+	return eventhubs.Config{
+		Namespace: s.namespace(), EventHub: hub, Credential: s.Credential(), TLSConfig: s.clientTLS(), DialContext: s.clientDial(),
+	}
 }
 
 // PasswordlessBlobConfig is the same for a checkpoint store.
 func (s *Server) PasswordlessBlobConfig(container string) eventhubs.BlobConfig {
 	cfg := eventhubs.BlobConfig{AccountURL: s.accountURL(), Container: container, Credential: s.Credential()}
-	cfg.ClientOptions.Transport = s.blobTransport()
+	s.reach(&cfg)
 	return cfg
 }
 

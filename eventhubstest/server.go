@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-eventhubs/eventhubs"
@@ -74,6 +75,10 @@ type Options struct {
 	RetentionBytes int64
 	// RoundTrip is added to every round trip over AMQP: what the server sends arrives that much later, in order and with no limit to the bandwidth. 0 means none.
 	RoundTrip time.Duration
+	// InMemory makes the server listen in memory, for use inside testing/synctest: see the package documentation.
+	// Make the server inside the bubble. Config and BlobConfig, and those without a password, reach it by themselves,
+	// other clients of this process through Server.DialContext, and other processes not at all.
+	InMemory bool
 }
 
 // Storage are settings of a storage account that checkpoints had better be kept without.
@@ -96,6 +101,7 @@ const (
 type Server struct {
 	rules  []Rule
 	tls    *authority // nil: plaintext
+	memory *memory    // nil: real sockets
 	amqp   net.Listener
 	blob   net.Listener
 	http   *http.Server
@@ -107,8 +113,11 @@ type Server struct {
 	identityHTTP  *http.Server
 	firstIdentity string
 
-	once   sync.Once
-	served sync.WaitGroup
+	blobClient *http.Transport // of blob configs; nil: that of azblob will do
+
+	closing atomic.Bool
+	closed  chan struct{} // closed when the first call of Close returns
+	served  sync.WaitGroup
 }
 
 // TB is the part of testing.TB that Start needs: programs that link this package don't link package testing.
@@ -135,7 +144,10 @@ func New(o *Options) (*Server, error) {
 	if o == nil {
 		o = &Options{}
 	}
-	s := &Server{rules: o.Rules}
+	s := &Server{rules: o.Rules, closed: make(chan struct{})}
+	if o.InMemory {
+		s.memory = &memory{}
+	}
 	if err := s.open(*o); err != nil {
 		for _, l := range []net.Listener{s.amqp, s.blob, s.identities} {
 			if l != nil {
@@ -204,20 +216,49 @@ func (s *Server) prepare(o Options) error {
 }
 
 func (s *Server) listen(o Options) (err error) {
-	if s.amqp, err = listen(o.Address); err != nil {
+	if s.amqp, err = s.listenAMQP(o); err != nil {
 		return err
 	}
-	if s.blob, err = listen(o.BlobAddress); err != nil {
+	if s.blob, err = s.listenHTTP(o.BlobAddress); err != nil {
 		return err
 	}
-	if o.RoundTrip > 0 { // below TLS, whose handshake takes round trips as well
-		s.amqp = delayListener{s.amqp, o.RoundTrip}
+	if o.TLS {
+		err = s.listenTLS()
 	}
-	s.blob = newHTTPListener(s.blob, maxHTTPConnections, httpRequestTimeout)
-	if !o.TLS {
-		return nil
+	s.blobClient = s.newBlobClient()
+	return err
+}
+
+// listenAMQP delays what is sent below TLS, whose handshake takes round trips as well.
+func (s *Server) listenAMQP(o Options) (net.Listener, error) {
+	if s.memory != nil {
+		return s.memory.listenAMQP(o)
 	}
-	if s.tls, err = newAuthority(); err != nil {
+	l, err := listen(o.Address)
+	if err == nil && o.RoundTrip > 0 {
+		l = delayListener{l, o.RoundTrip}
+	}
+	return l, err
+}
+
+func (s *Server) listenHTTP(address string) (net.Listener, error) {
+	open := listen
+	if s.memory != nil {
+		open = s.memory.listenHTTP
+	}
+	l, err := open(address)
+	if err != nil {
+		return nil, err
+	}
+	return newHTTPListener(l, maxHTTPConnections, httpRequestTimeout), nil
+}
+
+func (s *Server) listenTLS() (err error) {
+	life := certificateLife
+	if s.memory != nil {
+		life = certificateLifeInMemory
+	}
+	if s.tls, err = newAuthority(life); err != nil {
 		return err
 	}
 	config := &tls.Config{Certificates: []tls.Certificate{s.tls.server}}
@@ -249,18 +290,24 @@ func (s *Server) acceptAMQP() {
 
 // Close ends all connections and returns when nothing of the server runs any more. It may be called more than once.
 func (s *Server) Close() {
-	s.once.Do(func() {
-		s.amqp.Close()
-		s.store.Close()
-		s.broker.Close()
-		ctx, cancel := context.WithTimeout(context.Background(), httpCloseTimeout)
-		defer cancel()
-		for _, h := range []*http.Server{s.http, s.identityHTTP} {
-			if h != nil && h.Shutdown(ctx) != nil {
-				h.Close()
-			}
+	if s.closing.Swap(true) { // a sync.Once would hold a mutex while it waits, which stops the clock of a synctest bubble
+		<-s.closed
+		return
+	}
+	defer close(s.closed)
+	s.amqp.Close()
+	s.store.Close()
+	s.broker.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), httpCloseTimeout)
+	defer cancel()
+	for _, h := range []*http.Server{s.http, s.identityHTTP} {
+		if h != nil && h.Shutdown(ctx) != nil {
+			h.Close()
 		}
-	})
+	}
+	if s.blobClient != nil {
+		s.blobClient.CloseIdleConnections()
+	}
 	s.served.Wait()
 }
 
@@ -269,7 +316,9 @@ func (s *Server) DropConnections() { s.broker.DropConnections() }
 
 // Config is what producers and consumers need to reach an event hub of the server.
 func (s *Server) Config(hub string) eventhubs.Config {
-	return eventhubs.Config{ConnectionString: s.ConnectionString(hub), TLSConfig: s.clientTLS()}
+	return eventhubs.Config{
+		ConnectionString: s.ConnectionString(hub), TLSConfig: s.clientTLS(), DialContext: s.clientDial(),
+	}
 }
 
 // dialable is where clients on this machine reach a listener, which may be at all of its addresses.
@@ -283,14 +332,28 @@ func dialable(l net.Listener) string {
 // BlobConfig is what a checkpoint store needs to reach a container of the server's storage account.
 func (s *Server) BlobConfig(container string) eventhubs.BlobConfig {
 	cfg := eventhubs.BlobConfig{ConnectionString: s.blobConnectionString(), Container: container}
-	if s.tls != nil {
-		cfg.ClientOptions.Transport = s.blobTransport()
-	}
+	s.reach(&cfg)
 	return cfg
 }
 
-func (s *Server) blobTransport() *http.Client {
-	return &http.Client{Transport: &http.Transport{TLSClientConfig: s.clientTLS()}}
+// reach has a blob config trust the server and dial it, if it needs a transport of its own for that.
+func (s *Server) reach(cfg *eventhubs.BlobConfig) {
+	if s.blobClient != nil {
+		cfg.ClientOptions.Transport = &http.Client{Transport: s.blobClient}
+	}
+}
+
+// newBlobClient returns a transport with the limits of azcore's own (runtime, transport_default_http_client.go), or nil
+// if that will do.
+func (s *Server) newBlobClient() *http.Transport {
+	if s.tls == nil && s.memory == nil {
+		return nil
+	}
+	return &http.Transport{
+		DialContext: s.clientDial(), TLSClientConfig: s.clientTLS(),
+		MaxIdleConns: 100, MaxIdleConnsPerHost: 10, IdleConnTimeout: 90 * time.Second,
+		TLSHandshakeTimeout: 10 * time.Second,
+	}
 }
 
 func (s *Server) blobConnectionString() string {

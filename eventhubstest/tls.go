@@ -19,7 +19,9 @@ const (
 	httpHeaderTimeout = 10 * time.Second
 	httpCloseTimeout  = 500 * time.Millisecond
 	certificateLife   = 24 * 365 * time.Hour
-	certificateName   = "localhost"
+	// certificateLifeInMemory is longer, for tests whose clock runs fast.
+	certificateLifeInMemory = 100 * certificateLife
+	certificateName         = "localhost"
 )
 
 // discardLog keeps net/http from writing about clients that break off to the log of the program that runs the server.
@@ -31,7 +33,7 @@ type authority struct {
 	server tls.Certificate
 }
 
-func newAuthority() (*authority, error) {
+func newAuthority(life time.Duration) (*authority, error) {
 	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
@@ -39,7 +41,7 @@ func newAuthority() (*authority, error) {
 	now := time.Now()
 	ca := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "eventhubstest CA"},
-		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(certificateLife),
+		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(life),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
 	}
 	caDER, err := x509.CreateCertificate(rand.Reader, ca, ca, &caKey.PublicKey, caKey)

@@ -104,11 +104,11 @@ func (c *Conn) send(b []byte) error {
 // and none if the socket is broken.
 func (c *Conn) writerEnds(err error) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.writerEnded = true
 	c.room.Broadcast()
+	c.mu.Unlock()
 	if err != nil {
-		c.nc.Close()
+		c.nc.Close() // without the lock: TLS says good-bye, which takes time if nobody reads
 		return
 	}
 	c.in.last(closeTimeout)

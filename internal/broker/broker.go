@@ -177,21 +177,23 @@ func (b *Broker) leave(p *peer) {
 
 // RightsChanged closes the links of those who no longer have the right to them.
 func (b *Broker) RightsChanged() {
-	b.mu.Lock()
-	peers := slices.Collect(maps.Keys(b.peers))
-	b.mu.Unlock()
-	for _, p := range peers {
+	for _, p := range b.connected() {
 		p.closeUncovered(func(o opened) *amqp.Error { return unauthorized(o.path, o.right) })
 	}
 }
 
 // DropConnections closes the socket of every peer without a word, as a broken network does. New connections are taken.
 func (b *Broker) DropConnections() {
+	for _, p := range b.connected() {
+		p.drop() // without the lock: a connection that is delayed takes its time to close
+	}
+}
+
+// connected returns the peers that are connected now.
+func (b *Broker) connected() []*peer {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for p := range b.peers {
-		p.drop()
-	}
+	return slices.Collect(maps.Keys(b.peers))
 }
 
 // closeTimeout is how long peers have to answer when the namespace closes.

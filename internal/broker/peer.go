@@ -66,10 +66,17 @@ func (p *peer) close() {
 	p.conn.Close(amqp.Errorf(amqp.CondConnectionForced, "the namespace is shutting down"))
 }
 
-// drop closes the socket without a word. TLS would say good-bye, and wait until it is heard.
+// drop closes the socket without a word. TLS would say good-bye, and wait until it is heard. A connection in memory is
+// cut.
 func (p *peer) drop() {
-	if t, ok := p.nc.(interface{ NetConn() net.Conn }); ok {
-		t.NetConn().Close()
+	nc := p.nc
+	if t, ok := nc.(interface{ NetConn() net.Conn }); ok {
+		nc = t.NetConn()
+	}
+	if c, ok := nc.(interface{ Cut() }); ok {
+		c.Cut()
+	} else {
+		nc.Close()
 	}
 	p.conn.Abort()
 }
