@@ -37,7 +37,7 @@ func TestBehindIsForgotten(t *testing.T) {
 	})
 	s.receiveWith(c, nothing)
 	s.untilStatus(c, "0", "the end is known", func(p eventhubs.PartitionStatus) bool { return p.Behind == 0 })
-	s.srv.Fault(eventhubstest.Fault{On: eventhubstest.Management, Partition: "0", Condition: "com.microsoft:server-busy"})
+	s.srv.Fault(eventhubstest.Fault{On: eventhubstest.OnManagement, Partition: "0", Condition: "com.microsoft:server-busy"})
 	p := s.untilStatus(c, "0", "the end is not known", func(p eventhubs.PartitionStatus) bool { return p.Behind == -1 })
 	require.Zero(t, p.BehindAsOf)
 }
@@ -46,7 +46,7 @@ func TestBehindIsForgotten(t *testing.T) {
 func TestNobodyAsksUnlessPartitionsIsCalled(t *testing.T) {
 	s := newScene(t, 1)
 	s.send("0", 1)
-	s.srv.Fault(eventhubstest.Fault{On: eventhubstest.Management, Partition: "0", Times: 1 + int(quickRetry.MaxRetries), Condition: "com.microsoft:server-busy"})
+	s.srv.Fault(eventhubstest.Fault{On: eventhubstest.OnManagement, Partition: "0", Times: 1 + int(quickRetry.MaxRetries), Condition: "com.microsoft:server-busy"})
 	c := s.consumer(calm(), often)
 	s.receiveWith(c, nothing)
 	s.untilCheckpoint("0", 0)
@@ -64,7 +64,7 @@ func TestBehindOutlastsFaults(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newScene(t, 2)
-			f.On, f.Partition = eventhubstest.Management, "0"
+			f.On, f.Partition = eventhubstest.OnManagement, "0"
 			s.srv.Fault(f)
 			c := s.consumer(calm(), often)
 			r := s.receiveWith(c, nothing)
@@ -80,7 +80,7 @@ func TestBehindOutlastsFaults(t *testing.T) {
 // TestBehindWithoutAnswers has no answer come, until the connection is lost. Only so many are waited for.
 func TestBehindWithoutAnswers(t *testing.T) {
 	s := newScene(t, 1)
-	answer := s.srv.Fault(eventhubstest.Fault{On: eventhubstest.Management, Partition: "0", After: true})
+	answer := s.srv.Fault(eventhubstest.Fault{On: eventhubstest.OnManagement, Partition: "0", After: true})
 	c := s.consumer(calm(), often)
 	r := s.receiveWith(c, nothing)
 	s.untilStatus(c, "0", "the partition is read", func(p eventhubs.PartitionStatus) bool { return p.Open })
@@ -103,7 +103,7 @@ func TestBehindWithoutAnswers(t *testing.T) {
 // TestCloseEndsQuestions has an answer not come at all: Receive and Close return all the same, and nothing is left behind.
 func TestCloseEndsQuestions(t *testing.T) {
 	s := newScene(t, 1)
-	s.srv.Fault(eventhubstest.Fault{On: eventhubstest.Management, Partition: "0", After: true})
+	s.srv.Fault(eventhubstest.Fault{On: eventhubstest.OnManagement, Partition: "0", After: true})
 	c := s.consumer(calm(), func(c *eventhubs.Consumer) { c.SetAsking(time.Hour, time.Hour) })
 	r := s.receiveWith(c, nothing)
 	s.until("the question is asked", func() bool { return len(c.Partitions()) == 1 && c.Questions() == 1 })

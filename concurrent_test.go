@@ -21,7 +21,7 @@ func TestSendConcurrently(t *testing.T) {
 	const senders, calls = 100, 30
 	srv := eventhubstest.Start(t, nil)
 	p := newProducer(t, srv.Config("hub"))
-	srv.Fault(eventhubstest.Fault{On: eventhubstest.Publish, Delay: time.Millisecond}) // so that batches are on their way while others come in
+	srv.Fault(eventhubstest.Fault{On: eventhubstest.OnPublish, Delay: time.Millisecond}) // so that batches are on their way while others come in
 
 	acknowledged := make([]map[string]bool, senders)
 	unknown := make([]map[string]bool, senders)

@@ -13,9 +13,9 @@ import (
 )
 
 var leastRights = []eventhubstest.Rule{
-	{Name: "all", Key: secret, Rights: []eventhubstest.Right{eventhubstest.Manage}},
-	{Name: "sender", Key: "c2VuZGVyLWtleQ==", Rights: []eventhubstest.Right{eventhubstest.Send}},
-	{Name: "listener", Key: "bGlzdGVuZXIta2V5", Rights: []eventhubstest.Right{eventhubstest.Listen}},
+	{Name: "all", Key: secret, Rights: []eventhubstest.Right{eventhubstest.RightManage}},
+	{Name: "sender", Key: "c2VuZGVyLWtleQ==", Rights: []eventhubstest.Right{eventhubstest.RightSend}},
+	{Name: "listener", Key: "bGlzdGVuZXIta2V5", Rights: []eventhubstest.Right{eventhubstest.RightListen}},
 }
 
 // Every form of connection string works, over TLS and without, and allows what its rule does.

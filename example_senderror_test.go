@@ -18,7 +18,7 @@ func ExampleSendError() {
 		log.Fatal(err)
 	}
 	defer srv.Close()
-	srv.Fault(eventhubstest.Fault{On: eventhubstest.Publish, Partition: "1", Times: 1, Condition: "amqp:resource-limit-exceeded"})
+	srv.Fault(eventhubstest.Fault{On: eventhubstest.OnPublish, Partition: "1", Times: 1, Condition: "amqp:resource-limit-exceeded"})
 
 	ctx := context.Background()
 	producer, err := eventhubs.NewProducer(srv.Config("hub"), nil)

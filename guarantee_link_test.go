@@ -43,7 +43,7 @@ func linkDetaches(t *testing.T) {
 	// Links that are open are detached with these too; when they are opened anew, these are final.
 	for _, c := range []string{"amqp:unauthorized-access", "amqp:not-found"} {
 		list = append(list, guaranteeCase{c, func(t *testing.T) {
-			interruptedOn(t, eventhubstest.Fault{On: eventhubstest.Receive, Condition: c, Skip: 5, Times: 4})
+			interruptedOn(t, eventhubstest.Fault{On: eventhubstest.OnReceive, Condition: c, Skip: 5, Times: 4})
 		}})
 	}
 	cases(t, list)
@@ -52,8 +52,8 @@ func linkDetaches(t *testing.T) {
 // interrupted has a fault happen to deliveries, and to links that are opened anew more often than the SDK tries.
 func interrupted(t *testing.T, f eventhubstest.Fault, times int) {
 	deliver, attach := f, f
-	deliver.On, deliver.Skip, deliver.Times = eventhubstest.Receive, 5, 4
-	attach.On, attach.ConsumerGroup, attach.Times = eventhubstest.Attach, "$Default", times
+	deliver.On, deliver.Skip, deliver.Times = eventhubstest.OnReceive, 5, 4
+	attach.On, attach.ConsumerGroup, attach.Times = eventhubstest.OnAttach, "$Default", times
 	interruptedOn(t, deliver, attach)
 }
 
@@ -104,7 +104,7 @@ func serviceIsAway(t *testing.T) {
 	s.send("1", 10)
 	r := s.receive("only", calm(), nothing)
 	s.untilAll()
-	back := s.srv.Fault(eventhubstest.Fault{On: eventhubstest.Connect, DropConnection: true})
+	back := s.srv.Fault(eventhubstest.Fault{On: eventhubstest.OnConnect, DropConnection: true})
 	s.srv.DropConnections()
 	s.until("it is told, at growing intervals", func() bool {
 		return s.log.count("reading was interrupted, and is tried again", "partition=0", "failures=4 ") == 1
@@ -121,7 +121,7 @@ func serviceIsAway(t *testing.T) {
 
 // busyAtTheStart answers that it is busy more often than the SDK tries.
 func busyAtTheStart(t *testing.T) {
-	for _, on := range []eventhubstest.Operation{eventhubstest.Management, eventhubstest.PutToken, eventhubstest.Attach} {
+	for _, on := range []eventhubstest.Operation{eventhubstest.OnManagement, eventhubstest.OnToken, eventhubstest.OnAttach} {
 		s := newScene(t, 1)
 		s.send("0", 10)
 		s.srv.Fault(eventhubstest.Fault{On: on, Condition: "com.microsoft:server-busy", Times: 12})
@@ -156,7 +156,7 @@ func latestIsKept(t *testing.T) {
 
 // whileNobodyReads breaks the links of readers, and keeps them from being opened anew for a while.
 func whileNobodyReads(s *scene, do func()) {
-	allow := s.srv.Fault(eventhubstest.Fault{On: eventhubstest.Attach, ConsumerGroup: "$Default", Condition: "com.microsoft:server-busy"})
+	allow := s.srv.Fault(eventhubstest.Fault{On: eventhubstest.OnAttach, ConsumerGroup: "$Default", Condition: "com.microsoft:server-busy"})
 	s.srv.DropConnections()
 	do()
 	allow()

@@ -77,11 +77,11 @@ func somethingIsMissing(t *testing.T) {
 	const key = "a2V5LW9mLWEtdGVzdA=="
 	cases(t, []guaranteeCase{
 		{"a rule without the right to listen", func(t *testing.T) {
-			srv := eventhubstest.Start(t, &eventhubstest.Options{Rules: []eventhubstest.Rule{{Name: "sender", Key: key, Rights: []eventhubstest.Right{eventhubstest.Send}}}})
+			srv := eventhubstest.Start(t, &eventhubstest.Options{Rules: []eventhubstest.Rule{{Name: "sender", Key: key, Rights: []eventhubstest.Right{eventhubstest.RightSend}}}})
 			endsWith(t, srv.Config("hub"), memory(), "", "eventhubs: receive hub/$Default: not authorized: check the key in the connection string, and that its policy has the claim Listen")
 		}},
 		{"a rule without the right to send", func(t *testing.T) {
-			srv := eventhubstest.Start(t, &eventhubstest.Options{Rules: []eventhubstest.Rule{{Name: "reader", Key: key, Rights: []eventhubstest.Right{eventhubstest.Listen}}}})
+			srv := eventhubstest.Start(t, &eventhubstest.Options{Rules: []eventhubstest.Rule{{Name: "reader", Key: key, Rights: []eventhubstest.Right{eventhubstest.RightListen}}}})
 			err := newProducer(t, srv.Config("hub")).Send(t.Context(), eventhubs.Event{})
 			require.ErrorContains(t, err, "eventhubs: send hub: not authorized: check the key in the connection string, and that its policy has the claim Send")
 			require.NotContains(t, err.Error(), key)
@@ -143,7 +143,7 @@ func becomes(t *testing.T, condition, want string) {
 	s.send("1", 10)
 	r := s.receive("only", quick(), nothing)
 	s.untilAll()
-	s.srv.Fault(eventhubstest.Fault{On: eventhubstest.Attach, ConsumerGroup: "$Default", Condition: condition})
+	s.srv.Fault(eventhubstest.Fault{On: eventhubstest.OnAttach, ConsumerGroup: "$Default", Condition: condition})
 	s.srv.DropConnections()
 	require.ErrorContains(t, r.result(), want)
 	for _, id := range []string{"0", "1"} {

@@ -178,7 +178,7 @@ func TestBadSend(t *testing.T) {
 
 func TestWhatIsMissing(t *testing.T) {
 	srv := eventhubstest.Start(t, &eventhubstest.Options{
-		Rules: []eventhubstest.Rule{{Name: "all", Key: secret, Rights: []eventhubstest.Right{eventhubstest.Manage}}},
+		Rules: []eventhubstest.Rule{{Name: "all", Key: secret, Rights: []eventhubstest.Right{eventhubstest.RightManage}}},
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()

@@ -31,7 +31,7 @@ func TestSendSharesBatches(t *testing.T) {
 	srv := eventhubstest.Start(t, nil)
 	p := newProducer(t, srv.Config("hub"))
 	require.NoError(t, p.Send(t.Context(), eventhubs.Event{PartitionID: "0"}))
-	srv.Fault(eventhubstest.Fault{On: eventhubstest.Publish, Delay: 100 * time.Millisecond})
+	srv.Fault(eventhubstest.Fault{On: eventhubstest.OnPublish, Delay: 100 * time.Millisecond})
 	began := time.Now()
 	var sending sync.WaitGroup
 	errs := make([]error, 200)
@@ -52,7 +52,7 @@ func TestSendOutlastsTheSDK(t *testing.T) {
 			srv := eventhubstest.Start(t, nil)
 			p := newProducer(t, impatient(srv))
 			require.NoError(t, p.Send(t.Context(), eventhubs.Event{PartitionID: "0", Body: []byte("0")}))
-			srv.Fault(eventhubstest.Fault{On: eventhubstest.Publish, Condition: condition, Times: 9})
+			srv.Fault(eventhubstest.Fault{On: eventhubstest.OnPublish, Condition: condition, Times: 9})
 			var want []string
 			for i := range 10 {
 				want = append(want, fmt.Sprint(i))
@@ -83,7 +83,7 @@ func TestFailureHoldsBackWhatIsBehind(t *testing.T) {
 	t.Parallel()
 	srv := eventhubstest.Start(t, nil)
 	p := newProducer(t, impatient(srv))
-	srv.Fault(eventhubstest.Fault{On: eventhubstest.Publish, Condition: "amqp:resource-limit-exceeded", Times: 1})
+	srv.Fault(eventhubstest.Fault{On: eventhubstest.OnPublish, Condition: "amqp:resource-limit-exceeded", Times: 1})
 	var events []eventhubs.Event
 	for i := range 3000 { // of 1 KB: three batches
 		events = append(events, eventhubs.Event{PartitionKey: "key", Body: fmt.Appendf(nil, "%01000d", i)})
@@ -100,7 +100,7 @@ func TestCloseEndsSend(t *testing.T) {
 	srv := eventhubstest.Start(t, nil)
 	p, err := eventhubs.NewProducer(srv.Config("hub"), nil)
 	require.NoError(t, err)
-	srv.Fault(eventhubstest.Fault{On: eventhubstest.Publish, After: true}) // answers are lost
+	srv.Fault(eventhubstest.Fault{On: eventhubstest.OnPublish, After: true}) // answers are lost
 	ended := make(chan error, 1)
 	go func() { ended <- p.Send(t.Context(), eventhubs.Event{}) }()
 	require.Eventually(t, func() bool { return len(srv.AllEvents("hub")) == 1 }, patience, time.Millisecond)
@@ -115,7 +115,7 @@ func TestSendWaitsForRoom(t *testing.T) {
 	t.Parallel()
 	srv := eventhubstest.Start(t, &eventhubstest.Options{RetentionBytes: 256 << 20})
 	p := newProducer(t, srv.Config("hub"))
-	remove := srv.Fault(eventhubstest.Fault{On: eventhubstest.Publish, After: true})
+	remove := srv.Fault(eventhubstest.Fault{On: eventhubstest.OnPublish, After: true})
 	events := make([]eventhubs.Event, 1000)
 	for i := range events {
 		events[i] = eventhubs.Event{Body: make([]byte, 100<<10), PartitionKey: fmt.Sprint(i % 50)}

@@ -97,7 +97,7 @@ func TestPartitions(t *testing.T) {
 func TestPartitionsUnopened(t *testing.T) {
 	s := newScene(t, 2)
 	s.send("1", 1)
-	allow := s.srv.Fault(eventhubstest.Fault{On: eventhubstest.Attach, Partition: "0", Condition: "com.microsoft:server-busy"})
+	allow := s.srv.Fault(eventhubstest.Fault{On: eventhubstest.OnAttach, Partition: "0", Condition: "com.microsoft:server-busy"})
 	c := s.consumer(calm(), nil)
 	s.receiveWith(c, nothing)
 	s.untilAll()
@@ -170,7 +170,7 @@ func TestBehindBeforeTheFirstEvent(t *testing.T) {
 					SequenceNumber: &tc.checkpoint, Offset: ptr(s.srv.Events("hub", "0")[tc.checkpoint].Offset),
 				}, nil))
 			}
-			s.srv.Fault(eventhubstest.Fault{On: eventhubstest.Receive, Delay: time.Hour})
+			s.srv.Fault(eventhubstest.Fault{On: eventhubstest.OnReceive, Delay: time.Hour})
 			o := calm()
 			o.Start.Default = tc.start
 			c := s.consumer(o, nil)
@@ -206,7 +206,7 @@ func TestBehindDoesNotCountWhatHasExpired(t *testing.T) {
 	}
 	left := len(s.srv.Events("hub", "0"))
 	require.Less(t, left, 100)
-	s.srv.Fault(eventhubstest.Fault{On: eventhubstest.Receive, Delay: time.Hour})
+	s.srv.Fault(eventhubstest.Fault{On: eventhubstest.OnReceive, Delay: time.Hour})
 	c := s.consumer(calm(), nil)
 	s.receiveWith(c, nothing)
 	p := s.untilStatus(c, "0", "the end is known", func(p eventhubs.PartitionStatus) bool { return !p.BehindAsOf.IsZero() })

@@ -207,7 +207,7 @@ func TestPasswordlessManagementToken(t *testing.T) {
 	}
 	// A partition that has to be opened anew, and can't be, is for a new Processor, which begins with a call to $management.
 	repair := s.srv.BlobFault(eventhubstest.BlobFault{Operation: "ListBlobs", NameContains: "/checkpoint/", Status: 503})
-	s.srv.Fault(eventhubstest.Fault{On: eventhubstest.Receive, Condition: "amqp:link:stolen", Times: 1})
+	s.srv.Fault(eventhubstest.Fault{On: eventhubstest.OnReceive, Condition: "amqp:link:stolen", Times: 1})
 	require.NoError(t, p.Send(t.Context(), eventhubs.Event{PartitionID: "0"}))
 	s.until("a new Processor is made", func() bool { return s.log.count("reading has to begin anew") > 0 })
 	repair()

@@ -104,7 +104,7 @@ func TestNoSecrets(t *testing.T) {
 	logger := slog.New(slog.NewTextHandler(s, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	defer eventhubs.LogSDK(logger)()
 	srv := eventhubstest.Start(t, &eventhubstest.Options{
-		TLS: true, Rules: []eventhubstest.Rule{{Name: "all", Key: key, Rights: []eventhubstest.Right{eventhubstest.Manage}}}, Hubs: []eventhubstest.Hub{{Name: "hub", Partitions: 1}},
+		TLS: true, Rules: []eventhubstest.Rule{{Name: "all", Key: key, Rights: []eventhubstest.Right{eventhubstest.RightManage}}}, Hubs: []eventhubstest.Hub{{Name: "hub", Partitions: 1}},
 	})
 	credential := &remembering{TokenCredential: srv.Credential()}
 	signed := srv.SASConnectionString("all", "hub", time.Now().Add(time.Hour))

@@ -88,7 +88,7 @@ func TestSendKeepsOrder(t *testing.T) {
 func TestSendErrorNamesWhatWasNotAcknowledged(t *testing.T) {
 	srv := eventhubstest.Start(t, nil)
 	p := newProducer(t, srv.Config("hub"))
-	srv.Fault(eventhubstest.Fault{On: eventhubstest.Publish, Partition: "1", Condition: "amqp:resource-limit-exceeded", Description: "the event hub is full"})
+	srv.Fault(eventhubstest.Fault{On: eventhubstest.OnPublish, Partition: "1", Condition: "amqp:resource-limit-exceeded", Description: "the event hub is full"})
 	err := p.Send(t.Context(),
 		eventhubs.Event{Body: []byte("0"), PartitionID: "0"}, eventhubs.Event{Body: []byte("1"), PartitionID: "1"},
 		eventhubs.Event{Body: []byte("2"), PartitionID: "2"}, eventhubs.Event{Body: []byte("3"), PartitionID: "1"})
@@ -105,7 +105,7 @@ func TestSendErrorNamesWhatWasNotAcknowledged(t *testing.T) {
 func TestSendEndsWithItsContext(t *testing.T) {
 	srv := eventhubstest.Start(t, nil)
 	p := newProducer(t, srv.Config("hub"))
-	srv.Fault(eventhubstest.Fault{On: eventhubstest.Publish, After: true}) // the answer is lost
+	srv.Fault(eventhubstest.Fault{On: eventhubstest.OnPublish, After: true}) // the answer is lost
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- p.Send(ctx, eventhubs.Event{}) }()
@@ -128,7 +128,7 @@ func TestSendAnswerLost(t *testing.T) {
 			p := newProducer(t, eventhubs.WithBatchTimeout(cfg, 200*time.Millisecond))
 			require.NoError(t, p.Send(t.Context(), event))
 			before := len(srv.Events("hub", "0"))
-			srv.Fault(eventhubstest.Fault{On: eventhubstest.Publish, Times: 1, After: true})
+			srv.Fault(eventhubstest.Fault{On: eventhubstest.OnPublish, Times: 1, After: true})
 			require.NoError(t, p.Send(t.Context(), event))
 			require.Len(t, srv.Events("hub", "0"), before+2, "it was stored twice")
 			require.NoError(t, p.Send(t.Context(), event))

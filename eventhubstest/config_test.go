@@ -65,8 +65,8 @@ func TestEnv(t *testing.T) {
 // The connection string is that of the first rule, and means what the rule allows.
 func TestRules(t *testing.T) {
 	s := eventhubstest.Start(t, &eventhubstest.Options{Rules: []eventhubstest.Rule{
-		{Name: "listen", Key: "k1", Rights: []eventhubstest.Right{eventhubstest.Listen}},
-		{Name: "send", Key: "a+b/c==", Rights: []eventhubstest.Right{eventhubstest.Send}},
+		{Name: "listen", Key: "k1", Rights: []eventhubstest.Right{eventhubstest.RightListen}},
+		{Name: "send", Key: "a+b/c==", Rights: []eventhubstest.Right{eventhubstest.RightSend}},
 	}})
 	listen := s.Config("hub")
 	require.Contains(t, listen.ConnectionString, "SharedAccessKeyName=listen;SharedAccessKey=k1;")

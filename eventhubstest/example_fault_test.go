@@ -19,7 +19,7 @@ func ExampleServer_Fault() {
 		log.Fatal(err)
 	}
 	defer srv.Close()
-	srv.Fault(eventhubstest.Fault{On: eventhubstest.Publish, Times: 1, After: true, DropConnection: true})
+	srv.Fault(eventhubstest.Fault{On: eventhubstest.OnPublish, Times: 1, After: true, DropConnection: true})
 
 	ctx := context.Background()
 	cfg := srv.Config("hub")

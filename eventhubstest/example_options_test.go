@@ -16,8 +16,8 @@ func ExampleOptions() {
 			{Name: "dead-letters", Partitions: 1},
 		},
 		Rules: []eventhubstest.Rule{
-			{Name: "all", Key: "YWxs", Rights: []eventhubstest.Right{eventhubstest.Manage}},
-			{Name: "shop", Key: "c2hvcA==", Rights: []eventhubstest.Right{eventhubstest.Send}},
+			{Name: "all", Key: "YWxs", Rights: []eventhubstest.Right{eventhubstest.RightManage}},
+			{Name: "shop", Key: "c2hvcA==", Rights: []eventhubstest.Right{eventhubstest.RightSend}},
 		},
 	})
 	if err != nil {

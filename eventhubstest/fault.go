@@ -12,12 +12,12 @@ type Operation string
 
 // The operations of the namespace that can go wrong.
 const (
-	Connect    Operation = "connect"    // a new connection
-	PutToken   Operation = "token"      // signing in: a token that is put on $cbs
-	Management Operation = "management" // asking for properties of an event hub or a partition
-	Attach     Operation = "attach"     // opening a link to send or to receive
-	Publish    Operation = "publish"    // a message that arrives: one event or a batch
-	Receive    Operation = "receive"    // an event that is about to be delivered
+	OnConnect    Operation = "connect"    // a new connection
+	OnToken      Operation = "token"      // signing in: a token that is put on $cbs
+	OnManagement Operation = "management" // asking for properties of an event hub or a partition
+	OnAttach     Operation = "attach"     // opening a link to send or to receive
+	OnPublish    Operation = "publish"    // a message that arrives: one event or a batch
+	OnReceive    Operation = "receive"    // an event that is about to be delivered
 )
 
 // Fault is something that goes wrong in the namespace: what, where, how often and how.

@@ -91,10 +91,10 @@ func (d directory) Check(token string) (string, time.Time, error) {
 
 func (d directory) Rights(clientID string) (rights []broker.Right) {
 	if d.Has(clientID, identity.EventHubsSender, identity.EventHubsOwner) {
-		rights = append(rights, broker.Send)
+		rights = append(rights, broker.RightSend)
 	}
 	if d.Has(clientID, identity.EventHubsReceiver, identity.EventHubsOwner) {
-		rights = append(rights, broker.Listen)
+		rights = append(rights, broker.RightListen)
 	}
 	return rights
 }

@@ -116,7 +116,7 @@ func TestConditions(t *testing.T) {
 		"amqp:unauthorized-access": givesUp, "amqp:not-found": givesUp, "amqp:not-allowed": givesUp, "amqp:resource-limit-exceeded": givesUp,
 		"com.microsoft:entity-disabled": givesUp, "com.microsoft:argument-out-of-range": givesUp,
 	} {
-		for _, on := range []eventhubstest.Operation{eventhubstest.Publish, eventhubstest.Attach} {
+		for _, on := range []eventhubstest.Operation{eventhubstest.OnPublish, eventhubstest.OnAttach} {
 			t.Run(strings.ReplaceAll(string(on)+" "+condition, ":", " "), func(t *testing.T) {
 				t.Parallel()
 				s := eventhubstest.Start(t, nil)
@@ -126,7 +126,7 @@ func TestConditions(t *testing.T) {
 				})
 				require.NoError(t, err)
 				defer func() { _ = p.Close(ctx(t)) }()
-				if on == eventhubstest.Publish {
+				if on == eventhubstest.OnPublish {
 					require.NoError(t, send(ctx(t), p, "0", "before"))
 				}
 				s.Fault(eventhubstest.Fault{On: on, Times: 1, Condition: condition, DropConnection: condition == ""})
@@ -134,7 +134,7 @@ func TestConditions(t *testing.T) {
 				err = send(ctx(t), p, "0", "x")
 				newConns, newLinks := w.count()
 				newConns, newLinks = newConns-conns, newLinks-links
-				if on == eventhubstest.Attach { // the first of each is there without a fault
+				if on == eventhubstest.OnAttach { // the first of each is there without a fault
 					newConns, newLinks = newConns-1, newLinks-1
 				}
 				if want == givesUp {
@@ -147,7 +147,7 @@ func TestConditions(t *testing.T) {
 				require.NoError(t, err)
 				require.Contains(t, bodies(s.Events("hub", "0")), "x")
 				expected := map[string][2]int{inPlace: {0, 0}, link: {0, 1}, conn: {1, 1}}[want]
-				if on == eventhubstest.Attach { // a link that was refused is asked for again in any case, and mostly on the same connection
+				if on == eventhubstest.OnAttach { // a link that was refused is asked for again in any case, and mostly on the same connection
 					expected[1] = 1
 					if condition == "amqp:internal-error" {
 						expected[0] = 0
@@ -164,7 +164,7 @@ func TestLostDisposition(t *testing.T) {
 	s := eventhubstest.Start(t, nil)
 	p := producer(t, s.Config("hub"))
 	require.NoError(t, send(ctx(t), p, "0", "before"))
-	s.Fault(eventhubstest.Fault{On: eventhubstest.Publish, Hub: "hub", Partition: "0", Times: 1, After: true})
+	s.Fault(eventhubstest.Fault{On: eventhubstest.OnPublish, Hub: "hub", Partition: "0", Times: 1, After: true})
 	soon, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
 	require.ErrorIs(t, send(soon, p, "0", "x"), context.DeadlineExceeded)
@@ -172,7 +172,7 @@ func TestLostDisposition(t *testing.T) {
 	require.Equal(t, []string{"before", "x", "x"}, bodies(s.Events("hub", "0")))
 
 	// With the connection: the SDK itself sends it twice.
-	remove := s.Fault(eventhubstest.Fault{On: eventhubstest.Publish, Times: 1, After: true, DropConnection: true})
+	remove := s.Fault(eventhubstest.Fault{On: eventhubstest.OnPublish, Times: 1, After: true, DropConnection: true})
 	defer remove()
 	require.NoError(t, send(ctx(t), p, "1", "y"))
 	require.Equal(t, []string{"y", "y"}, bodies(s.Events("hub", "1")))

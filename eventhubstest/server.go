@@ -33,9 +33,9 @@ type Right string
 
 // The rights of a rule. Manage includes the other two.
 const (
-	Send   Right = "Send"
-	Listen Right = "Listen"
-	Manage Right = "Manage"
+	RightSend   Right = "Send"
+	RightListen Right = "Listen"
+	RightManage Right = "Manage"
 )
 
 // Rule is a shared access policy: a name and a key for connection strings, and what they allow.
@@ -184,7 +184,7 @@ func (s *Server) prepare(o Options) error {
 		hubs = []Hub{{Name: defaultHub}}
 	}
 	if len(s.rules) == 0 {
-		s.rules = []Rule{{DefaultRule, DefaultKey, []Right{Manage}}}
+		s.rules = []Rule{{DefaultRule, DefaultKey, []Right{RightManage}}}
 	}
 	namespace := broker.Options{RetentionBytes: o.RetentionBytes}
 	if namespace.RetentionBytes <= 0 {

@@ -264,7 +264,7 @@ func TestWebSocketsEnd(t *testing.T) {
 // Faults of connections happen to WebSockets too.
 func TestWebSocketConnectFaults(t *testing.T) {
 	s := eventhubstest.Start(t, nil)
-	s.Fault(eventhubstest.Fault{On: eventhubstest.Connect, Condition: "amqp:connection:forced", Description: "not now", Times: 1})
+	s.Fault(eventhubstest.Fault{On: eventhubstest.OnConnect, Condition: "amqp:connection:forced", Description: "not now", Times: 1})
 	nc := dialWebSocket(t, dialPlain(t, s), "amqp")
 	_, err := io.WriteString(nc, amqpHeader+openFrame)
 	require.NoError(t, err)
@@ -272,7 +272,7 @@ func TestWebSocketConnectFaults(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, string(got), "not now")
 
-	s.Fault(eventhubstest.Fault{On: eventhubstest.Connect, DropConnection: true, Times: 1})
+	s.Fault(eventhubstest.Fault{On: eventhubstest.OnConnect, DropConnection: true, Times: 1})
 	dropped := dialPlain(t, s)
 	_, err = dropped.Read(make([]byte, 1))
 	require.ErrorIs(t, err, io.EOF)

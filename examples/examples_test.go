@@ -97,7 +97,7 @@ func service(t *testing.T, path string, srv *eventhubstest.Server) {
 	require.Contains(t, get(t, address+"/partitions"), `"partition_id":"0"`)
 	require.Equal(t, http.StatusRequestEntityTooLarge, call(t, http.MethodPost, address+"/events", strings.Repeat("x", 1<<20)))
 
-	srv.Fault(eventhubstest.Fault{On: eventhubstest.Publish, Times: 1, Delay: 500 * time.Millisecond}) // stored at once, and acknowledged late
+	srv.Fault(eventhubstest.Fault{On: eventhubstest.OnPublish, Times: 1, Delay: 500 * time.Millisecond}) // stored at once, and acknowledged late
 	answered := make(chan int, 1)
 	go func() { answered <- call(t, http.MethodPost, address+"/events", "second") }()
 	require.Equal(t, "Handled second from partition 0", p.line("Handled"))

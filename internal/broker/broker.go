@@ -27,9 +27,9 @@ type Right string
 
 // The rights of a rule. Manage includes the other two.
 const (
-	Send   Right = "Send"
-	Listen Right = "Listen"
-	Manage Right = "Manage"
+	RightSend   Right = "Send"
+	RightListen Right = "Listen"
+	RightManage Right = "Manage"
 )
 
 // Rule is a shared access policy of the namespace.
@@ -44,8 +44,8 @@ func (r Rule) check() error {
 		return fmt.Errorf("shared access rule %q needs a name and a key", r.Name)
 	}
 	for _, right := range r.Rights {
-		if right != Send && right != Listen && right != Manage {
-			return fmt.Errorf("shared access rule %q has the right %q: there are %s, %s and %s", r.Name, right, Send, Listen, Manage)
+		if right != RightSend && right != RightListen && right != RightManage {
+			return fmt.Errorf("shared access rule %q has the right %q: there are %s, %s and %s", r.Name, right, RightSend, RightListen, RightManage)
 		}
 	}
 	return nil
@@ -148,7 +148,7 @@ func (b *Broker) Serve(nc net.Conn) {
 	}
 	defer b.leave(p)
 	p.awaitToken(b.tokenTimeout)
-	if f, ok := b.faults.take(Connect, entity{}); ok && !p.connectFault(f) {
+	if f, ok := b.faults.take(OnConnect, entity{}); ok && !p.connectFault(f) {
 		nc.Close()
 		return
 	}

@@ -20,7 +20,7 @@ func (g grant) covers(right Right, now time.Time) bool {
 	if !now.Before(g.expires) {
 		return false
 	}
-	return slices.ContainsFunc(g.rights(), func(r Right) bool { return right == "" || r == right || r == Manage })
+	return slices.ContainsFunc(g.rights(), func(r Right) bool { return right == "" || r == right || r == RightManage })
 }
 
 // putToken answers a request to $cbs.
@@ -29,7 +29,7 @@ func (p *peer) putToken(m *amqp.Message, reply func(*amqp.Message)) {
 	path := pathOf(audience)
 	proceed := func() { reply(p.takeToken(m, path)) }
 	hub, _, _ := strings.Cut(path, "/")
-	if f, ok := p.broker.faults.take(Token, entity{hub: hub}); ok {
+	if f, ok := p.broker.faults.take(OnToken, entity{hub: hub}); ok {
 		p.nodes["$cbs"].faulty(f, proceed, reply)
 		return
 	}

@@ -188,7 +188,7 @@ func (r *roles) set(identity string, rights ...broker.Right) {
 
 // An identity may do what its roles allow at the time, and its links end when they are taken away.
 func TestDirectory(t *testing.T) {
-	d := &roles{of: map[string][]broker.Right{"sender": {broker.Send}, "both": {broker.Send, broker.Listen}}}
+	d := &roles{of: map[string][]broker.Right{"sender": {broker.RightSend}, "both": {broker.RightSend, broker.RightListen}}}
 	s := serve(t, broker.Options{Directory: d})
 	put := func(c *client, token string) (any, any) {
 		return statusOf(c.request("$cbs", &goamqp.Message{Value: token, ApplicationProperties: map[string]any{"operation": "put-token", "type": "jwt", "name": "amqps://host/hub"}}))
@@ -210,11 +210,11 @@ func TestDirectory(t *testing.T) {
 	require.Equal(t, int32(202), code)
 	_, err = c.reader(group, "", nil)
 	requireCondition(t, err, "amqp:unauthorized-access", "'Listen' claim(s) are required")
-	d.set("sender", broker.Send, broker.Listen)
+	d.set("sender", broker.RightSend, broker.RightListen)
 	reader := c.mustRead(group, earliest, nil)
 	c.sender("hub")
 
-	d.set("sender", broker.Send)
+	d.set("sender", broker.RightSend)
 	s.RightsChanged()
 	e := ended(t, reader)
 	require.Equal(t, goamqp.ErrCondUnauthorizedAccess, e.Condition)

@@ -14,12 +14,12 @@ type Operation string
 
 // The operations that can go wrong.
 const (
-	Connect    Operation = "connect"    // a new connection
-	Token      Operation = "token"      // a token put on $cbs
-	Management Operation = "management" // a read of $management
-	Attach     Operation = "attach"     // a link that is opened to send or to receive
-	Publish    Operation = "publish"    // a message that arrives, with one event or a batch
-	Receive    Operation = "receive"    // an event about to be delivered
+	OnConnect    Operation = "connect"    // a new connection
+	OnToken      Operation = "token"      // a token put on $cbs
+	OnManagement Operation = "management" // a read of $management
+	OnAttach     Operation = "attach"     // a link that is opened to send or to receive
+	OnPublish    Operation = "publish"    // a message that arrives, with one event or a batch
+	OnReceive    Operation = "receive"    // an event about to be delivered
 )
 
 // Fault is something that goes wrong. See eventhubstest.Fault, which it is the inner side of.
@@ -36,7 +36,7 @@ type Fault struct {
 }
 
 // answered reports whether a peer waits for the outcome of an operation, which can be lost then.
-func (op Operation) answered() bool { return op == Publish || op == Token || op == Management }
+func (op Operation) answered() bool { return op == OnPublish || op == OnToken || op == OnManagement }
 
 // fails reports whether the fault does more than take time.
 func (f Fault) fails() bool { return f.Condition != "" || f.DropConnection || f.After }

@@ -33,17 +33,17 @@ func lost(t *testing.T, c *client) *goamqp.ConnError {
 
 func TestConnectFaults(t *testing.T) {
 	s := serve(t, broker.Options{})
-	s.AddFault(broker.Fault{On: broker.Connect, Times: 1, Delay: delay})
+	s.AddFault(broker.Fault{On: broker.OnConnect, Times: 1, Delay: delay})
 	start := time.Now()
 	s.open(t).send("hub", "x")
 	took(t, start)
 
-	s.AddFault(broker.Fault{On: broker.Connect, Times: 1, Skip: 1, DropConnection: true})
+	s.AddFault(broker.Fault{On: broker.OnConnect, Times: 1, Skip: 1, DropConnection: true})
 	s.open(t).send("hub", "x")
 	_, err := goamqp.Dial(ctx(t), "amqp://"+s.addr, nil)
 	require.Error(t, err)
 
-	s.AddFault(broker.Fault{On: broker.Connect, Times: 1, Condition: "amqp:connection:forced", Description: "full"})
+	s.AddFault(broker.Fault{On: broker.OnConnect, Times: 1, Condition: "amqp:connection:forced", Description: "full"})
 	conn, err := goamqp.Dial(ctx(t), "amqp://"+s.addr, nil)
 	require.NoError(t, err)
 	require.Equal(t, &goamqp.Error{Condition: "amqp:connection:forced", Description: "full"}, lost(t, &client{conn: conn}).RemoteErr)
@@ -52,12 +52,12 @@ func TestConnectFaults(t *testing.T) {
 
 func TestRequestFaults(t *testing.T) {
 	for op, request := range map[broker.Operation]func(c *client) *goamqp.Message{
-		broker.Token: func(c *client) *goamqp.Message {
+		broker.OnToken: func(c *client) *goamqp.Message {
 			return c.request("$cbs", &goamqp.Message{Value: sas("sb://host/hub", "root", rootKey, time.Now().Add(time.Hour)), ApplicationProperties: map[string]any{
 				"operation": "put-token", "type": "servicebus.windows.net:sastoken", "name": "sb://host/HUB",
 			}})
 		},
-		broker.Management: func(c *client) *goamqp.Message {
+		broker.OnManagement: func(c *client) *goamqp.Message {
 			return c.request("$management", &goamqp.Message{ApplicationProperties: map[string]any{
 				"operation": "READ", "type": "com.microsoft:eventhub", "name": "HUB",
 			}})
@@ -66,7 +66,7 @@ func TestRequestFaults(t *testing.T) {
 		t.Run(string(op), func(t *testing.T) {
 			s := serve(t, broker.Options{})
 			c := s.open(t)
-			good := map[broker.Operation]int32{broker.Token: 202, broker.Management: 200}[op]
+			good := map[broker.Operation]int32{broker.OnToken: 202, broker.OnManagement: 200}[op]
 			for condition, code := range map[string]int32{
 				"amqp:unauthorized-access": 401, "amqp:not-found": 404, "com.microsoft:server-busy": 503, "com.microsoft:timeout": 408,
 				"amqp:internal-error": 500, "amqp:resource-limit-exceeded": 403,
@@ -88,7 +88,7 @@ func TestRequestFaults(t *testing.T) {
 			require.Equal(t, good, code)
 			remove()
 
-			sender := c.sender(map[broker.Operation]string{broker.Token: "$cbs", broker.Management: "$management"}[op])
+			sender := c.sender(map[broker.Operation]string{broker.OnToken: "$cbs", broker.OnManagement: "$management"}[op])
 			s.AddFault(broker.Fault{On: op, Times: 1, After: true}) // never answered, but the connection goes on
 			require.NoError(t, sender.Send(ctx(t), &goamqp.Message{Value: ""}, nil))
 			code, _ = statusOf(request(c))
@@ -98,7 +98,7 @@ func TestRequestFaults(t *testing.T) {
 			require.Equal(t, goamqp.ErrCondConnectionForced, lost(t, c).RemoteErr.Condition)
 			c = s.open(t)
 			s.AddFault(broker.Fault{On: op, Times: 1, DropConnection: true})
-			_ = c.sender(map[broker.Operation]string{broker.Token: "$cbs", broker.Management: "$management"}[op]).Send(ctx(t), &goamqp.Message{Value: ""}, nil)
+			_ = c.sender(map[broker.Operation]string{broker.OnToken: "$cbs", broker.OnManagement: "$management"}[op]).Send(ctx(t), &goamqp.Message{Value: ""}, nil)
 			require.Nil(t, lost(t, c).RemoteErr)
 		})
 	}
@@ -107,7 +107,7 @@ func TestRequestFaults(t *testing.T) {
 func TestAttachFaults(t *testing.T) {
 	s := serve(t, broker.Options{})
 	c := s.open(t)
-	s.AddFault(broker.Fault{On: broker.Attach, Hub: "HUB", ConsumerGroup: "OTHER", Partition: "1", Times: 1, Condition: "com.microsoft:entity-disabled", Description: "off"})
+	s.AddFault(broker.Fault{On: broker.OnAttach, Hub: "HUB", ConsumerGroup: "OTHER", Partition: "1", Times: 1, Condition: "com.microsoft:entity-disabled", Description: "off"})
 	c.sender("hub/Partitions/1")
 	c.mustRead(group, "", nil)
 	c.mustRead("hub/ConsumerGroups/Other/Partitions/0", "", nil)
@@ -116,19 +116,19 @@ func TestAttachFaults(t *testing.T) {
 	requireCondition(t, err, "com.microsoft:entity-disabled", "off")
 	c.mustRead("hub/ConsumerGroups/Other/Partitions/1", "", nil)
 
-	s.AddFault(broker.Fault{On: broker.Attach, Times: 1, Delay: delay, After: true}) // After means nothing here
+	s.AddFault(broker.Fault{On: broker.OnAttach, Times: 1, Delay: delay, After: true}) // After means nothing here
 	start := time.Now()
 	c.sender("hub")
 	took(t, start)
-	s.AddFault(broker.Fault{On: broker.Attach, Times: 1, Delay: delay, Condition: "amqp:link:detach-forced"})
+	s.AddFault(broker.Fault{On: broker.OnAttach, Times: 1, Delay: delay, Condition: "amqp:link:detach-forced"})
 	_, err = c.sess.NewSender(ctx(t), "hub", nil)
 	requireCondition(t, err, "amqp:link:detach-forced", "a fault was asked for")
-	s.AddFault(broker.Fault{On: broker.Attach, Times: 1, Condition: "amqp:connection:forced"})
+	s.AddFault(broker.Fault{On: broker.OnAttach, Times: 1, Condition: "amqp:connection:forced"})
 	_, err = c.sess.NewSender(ctx(t), "hub", nil)
 	require.Error(t, err)
 	require.Equal(t, goamqp.ErrCondConnectionForced, lost(t, c).RemoteErr.Condition)
 	c = s.open(t)
-	s.AddFault(broker.Fault{On: broker.Attach, Times: 1, DropConnection: true, Condition: "amqp:not-found"})
+	s.AddFault(broker.Fault{On: broker.OnAttach, Times: 1, DropConnection: true, Condition: "amqp:not-found"})
 	_, err = c.sess.NewSender(ctx(t), "hub", nil)
 	require.Error(t, err)
 	require.Nil(t, lost(t, c).RemoteErr)
@@ -138,7 +138,7 @@ func TestAttachFaults(t *testing.T) {
 func TestAttachOfTheDead(t *testing.T) {
 	s := serve(t, broker.Options{})
 	alive := s.open(t).mustRead(group, "", with("alive", int64(1)))
-	s.AddFault(broker.Fault{On: broker.Attach, ConsumerGroup: "$default", Times: 1, Delay: delay})
+	s.AddFault(broker.Fault{On: broker.OnAttach, ConsumerGroup: "$default", Times: 1, Delay: delay})
 	dead := s.open(t)
 	sent := dead.nc.await("the dead")
 	failed := make(chan error, 1)
@@ -149,7 +149,7 @@ func TestAttachOfTheDead(t *testing.T) {
 	<-sent
 	require.NoError(t, dead.nc.Close())
 	require.Error(t, <-failed)
-	s.AddFault(broker.Fault{On: broker.Publish, Times: 1, Delay: 2 * delay})
+	s.AddFault(broker.Fault{On: broker.OnPublish, Times: 1, Delay: 2 * delay})
 	s.open(t).send("hub/Partitions/0", "x") // it takes longer than the attach would
 	require.Equal(t, "x", string(next(t, alive).GetData()))
 	s.open(t).send("hub/Partitions/0", "y")
@@ -162,7 +162,7 @@ func TestPublishFaults(t *testing.T) {
 	publish := func(body string) error {
 		return c.sender("hub/Partitions/0").Send(ctx(t), goamqp.NewMessage([]byte(body)), nil)
 	}
-	s.AddFault(broker.Fault{On: broker.Publish, Partition: "0", Skip: 2, Times: 2, Condition: "com.microsoft:server-busy", Description: "later"})
+	s.AddFault(broker.Fault{On: broker.OnPublish, Partition: "0", Skip: 2, Times: 2, Condition: "com.microsoft:server-busy", Description: "later"})
 	require.NoError(t, publish("1"))
 	c.send("hub/Partitions/1", "elsewhere")
 	c.send("hub", "anywhere") // it goes to 0, but doesn't name it
@@ -172,26 +172,26 @@ func TestPublishFaults(t *testing.T) {
 	}
 	require.NoError(t, publish("3"))
 
-	remove := s.AddFault(broker.Fault{On: broker.Publish, Hub: "Hub", Condition: "amqp:internal-error"}) // until it is taken back
+	remove := s.AddFault(broker.Fault{On: broker.OnPublish, Hub: "Hub", Condition: "amqp:internal-error"}) // until it is taken back
 	for range 3 {
 		requireCondition(t, publish("no"), "amqp:internal-error")
 	}
 	remove()
 	remove()
-	s.AddFault(broker.Fault{On: broker.Publish, Times: 1, Condition: "amqp:internal-error", After: true})
+	s.AddFault(broker.Fault{On: broker.OnPublish, Times: 1, Condition: "amqp:internal-error", After: true})
 	requireCondition(t, publish("4"), "amqp:internal-error")
-	s.AddFault(broker.Fault{On: broker.Publish, Times: 1, Condition: "amqp:link:detach-forced", Delay: delay})
+	s.AddFault(broker.Fault{On: broker.OnPublish, Times: 1, Condition: "amqp:link:detach-forced", Delay: delay})
 	start := time.Now()
 	requireCondition(t, publish("no"), "amqp:link:detach-forced")
 	took(t, start)
-	s.AddFault(broker.Fault{On: broker.Publish, Times: 1, Delay: delay})
+	s.AddFault(broker.Fault{On: broker.OnPublish, Times: 1, Delay: delay})
 	start = time.Now()
 	require.NoError(t, publish("5"))
 	took(t, start)
 	require.Equal(t, []string{"1", "anywhere", "2", "3", "4", "5"}, bodies(t, s, "0"))
 
 	// An answer that is lost: the message is stored, and the sender waits in vain.
-	s.AddFault(broker.Fault{On: broker.Publish, Times: 1, After: true})
+	s.AddFault(broker.Fault{On: broker.OnPublish, Times: 1, After: true})
 	sender := c.sender("hub/Partitions/0")
 	unanswered := make(chan error, 1)
 	go func() { unanswered <- sender.Send(ctx(t), goamqp.NewMessage([]byte("6")), nil) }()
@@ -201,12 +201,12 @@ func TestPublishFaults(t *testing.T) {
 	require.NoError(t, sender.Close(ctx(t)))
 	require.Error(t, <-unanswered)
 
-	s.AddFault(broker.Fault{On: broker.Publish, Times: 1, DropConnection: true, After: true})
+	s.AddFault(broker.Fault{On: broker.OnPublish, Times: 1, DropConnection: true, After: true})
 	require.Error(t, publish("8"))
 	require.Nil(t, lost(t, c).RemoteErr)
 	require.Equal(t, []string{"6", "7", "8"}, bodies(t, s, "0")[6:])
 	c = s.open(t)
-	s.AddFault(broker.Fault{On: broker.Publish, Times: 1, Condition: "amqp:connection:forced"})
+	s.AddFault(broker.Fault{On: broker.OnPublish, Times: 1, Condition: "amqp:connection:forced"})
 	require.Error(t, publish("no"))
 	require.Equal(t, goamqp.ErrCondConnectionForced, lost(t, c).RemoteErr.Condition)
 	require.Len(t, bodies(t, s, "0"), 9)
@@ -216,7 +216,7 @@ func TestReceiveFaults(t *testing.T) {
 	s := serve(t, broker.Options{})
 	c := s.open(t)
 	c.send("hub/Partitions/0", "0", "1", "2")
-	s.AddFault(broker.Fault{On: broker.Receive, Skip: 1, Times: 1, Condition: "amqp:link:detach-forced", Description: "off"})
+	s.AddFault(broker.Fault{On: broker.OnReceive, Skip: 1, Times: 1, Condition: "amqp:link:detach-forced", Description: "off"})
 	r := c.mustRead(group, earliest, nil)
 	require.Equal(t, "0", string(next(t, r).GetData()))
 	require.Equal(t, &goamqp.Error{Condition: "amqp:link:detach-forced", Description: "off"}, ended(t, r))
@@ -230,7 +230,7 @@ func TestReceiveFaults(t *testing.T) {
 
 	// Each delay is for one delivery, whatever else happens meanwhile.
 	for range 2 {
-		s.AddFault(broker.Fault{On: broker.Receive, Partition: "0", ConsumerGroup: "$DEFAULT", Times: 2, Delay: delay})
+		s.AddFault(broker.Fault{On: broker.OnReceive, Partition: "0", ConsumerGroup: "$DEFAULT", Times: 2, Delay: delay})
 		start := time.Now()
 		c.send("hub/Partitions/0", "held", "held too")
 		c.send("hub/Partitions/0", "free")
@@ -243,18 +243,18 @@ func TestReceiveFaults(t *testing.T) {
 	}
 
 	// What was held up goes on without meeting the next fault.
-	s.AddFault(broker.Fault{On: broker.Receive, Times: 1, Delay: delay})
-	s.AddFault(broker.Fault{On: broker.Receive, Times: 1, Condition: "amqp:link:detach-forced"})
+	s.AddFault(broker.Fault{On: broker.OnReceive, Times: 1, Delay: delay})
+	s.AddFault(broker.Fault{On: broker.OnReceive, Times: 1, Condition: "amqp:link:detach-forced"})
 	c.send("hub/Partitions/0", "held", "not delivered")
 	require.Equal(t, "held", string(next(t, r).GetData()))
 	require.Equal(t, goamqp.ErrCondDetachForced, ended(t, r).Condition)
 
 	c.mustRead(group, "", nil)
-	s.AddFault(broker.Fault{On: broker.Receive, Times: 1, Condition: "amqp:connection:forced", Delay: delay})
+	s.AddFault(broker.Fault{On: broker.OnReceive, Times: 1, Condition: "amqp:connection:forced", Delay: delay})
 	c.send("hub/Partitions/0", "x")
 	require.Equal(t, goamqp.ErrCondConnectionForced, lost(t, c).RemoteErr.Condition)
 	c = s.open(t)
-	s.AddFault(broker.Fault{On: broker.Receive, Times: 1, DropConnection: true})
+	s.AddFault(broker.Fault{On: broker.OnReceive, Times: 1, DropConnection: true})
 	c.mustRead(group, earliest, nil)
 	require.Nil(t, lost(t, c).RemoteErr)
 }
@@ -263,9 +263,9 @@ func TestReceiveFaults(t *testing.T) {
 func TestFaultsInTurn(t *testing.T) {
 	s := serve(t, broker.Options{})
 	sender := s.open(t).sender("hub")
-	remove := s.AddFault(broker.Fault{On: broker.Publish, Times: 1, Condition: "a:one"})
-	s.AddFault(broker.Fault{On: broker.Publish, Times: 1, Skip: 1, Condition: "a:two"})
-	forever := s.AddFault(broker.Fault{On: broker.Publish, Condition: "a:three"})
+	remove := s.AddFault(broker.Fault{On: broker.OnPublish, Times: 1, Condition: "a:one"})
+	s.AddFault(broker.Fault{On: broker.OnPublish, Times: 1, Skip: 1, Condition: "a:two"})
+	forever := s.AddFault(broker.Fault{On: broker.OnPublish, Condition: "a:three"})
 	for _, condition := range []string{"a:one", "a:three", "a:two", "a:three", "a:three"} {
 		requireCondition(t, sender.Send(ctx(t), goamqp.NewMessage(nil), nil), condition)
 	}
@@ -280,8 +280,8 @@ func TestCloseDuringFaults(t *testing.T) {
 	c := s.open(t)
 	c.send("hub/Partitions/0", "x")
 	sender := c.sender("hub/Partitions/0")
-	for _, op := range []broker.Operation{broker.Connect, broker.Token, broker.Management, broker.Attach, broker.Publish, broker.Receive} {
-		s.AddFault(broker.Fault{On: op, Delay: time.Hour, Condition: "amqp:not-found", Skip: map[broker.Operation]int{broker.Attach: 1}[op]})
+	for _, op := range []broker.Operation{broker.OnConnect, broker.OnToken, broker.OnManagement, broker.OnAttach, broker.OnPublish, broker.OnReceive} {
+		s.AddFault(broker.Fault{On: op, Delay: time.Hour, Condition: "amqp:not-found", Skip: map[broker.Operation]int{broker.OnAttach: 1}[op]})
 	}
 	c.mustRead(group, earliest, nil) // its first delivery is held up
 	failed := make(chan error, 2)

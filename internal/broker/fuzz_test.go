@@ -86,7 +86,7 @@ func FuzzUnpack(f *testing.F) {
 func FuzzSAS(f *testing.F) {
 	b, err := broker.New(broker.Options{
 		Hubs:  []broker.Hub{{Name: "hub", Partitions: 1}},
-		Rules: []broker.Rule{{Name: "root", Key: rootKey, Rights: []broker.Right{broker.Manage}}},
+		Rules: []broker.Rule{{Name: "root", Key: rootKey, Rights: []broker.Right{broker.RightManage}}},
 	})
 	if err != nil {
 		f.Fatal(err)

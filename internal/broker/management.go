@@ -12,7 +12,7 @@ func (p *peer) read(m *amqp.Message, reply func(*amqp.Message)) {
 	name, _ := m.ApplicationProperties.Get("name").(string)
 	partition, _ := m.ApplicationProperties.Get("partition").(string)
 	proceed := func() { reply(p.describe(m, name, partition)) }
-	if f, ok := p.broker.faults.take(Management, entity{hub: strings.ToLower(name), partition: partition}); ok {
+	if f, ok := p.broker.faults.take(OnManagement, entity{hub: strings.ToLower(name), partition: partition}); ok {
 		p.nodes["$management"].faulty(f, proceed, reply)
 		return
 	}

@@ -45,9 +45,9 @@ func serve(t *testing.T, o broker.Options) *namespace {
 	}
 	if o.Rules == nil {
 		o.Rules = []broker.Rule{
-			{Name: "root", Key: rootKey, Rights: []broker.Right{broker.Manage}},
-			{Name: "sender", Key: "s", Rights: []broker.Right{broker.Send}},
-			{Name: "listener", Key: "l", Rights: []broker.Right{broker.Listen}},
+			{Name: "root", Key: rootKey, Rights: []broker.Right{broker.RightManage}},
+			{Name: "sender", Key: "s", Rights: []broker.Right{broker.RightSend}},
+			{Name: "listener", Key: "l", Rights: []broker.Right{broker.RightListen}},
 		}
 	}
 	if o.RetentionBytes == 0 {

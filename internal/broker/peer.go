@@ -106,7 +106,7 @@ func (p *peer) Attach(l *amqp.Link) {
 	}
 	t, err := p.broker.target(path, l.Receiving)
 	at := t.entity()
-	if f, ok := p.broker.faults.take(Attach, at); ok {
+	if f, ok := p.broker.faults.take(OnAttach, at); ok {
 		p.later(f.Delay, func() {
 			if f.fails() {
 				p.fail(f, l)
@@ -120,9 +120,9 @@ func (p *peer) Attach(l *amqp.Link) {
 }
 
 func (p *peer) attach(l *amqp.Link, t target, err *amqp.Error) {
-	right := Send
+	right := RightSend
 	if l.Receiving {
-		right = Listen
+		right = RightListen
 	}
 	switch {
 	case !p.allowed(t.path, right): // first, so that only who may know learns what is there and what isn't
@@ -131,7 +131,7 @@ func (p *peer) attach(l *amqp.Link, t target, err *amqp.Error) {
 		l.Refuse(err)
 	case l.Receiving:
 		p.attachReader(l, t)
-	case !p.keep(l, t.path, Send, func() {}):
+	case !p.keep(l, t.path, RightSend, func() {}):
 		l.Refuse(unauthorized(t.path, right))
 	default:
 		l.Accept(amqp.LinkOptions{Sink: &publisher{peer: p, hub: t.hub, partition: t.partition, at: t.entity()}, Closed: func() { p.forget(l) }})
@@ -167,8 +167,8 @@ func (p *peer) attachReader(l *amqp.Link, t target) {
 		l.Refuse(err)
 		return
 	}
-	if !p.keep(l, t.path, Listen, func() { t.partition.leave(r) }) {
-		l.Refuse(unauthorized(t.path, Listen))
+	if !p.keep(l, t.path, RightListen, func() { t.partition.leave(r) }) {
+		l.Refuse(unauthorized(t.path, RightListen))
 		return
 	}
 	leaving, err := t.partition.join(r)

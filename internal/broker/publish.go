@@ -18,7 +18,7 @@ type publisher struct {
 
 // Deliver stores the events of a message.
 func (s *publisher) Deliver(d *amqp.Delivery) {
-	f, faulty := s.peer.broker.faults.take(Publish, s.at)
+	f, faulty := s.peer.broker.faults.take(OnPublish, s.at)
 	if faulty && f.fails() && !f.After {
 		d.Payload = nil
 		s.peer.later(f.Delay, func() { s.fail(f, d) })

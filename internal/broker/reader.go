@@ -135,7 +135,7 @@ func (r *reader) Next(m *amqp.Outgoing) bool {
 		return false
 	}
 	if r.hold == open {
-		if f, ok := r.peer.broker.faults.take(Receive, r.at); ok {
+		if f, ok := r.peer.broker.faults.take(OnReceive, r.at); ok {
 			r.hold = held
 			r.peer.async(f.Delay, func() { r.receiveFault(f) })
 			return false

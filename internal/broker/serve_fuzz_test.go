@@ -49,7 +49,7 @@ func FuzzServe(f *testing.F) {
 func smallNamespace(f *testing.F) *broker.Broker {
 	b, err := broker.New(broker.Options{
 		Hubs:           []broker.Hub{{Name: "hub", Partitions: 2}},
-		Rules:          []broker.Rule{{Name: "root", Key: rootKey, Rights: []broker.Right{broker.Manage}}},
+		Rules:          []broker.Rule{{Name: "root", Key: rootKey, Rights: []broker.Right{broker.RightManage}}},
 		RetentionBytes: 64 << 10, HeldBytes: 1 << 20, HeldBytesPerConnection: 512 << 10,
 	})
 	if err != nil {

@@ -108,7 +108,7 @@ func reconnects(ctx context.Context, s *scene) error {
 		return err
 	}
 	for i := range 2 {
-		s.server.Fault(eventhubstest.Fault{On: eventhubstest.Receive, Hub: s.hub, Times: 1, DropConnection: true})
+		s.server.Fault(eventhubstest.Fault{On: eventhubstest.OnReceive, Hub: s.hub, Times: 1, DropConnection: true})
 		if err := s.fillWith(ctx, "0", 1); err != nil {
 			return err
 		}
@@ -116,7 +116,7 @@ func reconnects(ctx context.Context, s *scene) error {
 			return err
 		}
 	}
-	s.server.Fault(eventhubstest.Fault{On: eventhubstest.Publish, Hub: s.hub, Times: 1, DropConnection: true})
+	s.server.Fault(eventhubstest.Fault{On: eventhubstest.OnPublish, Hub: s.hub, Times: 1, DropConnection: true})
 	if err := s.client.send(ctx, s.at(), batch{Events: numbered(1), Partition: "1"}); err != nil {
 		return fmt.Errorf("send when the connection is dropped: %w", err)
 	}

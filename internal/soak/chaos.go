@@ -209,20 +209,20 @@ var lostAnswers = []eventhubstest.Fault{
 // fault has the next few operations of one kind go wrong.
 func (c *chaos) fault() harm {
 	operations := []eventhubstest.Operation{
-		eventhubstest.Receive, eventhubstest.Receive, eventhubstest.Publish, eventhubstest.Publish, eventhubstest.Attach,
-		eventhubstest.Connect, eventhubstest.PutToken, eventhubstest.Management,
+		eventhubstest.OnReceive, eventhubstest.OnReceive, eventhubstest.OnPublish, eventhubstest.OnPublish, eventhubstest.OnAttach,
+		eventhubstest.OnConnect, eventhubstest.OnToken, eventhubstest.OnManagement,
 	}
 	on := operations[c.rand.IntN(len(operations))]
 	possible := outcomes
 	switch on {
-	case eventhubstest.Publish:
+	case eventhubstest.OnPublish:
 		possible = slices.Concat(outcomes, lostAnswers)
-	case eventhubstest.Receive:
+	case eventhubstest.OnReceive:
 		possible = slices.Concat(outcomes, []eventhubstest.Fault{{Condition: "amqp:link:stolen"}})
 	}
 	f := possible[c.rand.IntN(len(possible))]
 	f.On, f.Times = on, 1+c.rand.IntN(4)
-	if skip := c.rand.IntN(50); on == eventhubstest.Receive || on == eventhubstest.Publish {
+	if skip := c.rand.IntN(50); on == eventhubstest.OnReceive || on == eventhubstest.OnPublish {
 		f.Skip = skip // of these there are enough
 	}
 	d := c.between(500*time.Millisecond, 3*time.Second)
