@@ -47,8 +47,8 @@ func (c *Conn) Write(b []byte) (int, error) {
 	return n, nil
 }
 
-// Close ends the connection in good order: the peer reads what was written before, and then io.EOF. What the peer writes
-// fails after that.
+// Close ends the connection in good order: the peer reads what was written before, and then io.EOF. What the peer
+// writes after that fails with EPIPE.
 func (c *Conn) Close() error {
 	first := c.in.closeReader()
 	c.out.closeWriter()
@@ -69,15 +69,15 @@ func (c *Conn) CloseWrite() error {
 	return nil
 }
 
-// Cut breaks the connection: what is on its way is gone, and both sides get ECONNRESET at once. The peer of a connection
-// that has gone silent doesn't notice.
+// Cut breaks the connection: what is on its way is gone, and both sides get ECONNRESET at once. If the connection has
+// gone silent, the peer doesn't notice.
 func (c *Conn) Cut() {
 	c.in.cut(&c.in.reader)
 	c.out.cut(&c.out.writer)
 }
 
-// Silence has nothing arrive any more on either side, as when a NAT drops its state. What is written is lost, without an
-// error; reads wait for their deadlines; no side notices that the other one closes. It can't be undone.
+// Silence loses the connection's state, as a NAT does: nothing arrives any more on either side. What is written is lost
+// without an error, reads wait for their deadlines, and neither side notices when the other one closes.
 func (c *Conn) Silence() {
 	c.in.silence()
 	c.out.silence()
@@ -100,7 +100,7 @@ func (c *Conn) SetWriteDeadline(t time.Time) error { return c.setError(c.out.set
 
 func (c *Conn) setError(err error) error {
 	if err != nil {
-		return c.opError("set", err)
+		return &net.OpError{Op: "set", Net: "tcp", Addr: c.local, Err: err}
 	}
 	return nil
 }

@@ -42,8 +42,8 @@ func (l *Listener) SetRoundTrip(d time.Duration) {
 	l.delay = d
 }
 
-// Ignore says whether dials are left unanswered from now on, as behind a firewall that swallows packets. They wait until
-// their contexts end, or Ignore(false) is called.
+// Ignore says whether dials are left unanswered from now on, as by a firewall that swallows packets. They wait until
+// their contexts end, or until Ignore(false) is called.
 func (l *Listener) Ignore(ignore bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -89,7 +89,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// connect makes a connection, for Accept to return its other side. It doesn't wait for Accept: the kernel doesn't either.
+// connect makes a connection, for Accept to return its other side. Like the kernel, it doesn't wait for Accept.
 func (l *Listener) connect(ctx context.Context, local, remote *net.TCPAddr) (*Conn, error) {
 	for {
 		if err := ctx.Err(); err != nil {

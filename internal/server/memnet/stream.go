@@ -119,22 +119,24 @@ func (s *stream) unreadLocked() int { return len(s.buf) - s.off }
 func (s *stream) write(p []byte) (n int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for mine := false; ; {
+	for s.writing {
+		if err := s.refusedLocked(); err != nil {
+			return 0, err
+		}
+		s.changed.Wait() // for no longer than until the deadline, whose timer wakes it
+	}
+	s.writing = true
+	defer s.writtenLocked()
+	for {
 		if err := s.refusedLocked(); err != nil {
 			return n, err
 		}
-		if !s.writing && !mine {
-			s.writing, mine = true, true
-			defer s.writtenLocked()
+		k := s.putLocked(p)
+		p, n = p[k:], n+k
+		if len(p) == 0 {
+			return n, nil
 		}
-		if mine {
-			k := s.putLocked(p)
-			p, n = p[k:], n+k
-			if len(p) == 0 {
-				return n, nil
-			}
-		}
-		s.changed.Wait() // for no longer than until the deadline, whose timer wakes it
+		s.changed.Wait() // likewise
 	}
 }
 
@@ -170,7 +172,8 @@ func (s *stream) putLocked(p []byte) int {
 	if n == 0 {
 		return 0
 	}
-	if s.off > 0 && len(s.buf)+n > cap(s.buf) { // make room at the end
+	// Make room at the end, unless that means copying much for little.
+	if s.off > 0 && s.off >= len(s.buf)/2 && len(s.buf)+n > cap(s.buf) {
 		s.buf = s.buf[:copy(s.buf, s.buf[s.off:])]
 		s.off = 0
 	}
