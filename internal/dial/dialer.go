@@ -54,6 +54,7 @@ type Dialer struct {
 	options Options
 	address string // host:port to dial
 	tls     *tls.Config
+	ended   func() // see Watch; nil: nobody wants to know
 
 	socketMu sync.Mutex
 	socket   net.Conn // the latest; nil: none yet
@@ -168,6 +169,9 @@ func (d *Dialer) Dial(ctx context.Context, _ azeventhubs.WebSocketConnParams) (n
 	// readProtoHeader and readFrame).
 	_ = socket.SetDeadline(time.Time{})
 	_ = socket.SetReadDeadline(time.Now().Add(d.options.HandshakeTimeout))
+	if d.ended != nil {
+		nc = watchedConn{nc, d.ended}
+	}
 	return nc, nil
 }
 

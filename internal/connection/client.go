@@ -1,0 +1,199 @@
+package connection
+
+import (
+	"context"
+	"errors"
+
+	"github.com/go-eventhubs/eventhubs/internal/dial"
+)
+
+// client is a client of the SDK and who uses it. It goes through these states:
+//
+//	opening → unproven → proven → retired → closed
+//
+// An unproven client takes one call at a time. The first success proves it. A retired one takes no new calls; it is
+// closed when the last user has left. One that is given up is retired, and its users are thrown out.
+type client[C any] struct {
+	ctx context.Context // ends when the client is given up
+	end context.CancelCauseFunc
+
+	opened chan struct{} // closed when it is no longer opening
+	turn   chan struct{} // holds an element while a call is in it that takes turns
+	proven chan struct{} // closed when it is proven, and calls don't have to take turns
+	gone   chan struct{} // closed when it is retired
+
+	// The Shared's clientsMu guards the following, and who closes the channels above. sdk and dialer don't change once
+	// opened is closed.
+	sdk     C
+	dialer  *dial.Dialer // nil: the SDK's client isn't made yet, or can't be
+	users   int          // calls in it, and the goroutine that opens it
+	openErr error        // why it couldn't be opened; doesn't change once opened is closed either
+	given   bool         // it was given up
+}
+
+// newClient returns a client that is opening.
+func newClient[C any]() *client[C] {
+	c := &client[C]{
+		opened: make(chan struct{}), turn: make(chan struct{}, 1), proven: make(chan struct{}), gone: make(chan struct{}),
+		users: 1,
+	}
+	c.ctx, c.end = context.WithCancelCause(context.Background())
+	return c
+}
+
+// errRetired tells a caller to try the next client.
+var errRetired = errors.New("the client is retired")
+
+// enter waits until a call may use the client. inTurn means that it has the client's turn, and has to give it back.
+func (s *Shared[C]) enter(ctx context.Context, c *client[C]) (inTurn bool, err error) {
+	select {
+	case <-c.opened:
+	case <-ctx.Done():
+		return false, context.Cause(ctx)
+	}
+	if c.openErr != nil {
+		return false, c.openErr
+	}
+	together := c.proven
+	if !s.options.Concurrent {
+		together = nil
+	}
+	select {
+	case <-together:
+	case c.turn <- struct{}{}:
+		inTurn = true
+	case <-c.gone: // join says whether the Shared is closed
+	case <-ctx.Done():
+		return false, context.Cause(ctx)
+	}
+	err = s.join(c)
+	if err != nil && inTurn {
+		<-c.turn
+		inTurn = false
+	}
+	return inTurn, err
+}
+
+// join counts a call as a user.
+func (s *Shared[C]) join(c *client[C]) error {
+	s.clientsMu.Lock()
+	defer s.clientsMu.Unlock()
+	switch {
+	case s.closed:
+		return ErrClosed
+	case isClosed(c.gone):
+		return errRetired
+	}
+	c.users++
+	return nil
+}
+
+// leave ends what enter has begun. The last user has a retired client closed.
+func (s *Shared[C]) leave(c *client[C]) {
+	s.clientsMu.Lock()
+	defer s.clientsMu.Unlock()
+	c.users--
+	if c.users == 0 && isClosed(c.gone) {
+		go s.close(c)
+	}
+}
+
+// equip gives a client that is opening its client of the SDK.
+func (s *Shared[C]) equip(c *client[C], sdk C, dialer *dial.Dialer) {
+	s.clientsMu.Lock()
+	c.sdk, c.dialer = sdk, dialer
+	given := c.given
+	s.clientsMu.Unlock()
+	if given {
+		dialer.Close()
+	}
+}
+
+// succeed notes that a client is open, unless that took too long.
+func (s *Shared[C]) succeed(c *client[C]) {
+	s.clientsMu.Lock()
+	defer s.clientsMu.Unlock()
+	if !isClosed(c.opened) {
+		close(c.opened)
+	}
+}
+
+// fail notes why a client can't be opened, and gives it up.
+func (s *Shared[C]) fail(c *client[C], err error) {
+	s.clientsMu.Lock()
+	if !isClosed(c.opened) {
+		c.openErr = err
+		close(c.opened)
+	}
+	s.clientsMu.Unlock()
+	s.giveUp(c, err)
+}
+
+// prove notes that a call has succeeded.
+func (s *Shared[C]) prove(c *client[C]) {
+	if isClosed(c.proven) {
+		return
+	}
+	s.clientsMu.Lock()
+	defer s.clientsMu.Unlock()
+	if !isClosed(c.proven) {
+		close(c.proven)
+	}
+}
+
+// ended is told by the Dialer that the connection has ended, or is about to lose a link. The calls in the client are
+// about to fail, and the SDK to recover. Until the client is proven there is one call at the most, and the SDK does what
+// it likes.
+func (s *Shared[C]) ended(c *client[C]) {
+	s.clientsMu.Lock()
+	if !isClosed(c.proven) {
+		s.clientsMu.Unlock()
+		return
+	}
+	several := c.users > 1
+	s.retire(c)
+	s.clientsMu.Unlock()
+	if several {
+		s.giveUp(c, ErrLost)
+	}
+}
+
+// retire has a client take no more calls. The caller holds clientsMu.
+func (s *Shared[C]) retire(c *client[C]) {
+	if isClosed(c.gone) {
+		return
+	}
+	close(c.gone)
+	if s.current == c {
+		s.current = nil
+	}
+	if c.users == 0 {
+		go s.close(c)
+	}
+}
+
+// giveUp retires a client and throws its users out: their contexts end, its socket is dropped, and it can't dial any
+// more. So nothing in it waits for the network.
+func (s *Shared[C]) giveUp(c *client[C], why error) {
+	s.clientsMu.Lock()
+	first, dialer := !c.given, c.dialer
+	c.given = true
+	s.retire(c)
+	s.clientsMu.Unlock()
+	if !first {
+		return
+	}
+	c.end(why)
+	if dialer != nil {
+		dialer.Close()
+	}
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}

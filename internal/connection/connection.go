@@ -1,0 +1,245 @@
+// Package connection has many goroutines share one client of the SDK without contention on the SDK's locks.
+//
+// The SDK holds mutexes over the network while it opens a link, replaces one or makes a new connection (azeventhubs,
+// internal/links.go and internal/namespace.go). One call that waits for an answer then blocks every other call of that
+// client, whatever their contexts say. So a Shared sees to it that no two calls are in a client where it may take these
+// locks:
+//
+//   - One goroutine opens a client. Those who want to use it wait for that on a channel, each with a context of its own.
+//   - Until a first call has succeeded, one call at a time is in the client, and the SDK recovers as it likes: it comes
+//     back with the reason of a failure. After that, calls that may run side by side do.
+//   - When the connection ends, or the link, while several calls are in the client, it is given up before the SDK
+//     starts to recover: its socket is dropped, it can't dial any more, and the contexts of all its calls end. The next
+//     caller makes a new one.
+package connection
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/go-eventhubs/eventhubs/internal/dial"
+	"github.com/go-eventhubs/eventhubs/internal/sdkerr"
+)
+
+const (
+	// openTimeout bounds opening a client: a connection, a token and a link. Dialling has bounds of its own (package dial)
+	// and so has a credential (package signin), but the SDK waits for each answer of the service without one.
+	openTimeout = 30 * time.Second
+	// closeTimeout bounds closing a client whose peer does not answer.
+	closeTimeout = 5 * time.Second
+)
+
+// Errors of Shared that are not the SDK's.
+var (
+	// ErrClosed is what a closed Shared fails with.
+	ErrClosed = errors.New("the client is closed")
+	// ErrLost is what a call fails with whose client was given up for what befell another call. Nothing is known about
+	// the outcome.
+	ErrLost = errors.New("the connection was lost while other calls used it")
+	// ErrNoAnswer is what opening a client fails with when the service does not answer.
+	ErrNoAnswer = errors.New("the service has not answered in time")
+)
+
+// Options say how a Shared makes its clients. C is *azeventhubs.ProducerClient or *azeventhubs.ConsumerClient.
+type Options[C any] struct {
+	// New makes a client, and says which Dialer makes its connections. It must not connect.
+	New func() (C, *dial.Dialer, error)
+	// Open connects the client and opens the link that its calls use, so that they don't.
+	Open func(ctx context.Context, client C) error
+	// Close closes a client, also one that was never open or whose connection is lost. Nothing else uses it any more.
+	Close func(ctx context.Context, client C, dialer *dial.Dialer) error
+	// Broken says whether a call's error means that its client is to be given up. Nil means that none does.
+	Broken func(err error) bool
+	// Concurrent lets calls run side by side in one client. Otherwise they take turns.
+	Concurrent bool
+	// OpenTimeout and CloseTimeout replace the package's bounds of 30 and 5 seconds if they are positive.
+	OpenTimeout, CloseTimeout time.Duration
+}
+
+// Shared is one client of the SDK at a time, made when it is first used, and replaced when it is given up. It is safe
+// for concurrent use.
+type Shared[C any] struct {
+	options Options[C]
+	// hurry ends when Close's context does: what is still being closed then is cut off.
+	hurry   context.Context
+	hurryUp context.CancelFunc
+	drained chan struct{} // closed when the Shared is closed and no client is left
+
+	clientsMu sync.Mutex
+	current   *client[C] // nil: none
+	clients   map[*client[C]]struct{}
+	closed    bool
+}
+
+// New returns a Shared that has no client yet.
+func New[C any](o Options[C]) *Shared[C] {
+	if o.OpenTimeout <= 0 {
+		o.OpenTimeout = openTimeout
+	}
+	if o.CloseTimeout <= 0 {
+		o.CloseTimeout = closeTimeout
+	}
+	s := &Shared[C]{options: o, drained: make(chan struct{}), clients: map[*client[C]]struct{}{}}
+	s.hurry, s.hurryUp = context.WithCancel(context.Background())
+	return s
+}
+
+// Do runs use with an open client.
+//
+// It waits for a client to be open, OpenTimeout at the most, and for its turn. If a client can't be opened, all who
+// wait for it get the reason. use gets a context that also ends when the client is given up. A call whose ctx ends
+// while it is in the client costs the client: the service may never answer, and some calls of the SDK don't look at
+// their context (mgmt.go, getPartitionPropertiesInternal). So pass a context that ends because an answer is overdue,
+// and not because a caller of a shared call has left.
+//
+// The error is use's own, ErrClosed, ErrLost, ctx's cause, or why no client could be opened.
+func (s *Shared[C]) Do(ctx context.Context, use func(ctx context.Context, client C) error) error {
+	for {
+		c, err := s.client()
+		if err != nil {
+			return err
+		}
+		inTurn, err := s.enter(ctx, c)
+		if errors.Is(err, errRetired) {
+			continue // after a success of another call in it, so this ends
+		}
+		if err != nil {
+			return err
+		}
+		err = s.call(ctx, c, use)
+		if inTurn {
+			<-c.turn
+		}
+		s.leave(c)
+		return err
+	}
+}
+
+// call runs use in a client.
+func (s *Shared[C]) call(ctx context.Context, c *client[C], use func(context.Context, C) error) error {
+	// A child of the client's context, so that it ends before the socket is dropped: the SDK doesn't recover then.
+	calling, cancel := context.WithCancelCause(c.ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(ctx, func() {
+		cancel(context.Cause(ctx))
+		s.giveUp(c, ErrLost)
+	})()
+	err := use(calling, c.sdk)
+	switch {
+	case err == nil:
+		s.prove(c)
+	case calling.Err() != nil && sdkerr.IsContext(err):
+		err = context.Cause(calling)
+	}
+	if err != nil && s.options.Broken != nil && s.options.Broken(err) {
+		s.giveUp(c, ErrLost)
+	}
+	return err
+}
+
+// Close gives up the client. Calls in it fail with ErrClosed, and so do later ones. It returns when everything is
+// closed, CloseTimeout at the most after the last call has left, or with ctx's cause when ctx ends. What is left then
+// is cut off, and ends by itself: at the latest when the credential has answered that the SDK waits for (package
+// signin bounds that). It may be called more than once.
+func (s *Shared[C]) Close(ctx context.Context) error {
+	s.clientsMu.Lock()
+	s.closed = true
+	var inUse []*client[C]
+	for c := range s.clients {
+		if c.users > 0 {
+			inUse = append(inUse, c)
+		}
+	}
+	if s.current != nil {
+		s.retire(s.current)
+	}
+	s.drain()
+	s.clientsMu.Unlock()
+	for _, c := range inUse {
+		s.giveUp(c, ErrClosed)
+	}
+	select {
+	case <-s.drained:
+		return nil
+	default:
+	}
+	select {
+	case <-s.drained:
+		return nil
+	case <-ctx.Done():
+		s.hurryUp()
+		return context.Cause(ctx)
+	}
+}
+
+// client returns the current client. If there is none, it starts to make one.
+func (s *Shared[C]) client() (*client[C], error) {
+	s.clientsMu.Lock()
+	defer s.clientsMu.Unlock()
+	if s.closed {
+		return nil, ErrClosed
+	}
+	if s.current == nil {
+		s.current = newClient[C]()
+		s.clients[s.current] = struct{}{}
+		go s.open(s.current)
+	}
+	return s.current, nil
+}
+
+// open makes a client and opens it.
+func (s *Shared[C]) open(c *client[C]) {
+	defer s.leave(c)
+	sdk, dialer, err := s.options.New()
+	if err != nil {
+		s.fail(c, err)
+		return
+	}
+	dialer.Watch(func() { s.ended(c) })
+	s.equip(c, sdk, dialer)
+	tooSlow := fmt.Errorf("open a connection: %w (%v)", ErrNoAnswer, s.options.OpenTimeout)
+	ctx, cancel := context.WithTimeoutCause(c.ctx, s.options.OpenTimeout, tooSlow)
+	defer cancel()
+	// Open may not look at its context: the SDK asks credentials without one.
+	defer context.AfterFunc(ctx, func() { s.fail(c, context.Cause(ctx)) })()
+	err = s.options.Open(ctx, sdk)
+	switch {
+	case err == nil:
+		s.succeed(c)
+	case ctx.Err() != nil && sdkerr.IsContext(err):
+		s.fail(c, context.Cause(ctx))
+	default:
+		s.fail(c, err)
+	}
+}
+
+// close closes a client that nobody uses any more.
+func (s *Shared[C]) close(c *client[C]) {
+	if c.dialer != nil {
+		ctx, cancel := context.WithTimeout(s.hurry, s.options.CloseTimeout)
+		_ = s.options.Close(ctx, c.sdk, c.dialer) // what can't be closed in good order is dropped
+		cancel()
+		c.dialer.Close()
+	}
+	c.end(ErrClosed)
+	s.clientsMu.Lock()
+	defer s.clientsMu.Unlock()
+	delete(s.clients, c)
+	s.drain()
+}
+
+// drain notes that nothing is left of a closed Shared. The caller holds clientsMu.
+func (s *Shared[C]) drain() {
+	if !s.closed || len(s.clients) > 0 {
+		return
+	}
+	select {
+	case <-s.drained:
+	default:
+		close(s.drained)
+		s.hurryUp()
+	}
+}
