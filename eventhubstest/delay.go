@@ -56,10 +56,17 @@ type parcel struct {
 func newDelayConn(nc net.Conn, delay time.Duration) *delayConn {
 	c := &delayConn{Conn: nc, delay: delay, ended: make(chan struct{})}
 	c.changed.L = &c.mu
-	c.expire = time.AfterFunc(time.Hour, c.changed.Broadcast)
+	c.expire = time.AfterFunc(time.Hour, c.wake)
 	c.expire.Stop()
 	go c.deliver()
 	return c
+}
+
+// wake has Write look at its deadline. It needs the lock: a Write that has looked may not have begun to wait yet.
+func (c *delayConn) wake() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.changed.Broadcast()
 }
 
 // Write takes b at once, unless too much is on its way.

@@ -65,12 +65,13 @@ func (s *Server) serveIdentities(o Options) (err error) {
 		identities = append(identities, identity.Identity{ClientID: i.ClientID, Roles: ownRoles(i.Roles)})
 	}
 	s.firstIdentity = identities[0].ClientID
-	if s.directory, err = identity.New(o.TokenLifetime, identities...); err != nil {
+	if s.directory, err = identity.New(tokenLife(o), identities...); err != nil {
 		return err
 	}
-	if s.identities, err = s.listenHTTP(loopback); err != nil {
+	if s.identities, err = s.listenTCP(loopback); err != nil {
 		return err
 	}
+	s.identities = newHTTPListener(s.identities, maxHTTPConnections, httpRequestTimeout)
 	s.identityHTTP = httpServer(s.directory)
 	return nil
 }

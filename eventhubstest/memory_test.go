@@ -3,21 +3,22 @@ package eventhubstest_test
 import (
 	"context"
 	"fmt"
+	"io"
+	"net/http"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-eventhubs/eventhubs"
 	"github.com/go-eventhubs/eventhubs/eventhubstest"
 )
 
-// tokenLife is longer than the SDK waits before it renews a token that nobody needs any more: see afterwards.
-const tokenLife = 24 * time.Hour
-
-// TestInMemory runs everything in virtual time, on each way to reach the server. The bubble fails if a goroutine is left.
+// TestInMemory runs everything in virtual time, on each way to reach the server.
 func TestInMemory(t *testing.T) {
 	t.Parallel()
 	for name, way := range map[string]struct {
@@ -41,9 +42,9 @@ func TestInMemory(t *testing.T) {
 					cfg, blobs = srv.PasswordlessConfig("hub"), srv.PasswordlessBlobConfig("checkpoints")
 				}
 				cfg.WebSockets = way.webSockets
-				sendAndReceive(t, cfg, blobs, 6)
+				sendAndReceive(t, cfg, blobs, 2)
 				srv.Close()
-				time.Sleep(tokenLife)
+				requireAlone(t)
 			})
 		})
 	}
@@ -51,6 +52,7 @@ func TestInMemory(t *testing.T) {
 
 // sendAndReceive sends and receives an event an hour.
 func sendAndReceive(t *testing.T, cfg eventhubs.Config, blobs eventhubs.BlobConfig, events int) {
+	t.Helper()
 	began := time.Now()
 	store, err := eventhubs.NewBlobCheckpointStore(t.Context(), blobs)
 	require.NoError(t, err)
@@ -99,6 +101,72 @@ func TestRoundTripInMemory(t *testing.T) {
 		require.Len(t, srv.Events("hub", "0"), 1+events)
 		require.NoError(t, p.Close(t.Context()))
 		srv.Close()
-		time.Sleep(tokenLife)
+		requireAlone(t)
+	})
+}
+
+// TestSDKInMemory has clients of the SDK itself reach the server.
+func TestSDKInMemory(t *testing.T) {
+	t.Parallel()
+	for name, options := range map[string]eventhubstest.Options{"plain": {}, "TLS": {TLS: true}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				options.InMemory = true
+				srv := eventhubstest.Start(t, &options)
+				p, err := azeventhubs.NewProducerClientFromConnectionString(srv.ConnectionString("hub"), "",
+					&azeventhubs.ProducerClientOptions{NewWebSocketConn: srv.NewWebSocketConn})
+				require.NoError(t, err)
+				_, err = p.GetEventHubProperties(t.Context(), nil)
+				require.NoError(t, err)
+				c, err := azeventhubs.NewConsumerClientFromConnectionString(srv.ConnectionString("hub"), "", "$Default",
+					&azeventhubs.ConsumerClientOptions{NewWebSocketConn: srv.NewWebSocketConn})
+				require.NoError(t, err)
+				_, err = c.GetEventHubProperties(t.Context(), nil) // leaves a goroutine, for Start's sake
+				require.NoError(t, err)
+				require.NoError(t, p.Close(t.Context()))
+				require.NoError(t, c.Close(t.Context()))
+				srv.Close()
+				requireAlone(t)
+			})
+		})
+	}
+}
+
+// TestIdentityEndpointInMemory asks the identity endpoint for a token.
+func TestIdentityEndpointInMemory(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		srv := eventhubstest.Start(t, &eventhubstest.Options{InMemory: true, TLS: true})
+		env := map[string]string{}
+		for _, entry := range srv.PasswordlessEnv("hub") {
+			name, value, _ := strings.Cut(entry, "=")
+			env[name] = value
+		}
+		client := http.Client{Transport: &http.Transport{DialContext: srv.DialContext}}
+		ask, err := http.NewRequestWithContext(t.Context(), http.MethodGet,
+			env["IDENTITY_ENDPOINT"]+"?api-version=2019-08-01&resource=https://storage.azure.com/", nil)
+		require.NoError(t, err)
+		ask.Header.Set("X-IDENTITY-HEADER", env["IDENTITY_HEADER"])
+		answer, err := client.Do(ask)
+		require.NoError(t, err)
+		body, err := io.ReadAll(answer.Body)
+		require.NoError(t, err)
+		require.NoError(t, answer.Body.Close())
+		require.Contains(t, string(body), "access_token")
+		srv.Close()
+		requireAlone(t)
+	})
+}
+
+// TestServersInMemoryAreApart shows that servers don't share addresses.
+func TestServersInMemoryAreApart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		first := eventhubstest.Start(t, &eventhubstest.Options{InMemory: true, Address: "127.0.0.1:5672"})
+		second := eventhubstest.Start(t, &eventhubstest.Options{InMemory: true, Address: "127.0.0.1:5672"})
+		require.NoError(t, first.Send(t.Context(), "hub", eventhubs.Event{Body: []byte("hello")}))
+		require.Len(t, first.AllEvents("hub"), 1)
+		require.Empty(t, second.AllEvents("hub"))
 	})
 }

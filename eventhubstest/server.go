@@ -1,15 +1,13 @@
 package eventhubstest
 
 import (
+	"cmp"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -93,8 +91,11 @@ const (
 	defaultHub        = "hub"
 	defaultPartitions = 4
 	defaultRetention  = 64 << 20
+	defaultTokenLife  = 24 * time.Hour
 	loopback          = "127.0.0.1:0"
 	acceptPause       = 5 * time.Millisecond
+	// keyTokenLife is for how long the SDK signs with a key (azeventhubs, internal/sbauth/token_provider.go).
+	keyTokenLife = 2 * time.Hour
 )
 
 // Server is a running namespace and its storage account. Its methods are safe for concurrent use.
@@ -127,7 +128,10 @@ type TB interface {
 	Fatalf(format string, args ...any)
 }
 
-// Start returns a running server that closes itself when the test ends. It fails the test if it can't.
+// Start returns a running server that closes itself when the test ends. It fails the test if it can't. Inside a
+// synctest bubble, the test ends only when the last token has expired. Until then a consumer client of the SDK leaves a
+// goroutine (azeventhubs, consumer_client.go, Close), and a bubble with such a goroutine must not end. The wait takes no
+// real time.
 func Start(t TB, o *Options) *Server {
 	t.Helper()
 	s, err := New(o)
@@ -135,7 +139,12 @@ func Start(t TB, o *Options) *Server {
 		t.Fatalf("%v", err)
 		return nil
 	}
-	t.Cleanup(s.Close)
+	t.Cleanup(func() {
+		s.Close()
+		if s.memory != nil && inBubble() {
+			time.Sleep(max(keyTokenLife, tokenLife(*o)))
+		}
+	})
 	return s
 }
 
@@ -165,6 +174,9 @@ func New(o *Options) (*Server, error) {
 	}
 	return s, nil
 }
+
+// tokenLife is how long tokens of identities hold.
+func tokenLife(o Options) time.Duration { return cmp.Or(o.TokenLifetime, defaultTokenLife) }
 
 // open makes all that the server is, but for what serves it.
 func (s *Server) open(o Options) error {
@@ -215,65 +227,6 @@ func (s *Server) prepare(o Options) error {
 	return err
 }
 
-func (s *Server) listen(o Options) (err error) {
-	if s.amqp, err = s.listenAMQP(o); err != nil {
-		return err
-	}
-	if s.blob, err = s.listenHTTP(o.BlobAddress); err != nil {
-		return err
-	}
-	if o.TLS {
-		err = s.listenTLS()
-	}
-	s.blobClient = s.newBlobClient()
-	return err
-}
-
-// listenAMQP delays what is sent below TLS, whose handshake takes round trips as well.
-func (s *Server) listenAMQP(o Options) (net.Listener, error) {
-	if s.memory != nil {
-		return s.memory.listenAMQP(o)
-	}
-	l, err := listen(o.Address)
-	if err == nil && o.RoundTrip > 0 {
-		l = delayListener{l, o.RoundTrip}
-	}
-	return l, err
-}
-
-func (s *Server) listenHTTP(address string) (net.Listener, error) {
-	open := listen
-	if s.memory != nil {
-		open = s.memory.listenHTTP
-	}
-	l, err := open(address)
-	if err != nil {
-		return nil, err
-	}
-	return newHTTPListener(l, maxHTTPConnections, httpRequestTimeout), nil
-}
-
-func (s *Server) listenTLS() (err error) {
-	life := certificateLife
-	if s.memory != nil {
-		life = certificateLifeInMemory
-	}
-	if s.tls, err = newAuthority(life); err != nil {
-		return err
-	}
-	config := &tls.Config{Certificates: []tls.Certificate{s.tls.server}}
-	s.amqp = tls.NewListener(s.amqp, config)
-	s.blob = tls.NewListener(s.blob, config)
-	return nil
-}
-
-func listen(address string) (net.Listener, error) {
-	if address == "" {
-		address = loopback
-	}
-	return net.Listen("tcp", address)
-}
-
 func (s *Server) acceptAMQP() {
 	for {
 		nc, err := s.amqp.Accept()
@@ -321,39 +274,11 @@ func (s *Server) Config(hub string) eventhubs.Config {
 	}
 }
 
-// dialable is where clients on this machine reach a listener, which may be at all of its addresses.
-func dialable(l net.Listener) string {
-	if a, ok := l.Addr().(*net.TCPAddr); ok && a.IP.IsUnspecified() {
-		return net.JoinHostPort("127.0.0.1", strconv.Itoa(a.Port))
-	}
-	return l.Addr().String()
-}
-
 // BlobConfig is what a checkpoint store needs to reach a container of the server's storage account.
 func (s *Server) BlobConfig(container string) eventhubs.BlobConfig {
 	cfg := eventhubs.BlobConfig{ConnectionString: s.blobConnectionString(), Container: container}
 	s.reach(&cfg)
 	return cfg
-}
-
-// reach has a blob config trust the server and dial it, if it needs a transport of its own for that.
-func (s *Server) reach(cfg *eventhubs.BlobConfig) {
-	if s.blobClient != nil {
-		cfg.ClientOptions.Transport = &http.Client{Transport: s.blobClient}
-	}
-}
-
-// newBlobClient returns a transport with the limits of azcore's own (runtime, transport_default_http_client.go), or nil
-// if that will do.
-func (s *Server) newBlobClient() *http.Transport {
-	if s.tls == nil && s.memory == nil {
-		return nil
-	}
-	return &http.Transport{
-		DialContext: s.clientDial(), TLSClientConfig: s.clientTLS(),
-		MaxIdleConns: 100, MaxIdleConnsPerHost: 10, IdleConnTimeout: 90 * time.Second,
-		TLSHandshakeTimeout: 10 * time.Second,
-	}
 }
 
 func (s *Server) blobConnectionString() string {
@@ -386,14 +311,4 @@ func (s *Server) CA() []byte {
 		return nil
 	}
 	return s.tls.pem
-}
-
-func (s *Server) clientTLS() *tls.Config {
-	if s.tls == nil {
-		return nil
-	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(s.tls.pem)
-	// With a name of its own: go-amqp would look for the namespace with its port in the certificate (conn.go, initTLSConfig).
-	return &tls.Config{RootCAs: roots, ServerName: certificateName}
 }

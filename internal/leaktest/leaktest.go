@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -26,13 +27,15 @@ func Main(m *testing.M) {
 	os.Exit(code)
 }
 
+// renewer is the goroutine that would renew the token of a ConsumerClient's management link. Close leaves it until the
+// renewal is due, and nobody can end it (azeventhubs, consumer_client.go, Close; internal/namespace.go).
+const renewer = "startNegotiateClaimRenewer"
+
 // known are parts of the stacks of goroutines that may be left.
 var known = []string{
 	// the one that asks, and what runs tests
 	"leaktest.Left", "testing.tRunner", "testing.(*M).Run", "testing.runFuzzing", "os/signal.signal_recv",
-	// ConsumerClient.Close leaves its management link, and the goroutine that would renew its token, until the renewal is due: nobody can end it
-	// (azeventhubs, consumer_client.go, Close; internal/namespace.go, startNegotiateClaimRenewer).
-	"startNegotiateClaimRenewer",
+	renewer,
 	// azcore's HTTP client keeps idle connections, and so does net/http's own.
 	"net/http.(*persistConn)",
 }
@@ -48,9 +51,34 @@ func Left() (stacks []string) {
 	return stacks
 }
 
-func running() (stacks []string) {
+// LeftInBubble waits for the goroutines of the caller's synctest bubble to block, and returns the stacks of those that
+// are left, besides the caller and what the SDK leaves.
+func LeftInBubble() (stacks []string) {
+	synctest.Wait()
+	all := all()
+	own, _, _ := strings.Cut(all[0], "\n") // goroutine 1 [running, synctest bubble 2]:
+	_, bubble, found := strings.Cut(own, "synctest bubble ")
+	if !found {
+		panic("leaktest: this is not a synctest bubble: " + own)
+	}
+	for _, stack := range all[1:] {
+		first, _, _ := strings.Cut(stack, "\n")
+		inside := strings.HasSuffix(first, "synctest bubble "+bubble)
+		if inside && !strings.Contains(stack, "testing/synctest.Test") && !strings.Contains(stack, renewer) {
+			stacks = append(stacks, stack)
+		}
+	}
+	return stacks
+}
+
+// all returns the stacks of all goroutines, beginning with the caller's.
+func all() []string {
 	buf := make([]byte, 8<<20)
-	for _, stack := range strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
+	return strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n")
+}
+
+func running() (stacks []string) {
+	for _, stack := range all() {
 		if !isKnown(stack) {
 			stacks = append(stacks, stack)
 		}

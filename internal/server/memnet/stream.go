@@ -234,7 +234,7 @@ func (s *stream) finishLocked() {
 		return
 	}
 	s.finished = true
-	if !s.silent && !s.writer.reset && !s.reader.closed {
+	if !s.silent {
 		s.sendLocked(parcel{last: true})
 	}
 	s.changed.Broadcast()

@@ -1,0 +1,156 @@
+package eventhubstest
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
+
+	"github.com/go-eventhubs/eventhubs"
+	"github.com/go-eventhubs/eventhubs/internal/server/memnet"
+)
+
+func (s *Server) listen(o Options) (err error) {
+	if s.amqp, err = s.listenAMQP(o); err != nil {
+		return err
+	}
+	if s.blob, err = s.listenBlob(o); err != nil {
+		return err
+	}
+	if o.TLS {
+		err = s.listenTLS()
+	}
+	s.blobClient = s.newBlobClient()
+	return err
+}
+
+// listenAMQP delays what is sent below TLS, whose handshake takes round trips as well.
+func (s *Server) listenAMQP(o Options) (net.Listener, error) {
+	l, err := s.listenTCP(o.Address)
+	switch l := l.(type) {
+	case *memnet.Listener:
+		s.memory.amqp = l
+		l.SetRoundTrip(o.RoundTrip)
+	case *net.TCPListener:
+		if o.RoundTrip > 0 {
+			return delayListener{l, o.RoundTrip}, nil
+		}
+	}
+	return l, err
+}
+
+func (s *Server) listenBlob(o Options) (net.Listener, error) {
+	l, err := s.listenTCP(o.BlobAddress)
+	if err != nil {
+		return nil, err
+	}
+	if l, ok := l.(*memnet.Listener); ok {
+		s.memory.blob = l
+	}
+	return newHTTPListener(l, maxHTTPConnections, httpRequestTimeout), nil
+}
+
+// listenTCP listens where the server listens: in memory, or on a socket.
+func (s *Server) listenTCP(address string) (net.Listener, error) {
+	if address == "" {
+		address = loopback
+	}
+	if s.memory == nil {
+		return net.Listen("tcp", address)
+	}
+	l, err := s.memory.network.Listen(address)
+	if err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+func (s *Server) listenTLS() (err error) {
+	life := certificateLife
+	if s.memory != nil {
+		life = certificateLifeInMemory
+	}
+	if s.tls, err = newAuthority(life); err != nil {
+		return err
+	}
+	config := &tls.Config{Certificates: []tls.Certificate{s.tls.server}}
+	s.amqp = tls.NewListener(s.amqp, config)
+	s.blob = tls.NewListener(s.blob, config)
+	return nil
+}
+
+// dialable is where clients on this machine reach a listener, which may be at all of its addresses.
+func dialable(l net.Listener) string {
+	if a, ok := l.Addr().(*net.TCPAddr); ok && a.IP.IsUnspecified() {
+		return net.JoinHostPort("127.0.0.1", strconv.Itoa(a.Port))
+	}
+	return l.Addr().String()
+}
+
+// DialContext connects to an address of the server: in memory if it listens there, and through a net.Dialer otherwise.
+// It is for clients that Config and BlobConfig are not for, such as an http.Transport for the identity endpoint.
+func (s *Server) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	if s.memory == nil {
+		return new(net.Dialer).DialContext(ctx, network, address)
+	}
+	return s.memory.network.DialContext(ctx, network, address)
+}
+
+// NewWebSocketConn has clients of the SDK reach the server, wherever it listens: it is for the option of that name in
+// [azeventhubs.ProducerClientOptions] and [azeventhubs.ConsumerClientOptions]. They speak AMQP over it, without
+// WebSockets.
+func (s *Server) NewWebSocketConn(ctx context.Context, _ azeventhubs.WebSocketConnParams) (net.Conn, error) {
+	nc, err := s.DialContext(ctx, "tcp", dialable(s.amqp))
+	if err != nil || s.tls == nil {
+		return nc, err
+	}
+	secured := tls.Client(nc, s.clientTLS())
+	if err := secured.HandshakeContext(ctx); err != nil {
+		nc.Close()
+		return nil, err
+	}
+	return secured, nil
+}
+
+// clientDial is the DialContext of configs; nil means what they do by themselves.
+func (s *Server) clientDial() func(ctx context.Context, network, address string) (net.Conn, error) {
+	if s.memory == nil {
+		return nil
+	}
+	return s.memory.network.DialContext
+}
+
+func (s *Server) clientTLS() *tls.Config {
+	if s.tls == nil {
+		return nil
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(s.tls.pem)
+	// With a name of its own: go-amqp would look for the namespace with its port in the certificate (conn.go, initTLSConfig).
+	return &tls.Config{RootCAs: roots, ServerName: certificateName}
+}
+
+// reach has a blob config trust the server and dial it, if it needs a transport of its own for that.
+func (s *Server) reach(cfg *eventhubs.BlobConfig) {
+	if s.blobClient != nil {
+		cfg.ClientOptions.Transport = &http.Client{Transport: s.blobClient}
+	}
+}
+
+// newBlobClient returns a transport with the limits of azcore's own (runtime, transport_default_http_client.go), or nil
+// if that will do.
+func (s *Server) newBlobClient() *http.Transport {
+	if s.tls == nil && s.memory == nil {
+		return nil
+	}
+	return &http.Transport{
+		DialContext: s.clientDial(), TLSClientConfig: s.clientTLS(),
+		MaxIdleConns: 100, MaxIdleConnsPerHost: 10, IdleConnTimeout: 90 * time.Second,
+		TLSHandshakeTimeout: 10 * time.Second,
+	}
+}
