@@ -38,6 +38,7 @@ var packages = map[string]string{
 	"slog":          "log/slog",
 	"storetest":     "github.com/go-eventhubs/eventhubs/eventhubstest/storetest",
 	"sync":          "sync",
+	"synctest":      "testing/synctest",
 	"syscall":       "syscall",
 	"testing":       "testing",
 	"time":          "time",

@@ -7,6 +7,45 @@
 //	srv := eventhubstest.Start(t, nil)
 //	producer, err := eventhubs.NewProducer(srv.Config("hub"), nil)
 //
+// # Virtual time
+//
+// With [Options.InMemory] the server listens in memory, and everything runs inside a bubble of testing/synctest, whose
+// clock moves on whenever all goroutines wait. Hours of outages, retries and expiring tokens take milliseconds:
+//
+//	func TestOutage(t *testing.T) {
+//		synctest.Test(t, func(t *testing.T) {
+//			srv := eventhubstest.Start(t, &eventhubstest.Options{InMemory: true})
+//			store, err := eventhubs.NewBlobCheckpointStore(t.Context(), srv.BlobConfig("checkpoints"))
+//			…
+//			consumer, err := eventhubs.NewConsumer(srv.Config("hub"), store, nil)
+//			…
+//			go consumer.Receive(t.Context(), handler)
+//			repair := srv.BlobFault(eventhubstest.BlobFault{Status: 503})
+//			time.Sleep(time.Hour)
+//			repair()
+//			…
+//			consumer.Close(t.Context())
+//		})
+//	}
+//
+// What a test has to know:
+//
+//   - Make everything inside the bubble: the server, stores, producers and consumers. Close producers and consumers
+//     before the test ends, by t.Cleanup if it may fail: a bubble whose goroutines wait for ever panics. [Start] closes
+//     the server.
+//   - The clock begins at midnight UTC on 2000-01-01. The server's certificate is valid for a century.
+//   - Config, PasswordlessConfig, BlobConfig and PasswordlessBlobConfig reach the server. Other clients take
+//     [Server.NewWebSocketConn] (azeventhubs), the ClientOptions of a BlobConfig (azblob), or [Server.DialContext].
+//     Credentials that the process shares, such as azidentity.DefaultAzureCredential, belong to no bubble.
+//   - A consumer client of the SDK leaves a goroutine behind until its token would have been renewed. Start waits for
+//     that. With [New], call time.Sleep(24 * time.Hour) when everything is closed, or sleep for Options.TokenLifetime if
+//     that is longer. It takes no real time.
+//   - The clock stands still while a goroutine waits for a sync.Mutex. If the one that holds the mutex waits for the
+//     clock, the test hangs. Clients of the SDK do that when several goroutines use one of them and an answer takes
+//     time, because of Options.RoundTrip or a fault. Producers and consumers of package eventhubs don't.
+//
+// # Limits
+//
 // Events are kept in memory, up to a bound for each partition, and are gone when the server is closed. It is made for tests and
 // for development on one machine: it listens on loopback, and its keys are known to everyone.
 package eventhubstest

@@ -100,21 +100,26 @@ func TestIgnoreDials(t *testing.T) {
 
 // TestSendAfterSilence shows that a producer reaches the server again after its connection went silent.
 func TestSendAfterSilence(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		srv := eventhubstest.Start(t, &eventhubstest.Options{InMemory: true})
-		p, err := eventhubs.NewProducer(srv.Config("hub"), nil)
-		require.NoError(t, err)
-		event := eventhubs.Event{PartitionID: "0", Body: []byte("hello")}
-		require.NoError(t, p.Send(t.Context(), event))
-		srv.SilenceConnections()
-		began := time.Now()
-		for p.Send(t.Context(), event) != nil {
-			require.Less(t, time.Since(began), 10*time.Minute)
+	eachMemory(t, func(t *testing.T, srv *eventhubstest.Server) {
+		for _, webSockets := range []bool{false, true} {
+			cfg := srv.Config("hub")
+			cfg.WebSockets = webSockets
+			p, err := eventhubs.NewProducer(cfg, nil)
+			require.NoError(t, err)
+			event := eventhubs.Event{PartitionID: "0", Body: []byte("hello")}
+			require.NoError(t, p.Send(t.Context(), event))
+			stored := len(srv.Events("hub", "0"))
+			srv.SilenceConnections()
+			began := time.Now()
+			for p.Send(t.Context(), event) != nil {
+				require.Less(t, time.Since(began), 10*time.Minute)
+			}
+			require.NotZero(t, time.Since(began))
+			require.Len(t, srv.Events("hub", "0"), stored+1)
+			require.NoError(t, p.Close(t.Context()))
 		}
-		require.NotZero(t, time.Since(began))
-		require.Len(t, srv.Events("hub", "0"), 2)
-		require.NoError(t, p.Close(t.Context()))
+		srv.Close()
+		requireAlone(t)
 	})
 }
 
