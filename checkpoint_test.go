@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -98,65 +97,39 @@ func openBlobStore(t *testing.T, cfg eventhubs.BlobConfig) *eventhubs.BlobCheckp
 	return s
 }
 
+// What is wrong with a configuration is found before anything is sent. All of it is tested in internal/checkpoint.
 func TestBlobConfigMistakes(t *testing.T) {
-	const account = "https://contoso.blob.core.windows.net"
-	key := base64.StdEncoding.EncodeToString([]byte("secret canary"))
-	for _, c := range []struct {
-		cfg  eventhubs.BlobConfig
-		want string
-	}{
-		{eventhubs.BlobConfig{Container: "chk"},
-			`neither AccountURL nor ConnectionString is set: set one`},
-		{eventhubs.BlobConfig{AccountURL: account, ConnectionString: "AccountName=a;AccountKey=" + key, Container: "chk"},
-			`AccountURL and ConnectionString are both set: set one`},
-		{eventhubs.BlobConfig{Credential: token("t"), ConnectionString: "AccountName=a;AccountKey=" + key, Container: "chk"},
-			`Credential and ConnectionString are both set: Credential goes with AccountURL`},
-		{eventhubs.BlobConfig{AccountURL: account},
-			`Container is empty: name the container that holds the checkpoints`},
-		{eventhubs.BlobConfig{AccountURL: account, Container: "Check_Points"},
-			`Container "Check_Points" is not a container's name: 3 to 63 lower-case letters, digits and single hyphens between them`},
-		{eventhubs.BlobConfig{AccountURL: account, Container: "ab"},
-			`Container "ab" is not a container's name: 3 to 63 lower-case letters, digits and single hyphens between them`},
-		{eventhubs.BlobConfig{AccountURL: account, Container: "a--b"},
-			`Container "a--b" is not a container's name: 3 to 63 lower-case letters, digits and single hyphens between them`},
-		{eventhubs.BlobConfig{AccountURL: account, Container: strings.Repeat("a", 64)},
-			`Container "` + strings.Repeat("a", 64) + `" is not a container's name: 3 to 63 lower-case letters, digits and single hyphens between them`},
-		{eventhubs.BlobConfig{AccountURL: "contoso.blob.core.windows.net?sig=" + key, Container: "chk"},
-			`AccountURL "contoso.blob.core.windows.net" has no scheme: write https://contoso.blob.core.windows.net`},
-		{eventhubs.BlobConfig{AccountURL: account + "/chk", Container: "chk"},
-			`AccountURL "https://contoso.blob.core.windows.net/chk" has a container in it: name it in Container`},
-		{eventhubs.BlobConfig{AccountURL: "http://127.0.0.1:10000/devstoreaccount1/chk", Container: "chk"},
-			`AccountURL "http://127.0.0.1:10000/devstoreaccount1/chk" has a container in it: name it in Container`},
-		{eventhubs.BlobConfig{AccountURL: "http://127.0.0.1:10000/devstoreaccount1", Container: "chk", Credential: token("t")},
-			`AccountURL "http://127.0.0.1:10000/devstoreaccount1" is plain http, over which azcore sends no token: use https, or a connection string`},
-		{eventhubs.BlobConfig{AccountURL: "sb://contoso.servicebus.windows.net", Container: "chk"},
-			`AccountURL "sb://contoso.servicebus.windows.net": the scheme is "sb": it must be https`},
-		{eventhubs.BlobConfig{AccountURL: "https://", Container: "chk"},
-			`AccountURL "https://" has no host`},
-		{eventhubs.BlobConfig{AccountURL: "https://user:" + key + "@contoso.blob.core.windows.net", Container: "chk"},
-			`AccountURL "(not shown)" has a user or password in it: use a SAS, Credential or ConnectionString`},
-		{eventhubs.BlobConfig{AccountURL: "https://contoso .blob.core.windows.net?sig=" + key, Container: "chk"},
-			`AccountURL "https://contoso .blob.core.windows.net" is not a URL`},
-		{eventhubs.BlobConfig{AccountURL: account + "?comp=list", Container: "chk"},
-			`AccountURL "https://contoso.blob.core.windows.net" has a query that is not a SAS`},
-		{eventhubs.BlobConfig{AccountURL: account + "?sig=" + key, Credential: token("t"), Container: "chk"},
-			`AccountURL "https://contoso.blob.core.windows.net" has a SAS, and Credential is set too: use one`},
-		{eventhubs.BlobConfig{AccountURL: "AccountKey=" + key + ";AccountName=a", Container: "chk"},
-			`AccountURL is a connection string: it belongs in ConnectionString`},
-		{eventhubs.BlobConfig{AccountURL: account, Container: "AccountKey=" + key},
-			`Container "AccountKey" is not a container's name: 3 to 63 lower-case letters, digits and single hyphens between them`},
-		{eventhubs.BlobConfig{ConnectionString: "Endpoint=sb://contoso.servicebus.windows.net/;SharedAccessKey=" + key, Container: "chk"},
-			`ConnectionString is one of Event Hubs: take the storage account's`},
-		{eventhubs.BlobConfig{ConnectionString: "UseDevelopmentStorage=true", Container: "chk"},
-			`ConnectionString: azblob does not know UseDevelopmentStorage: write out the emulator's AccountName, AccountKey and BlobEndpoint`},
-		{eventhubs.BlobConfig{ConnectionString: "AccountName=a", Container: "chk"},
-			`ConnectionString: connection string needs either AccountKey or SharedAccessSignature`},
-		{eventhubs.BlobConfig{ConnectionString: "AccountName=a;AccountKey=" + key + "!", Container: "chk"},
-			`ConnectionString: decode account key: illegal base64 data at input byte 20`},
-	} {
-		_, err := eventhubs.NewBlobCheckpointStore(t.Context(), c.cfg)
-		require.EqualError(t, err, "eventhubs: blob config: "+c.want)
+	_, err := eventhubs.NewBlobCheckpointStore(t.Context(), eventhubs.BlobConfig{Container: "chk"})
+	const want = "eventhubs: blob config: neither AccountURL nor ConnectionString is set: set one"
+	require.EqualError(t, err, want)
+
+	_, cfg := startStorage(t, blob.Options{})
+	cfg.ConnectionString, cfg.Container = "\t"+cfg.ConnectionString+"\n", " checkpoints\r\n"
+	s := openBlobStore(t, cfg)
+	require.Equal(t, endpoint(cfg)+"/checkpoints", s.Client().URL(), "white space is dropped")
+}
+
+// Each error begins with the package's name, once, whichever store it comes from.
+func TestStoreErrorsNameThePackage(t *testing.T) {
+	account, cfg := startStorage(t, blob.Options{})
+	blobs := openBlobStore(t, cfg)
+	account.AddFault(blob.Fault{Code: "ServerBusy"})
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, s := range []eventhubs.CheckpointStore{blobs, eventhubs.NewMemoryCheckpointStore()} {
+		o := azeventhubs.Ownership{FullyQualifiedNamespace: "ns", EventHubName: "hub", ConsumerGroup: "g", PartitionID: "0"}
+		_, claim := s.ClaimOwnership(ended, []azeventhubs.Ownership{o}, nil)
+		_, owned := s.ListOwnership(ended, "ns", "hub", "g", nil)
+		_, listed := s.ListCheckpoints(ended, "ns", "hub", "g", nil)
+		set := s.SetCheckpoint(ended, azeventhubs.Checkpoint{}, nil)
+		for _, err := range []error{claim, owned, listed, set} {
+			require.ErrorContains(t, err, "eventhubs: ")
+			require.Equal(t, 0, strings.LastIndex(err.Error(), "eventhubs: "), err)
+		}
 	}
+	_, busy := blobs.ListOwnership(t.Context(), "ns", "hub", "g", nil)
+	require.EqualError(t, busy, `eventhubs: list ownership blobs ns/hub/g/ownership/ in container "checkpoints": `+
+		`the storage account is busy [503 ServerBusy]`)
 }
 
 // What the service says when the container is opened, and what we make of it.
@@ -167,7 +140,7 @@ func TestOpenBlobStoreErrors(t *testing.T) {
 	}{
 		{blob.OpListBlobs, "AuthenticationFailed", `not authorized: check the account name and key in the connection string, and this machine's clock [403 AuthenticationFailed]`},
 		{blob.OpListBlobs, "AuthorizationFailure", `not authorized: check the account name and key in the connection string, and this machine's clock; the account's network rules may also refuse this address [403 AuthorizationFailure]`},
-		{blob.OpCreateContainer, "AuthorizationFailure", `it does not exist, and creating it failed: not authorized: check the account name and key in the connection string, and this machine's clock; the account's network rules may also refuse this address [403 AuthorizationFailure]`},
+		{blob.OpCreateContainer, "AuthorizationFailure", `the container does not exist, and creating it failed: not authorized: check the account name and key in the connection string, and this machine's clock; the account's network rules may also refuse this address [403 AuthorizationFailure]`},
 		{blob.OpCreateContainer, "ContainerBeingDeleted", `the container is being deleted: wait until it is gone (30 seconds or more), or use another one [409 ContainerBeingDeleted]`},
 		{blob.OpListBlobs, "ServerBusy", `the storage account is busy [503 ServerBusy]`},
 		{blob.OpListBlobs, "InternalError", `the service refused it: internal server error [500 InternalError]`},
@@ -198,7 +171,7 @@ func TestOpenBlobStoreWithSAS(t *testing.T) {
 // endpoint is the account's address in a connection string.
 func endpoint(cfg eventhubs.BlobConfig) string {
 	_, address, _ := strings.Cut(cfg.ConnectionString, "BlobEndpoint=")
-	return address
+	return strings.TrimSpace(address)
 }
 
 func TestOpenBlobStoreCreatesTheContainer(t *testing.T) {

@@ -31,19 +31,22 @@ var advice = map[bloberror.Code]string{
 	bloberror.AuthorizationProtocolMismatch:  "not authorized: the SAS does not allow this protocol: use https",
 	bloberror.InsufficientAccountPermissions: "not authorized: the account is read-only or disabled",
 	bloberror.AccountIsDisabled:              "the storage account is disabled",
-	bloberror.ContainerBeingDeleted:          "the container is being deleted: wait until it is gone (30 seconds or more), or use another one",
-	bloberror.ContainerDisabled:              "the container is disabled",
-	bloberror.ContainerNotFound:              "the container does not exist: create it, or start again",
-	bloberror.ResourceNotFound:               "there is no such resource: check the account URL",
-	bloberror.InvalidURI:                     "the service does not understand the address: check the account URL and the container's name",
-	bloberror.InvalidResourceName:            "the service refuses the name: check the container's name",
-	"KeyBasedAuthenticationNotPermitted":     "not authorized: the account accepts no keys: use AccountURL with a credential",
-	"PublicAccessNotPermitted":               "not authorized: the account accepts no anonymous access",
-	bloberror.ServerBusy:                     "the storage account is busy",
-	bloberror.LeaseIDMissing:                 "somebody holds a lease on it: break the lease, or use another container",
-	bloberror.BlobImmutableDueToPolicy:       "an immutability policy forbids changes: use another container",
-	bloberror.InvalidHeaderValue:             "the service refuses a header: an emulator may be older than this API version (Azurite: --skipApiVersionCheck)",
-	bloberror.NoAuthenticationInformation:    "not authorized: the account accepts no anonymous access",
+	bloberror.ContainerBeingDeleted: "the container is being deleted: wait until it is gone (30 seconds or more), " +
+		"or use another one",
+	bloberror.ContainerDisabled: "the container is disabled",
+	bloberror.ContainerNotFound: "the container does not exist: it was created, and deleted again",
+	bloberror.ResourceNotFound:  "there is no such resource: check the account URL",
+	bloberror.InvalidURI: "the service does not understand the address: check the account URL and " +
+		"the container's name",
+	bloberror.InvalidResourceName:        "the service refuses the name: check the container's name",
+	"KeyBasedAuthenticationNotPermitted": "not authorized: the account accepts no keys: use AccountURL with a credential",
+	"PublicAccessNotPermitted":           "not authorized: the account accepts no anonymous access",
+	bloberror.ServerBusy:                 "the storage account is busy",
+	bloberror.LeaseIDMissing:             "somebody holds a lease on it: break the lease, or use another container",
+	bloberror.BlobImmutableDueToPolicy:   "an immutability policy forbids changes: use another container",
+	bloberror.InvalidHeaderValue: "the service refuses a header: an emulator may be older than this API version " +
+		"(Azurite: --skipApiVersionCheck)",
+	bloberror.NoAuthenticationInformation: "not authorized: the account accepts no anonymous access",
 }
 
 // denied says what to do about a refusal that depends on how calls are signed.
@@ -53,9 +56,11 @@ func denied(code bloberror.Code, auth Auth) string {
 	case auth == AuthKey:
 		text = "not authorized: check the account name and key in the connection string, and this machine's clock"
 	case auth == AuthSAS:
-		text = "not authorized: check the SAS: its signature, its dates, and that it allows read, write, create and list in this container"
+		text = "not authorized: check the SAS: its signature, its dates, and that it allows read, write, create and list " +
+			"in this container"
 	case code == bloberror.AuthenticationFailed || code == bloberror.InvalidAuthenticationInfo:
-		text = "not authorized: the account does not accept this identity's token: check that it is of the account's tenant, and this machine's clock"
+		text = "not authorized: the account does not accept this identity's token: check that it is of the account's " +
+			"tenant, and this machine's clock"
 	}
 	if code == bloberror.AuthorizationFailure {
 		text += "; the account's network rules may also refuse this address"
@@ -78,9 +83,12 @@ type reason struct {
 func (r *reason) Error() string { return r.text }
 func (r *reason) Unwrap() error { return r.err }
 
-// explain turns an error of azblob into one line that says why, and what to do. errors.Is and errors.As find what they found
-// before, except a *url.Error: its text is the whole address, with the signature of a SAS.
+// explain turns an error of azblob into one line that says why, and what to do. errors.Is and errors.As find what
+// they found before, except a *url.Error: its text is the whole address, with the signature of a SAS.
 func explain(err error, auth Auth) error {
+	if r := (*reason)(nil); errors.As(err, &r) {
+		return err
+	}
 	var sign *signin.Error
 	if errors.As(err, &sign) {
 		return &reason{signin.Advice + ": " + sign.Error(), sign.Err}

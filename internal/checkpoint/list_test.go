@@ -21,11 +21,13 @@ func TestCheckpointMetadata(t *testing.T) {
 	}{
 		{"Go", map[string]string{"offset": "4200", "sequencenumber": "42"}, "0@42/4200"},
 		{".NET", map[string]string{"offset": "4200", "sequencenumber": "42", "clientidentifier": "abc"}, "0@42/4200"},
-		{".NET without sequence number", map[string]string{"offset": "4200", "sequencenumber": "", "clientidentifier": "abc"}, "0@/4200"},
+		{".NET without sequence number",
+			map[string]string{"offset": "4200", "sequencenumber": "", "clientidentifier": "abc"}, "0@/4200"},
 		{".NET without offset", map[string]string{"offset": "", "sequencenumber": "42", "clientidentifier": "abc"}, "0@42/"},
 		{".NET 5.11", map[string]string{"offset": "no offset", "sequencenumber": "42"}, "0@42/"},
 		{".NET 5.11, other case", map[string]string{"offset": "No Offset", "sequencenumber": "42"}, "0@42/"},
-		{".NET default sequence number", map[string]string{"offset": "4200", "sequencenumber": "-9223372036854775808"}, "0@/4200"},
+		{".NET default sequence number",
+			map[string]string{"offset": "4200", "sequencenumber": "-9223372036854775808"}, "0@/4200"},
 		{"geo-replicated", map[string]string{"offset": "3:1:4200", "sequencenumber": "42"}, "0@42/3:1:4200"},
 		{"upper-case keys", map[string]string{"Offset": "4200", "SequenceNumber": "42"}, "0@42/4200"},
 		{"no sequence number", map[string]string{"offset": "4200"}, "0@/4200"},
@@ -39,7 +41,8 @@ func TestCheckpointMetadata(t *testing.T) {
 		{"both empty", map[string]string{"offset": "", "sequencenumber": ""}, unreadable},
 		{"both placeholders", map[string]string{"offset": "no offset", "sequencenumber": "-9223372036854775808"}, unreadable},
 		{"sequence number is no number", map[string]string{"offset": "4200", "sequencenumber": "forty-two"}, unreadable},
-		{"sequence number is too large", map[string]string{"offset": "4200", "sequencenumber": "9223372036854775808"}, unreadable},
+		{"sequence number is too large",
+			map[string]string{"offset": "4200", "sequencenumber": "9223372036854775808"}, unreadable},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s, log := startServer(t), &logs{}
@@ -49,7 +52,7 @@ func TestCheckpointMetadata(t *testing.T) {
 			require.Equal(t, []string{c.want, "1@7/70"}, listed(t, store))
 			if c.want == unreadable {
 				require.Equal(t, []string{"ERROR " + lowerCheckpoint + "0"}, log.take(t))
-				require.NoError(t, store.SetCheckpoint(t.Context(), point("0", 3)))
+				require.NoError(t, store.SetCheckpoint(t.Context(), point("0", 3), nil))
 				require.Equal(t, at(3), s.metadata(t, lowerCheckpoint+"0"), "it is repaired by the next checkpoint")
 			}
 			require.Empty(t, log.take(t))
@@ -108,8 +111,8 @@ func TestBlobNames(t *testing.T) {
 	} {
 		s := startServer(t)
 		store := s.open(t, checkpoint.BlobOptions{KeepCase: c.keep})
-		require.NoError(t, store.SetCheckpoint(t.Context(), point("3", 42)))
-		_, err := store.ClaimOwnership(t.Context(), []azeventhubs.Ownership{owned("3", "Owner-1")})
+		require.NoError(t, store.SetCheckpoint(t.Context(), point("3", 42), nil))
+		_, err := store.ClaimOwnership(t.Context(), []azeventhubs.Ownership{owned("3", "Owner-1")}, nil)
 		require.NoError(t, err)
 		require.Equal(t, []string{c.checkpoint + "3", c.ownership + "3"}, s.Names("chk", ""))
 		require.Equal(t, map[string]string{"sequencenumber": "42", "offset": "420"}, s.metadata(t, c.checkpoint+"3"))
@@ -129,9 +132,9 @@ func TestSharedWithTheSDK(t *testing.T) {
 	require.NoError(t, theirs.SetCheckpoint(t.Context(), point("0", 42), nil))
 	require.Equal(t, []string{"0@42/420"}, listed(t, ours))
 	claimed[0].OwnerID = "ours"
-	_, err = ours.ClaimOwnership(t.Context(), claimed)
+	_, err = ours.ClaimOwnership(t.Context(), claimed, nil)
 	require.NoError(t, err)
-	require.NoError(t, ours.SetCheckpoint(t.Context(), point("0", 43)))
+	require.NoError(t, ours.SetCheckpoint(t.Context(), point("0", 43), nil))
 
 	ownerships, err := theirs.ListOwnership(t.Context(), ns, hub, group, nil)
 	require.NoError(t, err)
@@ -148,7 +151,7 @@ func TestListOwnershipWithDamagedBlob(t *testing.T) {
 	s.put(t, lowerOwnership+"2", map[string]string{"ownerid": ""})
 	s.put(t, lowerOwnership+"3", nil)
 	store := s.open(t, checkpoint.BlobOptions{Logger: log.logger()})
-	list, err := store.ListOwnership(t.Context(), here)
+	list, err := store.ListOwnership(t.Context(), ns, hub, group, nil)
 	require.NoError(t, err)
 	require.Len(t, list, 4)
 	for i, owner := range []string{"", "a", "", ""} {
@@ -156,7 +159,7 @@ func TestListOwnershipWithDamagedBlob(t *testing.T) {
 		list[i].OwnerID = "b"
 	}
 	require.Equal(t, []string{"WARN " + lowerOwnership + "0"}, log.take(t))
-	claimed, err := store.ClaimOwnership(t.Context(), list)
+	claimed, err := store.ClaimOwnership(t.Context(), list, nil)
 	require.NoError(t, err)
 	require.Len(t, claimed, 4)
 	require.Equal(t, map[string]string{"ownerid": "b"}, s.metadata(t, lowerOwnership+"0"))
@@ -170,7 +173,7 @@ func TestForeignBlobs(t *testing.T) {
 	s.put(t, lowerOwnership+"backup/0", map[string]string{"ownerid": "a"})
 	store := s.open(t, checkpoint.BlobOptions{})
 	require.Equal(t, []string{"0@1/10"}, listed(t, store))
-	list, err := store.ListOwnership(t.Context(), here)
+	list, err := store.ListOwnership(t.Context(), ns, hub, group, nil)
 	require.NoError(t, err)
 	require.Empty(t, list)
 }
@@ -179,8 +182,10 @@ func TestListFailureNamesTheBlobs(t *testing.T) {
 	s := startServer(t)
 	defer s.AddFault(blob.Fault{Operation: blob.OpListBlobs, Code: "ServerBusy"})()
 	store := s.open(t, checkpoint.BlobOptions{})
-	_, err := store.ListCheckpoints(t.Context(), here)
-	require.EqualError(t, err, `eventhubs: list checkpoint blobs `+lowerCheckpoint+` in container "chk": the storage account is busy [503 ServerBusy]`)
-	_, err = store.ListOwnership(t.Context(), here)
-	require.EqualError(t, err, `eventhubs: list ownership blobs `+lowerOwnership+` in container "chk": the storage account is busy [503 ServerBusy]`)
+	_, err := store.ListCheckpoints(t.Context(), ns, hub, group, nil)
+	require.EqualError(t, err, `list checkpoint blobs `+lowerCheckpoint+` in container "chk": `+
+		`the storage account is busy [503 ServerBusy]`)
+	_, err = store.ListOwnership(t.Context(), ns, hub, group, nil)
+	require.EqualError(t, err, `list ownership blobs `+lowerOwnership+` in container "chk": `+
+		`the storage account is busy [503 ServerBusy]`)
 }

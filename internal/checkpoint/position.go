@@ -18,14 +18,15 @@ const (
 	keyOwner    = "ownerid"
 )
 
-// Earliest is the offset that stands for "before the first event that is still there". The Go SDK puts a checkpoint's offset
-// into the link's filter as it is: `x-opt-offset > '-1'` (azeventhubs/v2, partition_client.go, getStartExpression), whereas
-// a partition without a checkpoint begins at the caller's start position, which may skip events.
+// Earliest is the offset that stands for "before the first event that is still there". The Go SDK puts a
+// checkpoint's offset into the link's filter as it is: `x-opt-offset > '-1'` (azeventhubs/v2, partition_client.go,
+// getStartExpression), whereas a partition without a checkpoint begins at the caller's start position, which may
+// skip events.
 const Earliest = "-1"
 
-// Compare orders two checkpoints of one partition: negative if a is behind b. ok is false if nothing tells which is further:
-// then one has a sequence number and the other hasn't, and their offsets aren't both numbers (with geo-replication they are
-// opaque strings).
+// Compare orders two checkpoints of one partition: negative if a is behind b. ok is false if nothing tells which is
+// further: then one has a sequence number and the other hasn't, and their offsets aren't both numbers (with
+// geo-replication they are opaque strings).
 func Compare(a, b azeventhubs.Checkpoint) (order int, ok bool) {
 	if a.SequenceNumber != nil && b.SequenceNumber != nil {
 		return cmp.Compare(*a.SequenceNumber, *b.SequenceNumber), true
@@ -60,11 +61,12 @@ func Clone(c azeventhubs.Checkpoint) azeventhubs.Checkpoint {
 	return c
 }
 
-// position reads a checkpoint blob's metadata into c. It follows .NET (azure-sdk-for-net, BlobCheckpointStoreInternal.cs,
-// CreateCheckpoint), which itself may write an empty value for either key, and in 5.11 the offset "no offset": an offset
-// that isn't such a placeholder is used, otherwise the sequence number is, and math.MinInt64 means that there is none.
-// It is stricter than .NET in one point: a sequence number that is neither empty nor a number means that the blob is damaged,
-// and then its offset is not believed either. Reading events again is better than skipping some.
+// position reads a checkpoint blob's metadata into c. It follows .NET (azure-sdk-for-net,
+// BlobCheckpointStoreInternal.cs, CreateCheckpoint), which itself may write an empty value for either key, and in
+// 5.11 the offset "no offset": an offset that isn't such a placeholder is used, otherwise the sequence number is,
+// and math.MinInt64 means that there is none. It is stricter than .NET in one point: a sequence number that is
+// neither empty nor a number means that the blob is damaged, and then its offset is not believed either. Reading
+// events again is better than skipping some.
 func position(metadata map[string]*string, c *azeventhubs.Checkpoint) error {
 	c.Offset, c.SequenceNumber = nil, nil
 	offset, sequence := value(metadata, keyOffset), value(metadata, keySequence)
@@ -86,8 +88,8 @@ func position(metadata map[string]*string, c *azeventhubs.Checkpoint) error {
 	return nil
 }
 
-// usableOffset tells an offset from a placeholder, and from what must not get into the filter of a link: a quote would end the
-// expression, and "@latest" would skip everything.
+// usableOffset tells an offset from a placeholder, and from what must not get into the filter of a link: a quote
+// would end the expression, and "@latest" would skip everything.
 func usableOffset(s string) bool {
 	return s != "" && !strings.EqualFold(s, "no offset") && !strings.Contains(s, "'") && !strings.HasPrefix(s, "@")
 }
@@ -104,8 +106,8 @@ func metadata(c azeventhubs.Checkpoint) map[string]*string {
 	return m
 }
 
-// value looks a key up whatever its case: the service keeps the case in which a name was written, a listing is lower-cased by
-// azblob, and what comes as HTTP headers has the canonical case of those.
+// value looks a key up whatever its case: the service keeps the case in which a name was written, a listing is
+// lower-cased by azblob, and what comes as HTTP headers has the canonical case of those.
 func value(metadata map[string]*string, key string) string {
 	for k, v := range metadata {
 		if v != nil && strings.EqualFold(k, key) {

@@ -35,8 +35,6 @@ const (
 	exactOwnership  = "Contoso.servicebus.windows.net/Orders/$Default/ownership/"
 )
 
-var here = checkpoint.Group{Namespace: ns, EventHub: hub, Name: group}
-
 // server is a storage account behind a socket, with a container "chk", that keeps a record of what it is asked.
 type server struct {
 	*blob.Account
@@ -115,18 +113,19 @@ func (s *server) open(t *testing.T, opts checkpoint.BlobOptions) *checkpoint.Blo
 }
 
 // openOver is open, over a transport of the test's own.
-func (s *server) openOver(t *testing.T, transport policy.Transporter, opts checkpoint.BlobOptions) *checkpoint.BlobStore {
+func (s *server) openOver(
+	t *testing.T, transport policy.Transporter, opts checkpoint.BlobOptions,
+) *checkpoint.BlobStore {
 	t.Helper()
 	key, err := container.NewSharedKeyCredential(blob.DevelopmentAccount, blob.DevelopmentKey)
 	require.NoError(t, err)
-	client, err := container.NewClientWithSharedKeyCredential(s.url+"/"+blob.DevelopmentAccount+"/chk", key, &container.ClientOptions{
+	address := s.url + "/" + blob.DevelopmentAccount + "/chk"
+	client, err := container.NewClientWithSharedKeyCredential(address, key, &container.ClientOptions{
 		ClientOptions: azcore.ClientOptions{Transport: transport, Retry: policy.RetryOptions{MaxRetries: -1}},
 	})
 	require.NoError(t, err)
 	opts.Name, opts.Auth = "chk", checkpoint.AuthKey
-	store, err := checkpoint.NewBlobStore(client, opts)
-	require.NoError(t, err)
-	return store
+	return checkpoint.NewBlobStore(client, opts)
 }
 
 func (s *server) put(t *testing.T, name string, metadata map[string]string) {
@@ -143,7 +142,9 @@ func (s *server) metadata(t *testing.T, name string) map[string]string {
 }
 
 func at(sequence int64) map[string]string {
-	return map[string]string{"sequencenumber": strconv.FormatInt(sequence, 10), "offset": strconv.FormatInt(sequence*10, 10)}
+	return map[string]string{
+		"sequencenumber": strconv.FormatInt(sequence, 10), "offset": strconv.FormatInt(sequence*10, 10),
+	}
 }
 
 func point(partition string, sequence int64) azeventhubs.Checkpoint {
@@ -163,7 +164,7 @@ func owned(partition, owner string) azeventhubs.Ownership {
 // listed is what a store lists, as text: "partition@sequence/offset".
 func listed(t *testing.T, s *checkpoint.BlobStore) []string {
 	t.Helper()
-	list, err := s.ListCheckpoints(t.Context(), here)
+	list, err := s.ListCheckpoints(t.Context(), ns, hub, group, nil)
 	require.NoError(t, err)
 	var out []string
 	for _, c := range list {
@@ -216,6 +217,7 @@ func requireNoGoroutines(t *testing.T) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		buf := make([]byte, 1<<20)
-		return !strings.Contains(string(buf[:runtime.Stack(buf, true)]), "created by github.com/go-eventhubs/eventhubs/internal/checkpoint.")
+		stacks := string(buf[:runtime.Stack(buf, true)])
+		return !strings.Contains(stacks, "created by github.com/go-eventhubs/eventhubs/internal/checkpoint.")
 	}, 5*time.Second, 5*time.Millisecond, "a goroutine is left")
 }

@@ -1,7 +1,7 @@
 package checkpoint
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,30 +10,32 @@ import (
 	"strings"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/streaming"
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/bloberror"
-	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blockblob"
 )
 
-// setTries bounds how often one checkpoint is written against other writers of the same blob. There is one owner, so two are
-// rare; each conflict means that somebody else's write went through.
+// setTries bounds how often one checkpoint is written against other writers of the same blob. There is one owner,
+// so two are rare; each conflict means that somebody else's write went through.
 const setTries = 16
 
-// SetCheckpoint stores c unless the blob holds one that is as far or further: a checkpoint never moves backwards. (The SDK's own
-// store writes without an ETag, so an owner that slept can undo the work of its successor.)
+// SetCheckpoint stores c unless the blob holds one that is as far or further: a checkpoint never moves backwards.
+// (The SDK's own store writes without an ETag, so an owner that slept can undo the work of its successor.)
 //
-// The blob's last known ETag makes the usual case one call. What is known to be stored already is not written again: a
-// checkpoint's date means nothing to anybody, and a write costs money. That a stored checkpoint is ahead is never concluded from
-// memory alone, so that deleting a blob, or setting it back by hand, takes effect.
+// The blob's last known ETag makes the usual case one call. What is known to be stored already is not written
+// again: a checkpoint's date means nothing to anybody, and a write costs money. That a stored checkpoint is ahead
+// is never concluded from memory alone, so that deleting a blob, or setting it back by hand, takes effect.
 //
 // ctx is looked at before each write: after its end none goes out.
-func (s *BlobStore) SetCheckpoint(ctx context.Context, c azeventhubs.Checkpoint) error {
+func (s *BlobStore) SetCheckpoint(
+	ctx context.Context, c azeventhubs.Checkpoint, _ *azeventhubs.SetCheckpointOptions,
+) error {
 	g := CheckpointGroup(c)
-	if err := errors.Join(g.CheckPartition(c.PartitionID), CheckPosition(c)); err != nil {
-		return fmt.Errorf("eventhubs: write checkpoint of partition %q of %s: %w", c.PartitionID, g, err)
+	if err := cmp.Or(g.CheckPartition(c.PartitionID), CheckPosition(c)); err != nil {
+		return fmt.Errorf("write checkpoint of partition %q of %s: %w", c.PartitionID, g, err)
 	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
 	name := s.fold(g).CheckpointPrefix() + c.PartitionID
 	was, ok := s.recall(name)
 	for range setTries {
@@ -51,19 +53,33 @@ func (s *BlobStore) SetCheckpoint(ctx context.Context, c azeventhubs.Checkpoint)
 		if err := ctx.Err(); err != nil {
 			return s.fail("write checkpoint blob", name, err)
 		}
-		etag, err := s.write(ctx, name, c, was.etag)
+		err := s.writeCheckpoint(ctx, name, c, was)
 		if err == nil {
-			s.remember(name, stored{etag: etag, checkpoint: Clone(c)})
 			return nil
 		}
 		// Either somebody else wrote, or nobody knows whether we did.
 		s.forget(name)
-		if !bloberror.HasCode(err, bloberror.ConditionNotMet, bloberror.BlobAlreadyExists, bloberror.BlobNotFound) {
+		if !changedMeanwhile(err) {
 			return s.fail("write checkpoint blob", name, err)
 		}
 		ok = false
 	}
 	return s.fail("write checkpoint blob", name, fmt.Errorf("it was changed by others %d times in a row", setTries))
+}
+
+// writeCheckpoint replaces the blob as it was.
+func (s *BlobStore) writeCheckpoint(ctx context.Context, name string, c azeventhubs.Checkpoint, was stored) error {
+	return s.inContainer(ctx, func(again bool) error {
+		var etag *azcore.ETag
+		if was.etag != "" && !again {
+			etag = &was.etag
+		}
+		now, err := s.write(ctx, name, metadata(c), etag)
+		if err == nil {
+			s.remember(name, stored{etag: *now.etag, checkpoint: Clone(c)})
+		}
+		return err
+	})
 }
 
 // covered says that what was just read makes writing c needless.
@@ -74,7 +90,8 @@ func (s *BlobStore) covered(ctx context.Context, name string, was stored, c azev
 	}
 	s.remember(name, was)
 	if order > 0 {
-		s.log().WarnContext(ctx, "eventhubs: stored checkpoint is ahead: kept (another owner went on; if the event hub was made anew, delete the blob)",
+		s.log().WarnContext(ctx, "eventhubs: stored checkpoint is ahead: kept (another owner went on; if the event hub "+
+			"was created again, delete the blob)",
 			"container", s.opts.Name, "blob", name, "partition", c.PartitionID,
 			"sequence", deref(c.SequenceNumber), "offset", deref(c.Offset),
 			"stored_sequence", deref(was.checkpoint.SequenceNumber), "stored_offset", deref(was.checkpoint.Offset))
@@ -84,11 +101,16 @@ func (s *BlobStore) covered(ctx context.Context, name string, was stored, c azev
 
 // read is the blob as it is now. One that doesn't exist has no ETag.
 func (s *BlobStore) read(ctx context.Context, name string) (stored, error) {
-	resp, err := s.container.NewBlobClient(name).GetProperties(ctx, nil)
+	var resp blob.GetPropertiesResponse
+	err := s.inContainer(ctx, func(bool) (err error) {
+		resp, err = s.container.NewBlobClient(name).GetProperties(ctx, nil)
+		return err
+	})
 	if err != nil {
 		// A HEAD request has no body, so its code is lost with a proxy that strips the header.
 		var re *azcore.ResponseError
-		if errors.As(err, &re) && re.StatusCode == http.StatusNotFound && (re.ErrorCode == "" || re.ErrorCode == string(bloberror.BlobNotFound)) {
+		if errors.As(err, &re) && re.StatusCode == http.StatusNotFound &&
+			(re.ErrorCode == "" || re.ErrorCode == string(bloberror.BlobNotFound)) {
 			return stored{}, nil
 		}
 		return stored{}, err
@@ -105,60 +127,30 @@ func (s *BlobStore) read(ctx context.Context, name string) (stored, error) {
 	return was, nil
 }
 
-// write replaces the blob that has this ETag, or creates it if there is no ETag.
-func (s *BlobStore) write(ctx context.Context, name string, c azeventhubs.Checkpoint, etag azcore.ETag) (azcore.ETag, error) {
-	client := s.container.NewBlockBlobClient(name)
-	var now *azcore.ETag
-	if etag != "" {
-		resp, err := client.SetMetadata(ctx, metadata(c), &blob.SetMetadataOptions{
-			AccessConditions: &blob.AccessConditions{ModifiedAccessConditions: &blob.ModifiedAccessConditions{IfMatch: &etag}},
-		})
-		if err != nil {
-			return "", err
-		}
-		now = resp.ETag
-	} else {
-		resp, err := client.Upload(ctx, streaming.NopCloser(bytes.NewReader(nil)), &blockblob.UploadOptions{
-			Metadata: metadata(c),
-			AccessConditions: &blob.AccessConditions{
-				ModifiedAccessConditions: &blob.ModifiedAccessConditions{IfNoneMatch: ptr(azcore.ETagAny)},
-			},
-		})
-		if err != nil {
-			return "", err
-		}
-		now = resp.ETag
-	}
-	if now == nil {
-		return "", errors.New("the answer has no ETag")
-	}
-	return *now, nil
-}
-
 func (s *BlobStore) recall(name string) (stored, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.knownMu.Lock()
+	defer s.knownMu.Unlock()
 	was, ok := s.known[name]
 	return was, ok
 }
 
 func (s *BlobStore) remember(name string, now stored) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.knownMu.Lock()
+	defer s.knownMu.Unlock()
 	s.known[name] = now
 }
 
 func (s *BlobStore) forget(name string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.knownMu.Lock()
+	defer s.knownMu.Unlock()
 	delete(s.known, name)
 }
 
-// learn replaces all that is known under prefix by what a listing saw. It may be older than a write of the meantime; the ETag
-// then doesn't match, and the blob is read.
+// learn replaces all that is known under prefix by what a listing saw. It may be older than a write of the
+// meantime; the ETag then doesn't match, and the blob is read.
 func (s *BlobStore) learn(prefix string, seen map[string]stored) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.knownMu.Lock()
+	defer s.knownMu.Unlock()
 	maps.DeleteFunc(s.known, func(name string, _ stored) bool { return strings.HasPrefix(name, prefix) })
 	maps.Copy(s.known, seen)
 }

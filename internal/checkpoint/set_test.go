@@ -39,7 +39,7 @@ func TestSetCheckpointCalls(t *testing.T) {
 		{"2", 0, []string{"HEAD 404", "PUT 201"}}, //
 		{"2", -1, []string{"HEAD 200"}},           //
 	} {
-		require.NoError(t, store.SetCheckpoint(t.Context(), point(c.partition, c.sequence)))
+		require.NoError(t, store.SetCheckpoint(t.Context(), point(c.partition, c.sequence), nil))
 		var got []string
 		for _, r := range s.take() {
 			got = append(got, r.method+" "+strconv.Itoa(r.status))
@@ -52,20 +52,21 @@ func TestSetCheckpointCalls(t *testing.T) {
 func TestSetCheckpointThatIsBehindIsLogged(t *testing.T) {
 	s, log := startServer(t), &logs{}
 	store := s.open(t, checkpoint.BlobOptions{Logger: log.logger()})
-	require.NoError(t, store.SetCheckpoint(t.Context(), point("0", 10)))
-	require.NoError(t, store.SetCheckpoint(t.Context(), point("0", 10)))
+	require.NoError(t, store.SetCheckpoint(t.Context(), point("0", 10), nil))
+	require.NoError(t, store.SetCheckpoint(t.Context(), point("0", 10), nil))
 	require.Empty(t, log.take(t))
-	require.NoError(t, store.SetCheckpoint(t.Context(), point("0", 9)))
+	require.NoError(t, store.SetCheckpoint(t.Context(), point("0", 9), nil))
 	require.Equal(t, []string{"WARN " + zero}, log.take(t))
 	require.Equal(t, at(10), s.metadata(t, zero))
 }
 
-// Deleting a blob, or setting it back, is how somebody makes a consumer read again. A running store goes along with it.
+// Deleting a blob, or setting it back, is how somebody makes a consumer read again. A running store goes along with
+// it.
 func TestSetCheckpointAfterResetByHand(t *testing.T) {
 	s := startServer(t)
 	store := s.open(t, checkpoint.BlobOptions{})
 	set := func(sequence int64) {
-		require.NoError(t, store.SetCheckpoint(t.Context(), point("0", sequence)))
+		require.NoError(t, store.SetCheckpoint(t.Context(), point("0", sequence), nil))
 		require.Equal(t, at(sequence), s.metadata(t, zero))
 	}
 	set(100)
@@ -98,7 +99,8 @@ func TestSetCheckpointByOffset(t *testing.T) {
 		s.put(t, zero, c.stored)
 		p := point("0", 1)
 		p.SequenceNumber, p.Offset = nil, &c.offset
-		require.NoError(t, s.open(t, checkpoint.BlobOptions{Logger: (&logs{}).logger()}).SetCheckpoint(t.Context(), p))
+		store := s.open(t, checkpoint.BlobOptions{Logger: (&logs{}).logger()})
+		require.NoError(t, store.SetCheckpoint(t.Context(), p, nil))
 		require.Equal(t, c.want, s.metadata(t, zero)["offset"], "%v, then %s", c.stored, c.offset)
 	}
 }
@@ -115,7 +117,7 @@ func TestRacingOwnersNeverGoBackwards(t *testing.T) {
 		var wg sync.WaitGroup
 		for o, store := range stores {
 			wg.Go(func() {
-				if err := store.SetCheckpoint(t.Context(), point("0", int64(round*owners+o))); err != nil {
+				if err := store.SetCheckpoint(t.Context(), point("0", int64(round*owners+o)), nil); err != nil {
 					t.Errorf("checkpoint: %v", err)
 				}
 			})
@@ -147,10 +149,10 @@ func TestConflictKeepsTheHigher(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s := startServer(t)
 			store := s.open(t, checkpoint.BlobOptions{Logger: (&logs{}).logger()})
-			require.NoError(t, store.SetCheckpoint(t.Context(), point("0", 10)))
+			require.NoError(t, store.SetCheckpoint(t.Context(), point("0", 10), nil))
 			s.put(t, zero, at(c.theirs))
 			s.take()
-			require.NoError(t, store.SetCheckpoint(t.Context(), point("0", c.ours)))
+			require.NoError(t, store.SetCheckpoint(t.Context(), point("0", c.ours), nil))
 			require.Equal(t, at(c.want), s.metadata(t, zero))
 			var status []int
 			for _, r := range s.take() {
@@ -167,7 +169,7 @@ func TestConflictKeepsTheHigher(t *testing.T) {
 		// The blob comes into being between our look and our write.
 		defer s.AddFault(blob.Fault{Operation: blob.OpGetBlobProperties, Code: "BlobNotFound", Times: 1})()
 		s.put(t, zero, at(20))
-		require.NoError(t, store.SetCheckpoint(t.Context(), point("0", 10)))
+		require.NoError(t, store.SetCheckpoint(t.Context(), point("0", 10), nil))
 		require.Equal(t, at(20), s.metadata(t, zero))
 	})
 }
@@ -176,8 +178,9 @@ func TestEndlessConflictIsAnError(t *testing.T) {
 	s := startServer(t)
 	store := s.open(t, checkpoint.BlobOptions{})
 	defer s.AddFault(blob.Fault{Operation: blob.OpPutBlob, Code: "BlobAlreadyExists"})()
-	err := store.SetCheckpoint(t.Context(), point("0", 1))
-	require.EqualError(t, err, `eventhubs: write checkpoint blob `+zero+` in container "chk": it was changed by others 16 times in a row`)
+	err := store.SetCheckpoint(t.Context(), point("0", 1), nil)
+	require.EqualError(t, err, `write checkpoint blob `+zero+` in container "chk": `+
+		`it was changed by others 16 times in a row`)
 }
 
 // A write whose answer is lost has happened or not. The next one finds out.
@@ -185,14 +188,15 @@ func TestLostAnswer(t *testing.T) {
 	for _, happened := range []bool{true, false} {
 		s := startServer(t)
 		store := s.open(t, checkpoint.BlobOptions{Logger: (&logs{}).logger()})
-		require.NoError(t, store.SetCheckpoint(t.Context(), point("0", 10)))
+		require.NoError(t, store.SetCheckpoint(t.Context(), point("0", 10), nil))
 		s.AddFault(blob.Fault{Operation: blob.OpSetBlobMetadata, Code: "InternalError", After: happened, Times: 1})
-		err := store.SetCheckpoint(t.Context(), point("0", 20))
-		require.EqualError(t, err, `eventhubs: write checkpoint blob `+zero+` in container "chk": the service refused it: internal server error [500 InternalError]`)
+		err := store.SetCheckpoint(t.Context(), point("0", 20), nil)
+		require.EqualError(t, err, `write checkpoint blob `+zero+` in container "chk": `+
+			`the service refused it: internal server error [500 InternalError]`)
 		var re *azcore.ResponseError
 		require.ErrorAs(t, err, &re)
 		s.take()
-		require.NoError(t, store.SetCheckpoint(t.Context(), point("0", 20)))
+		require.NoError(t, store.SetCheckpoint(t.Context(), point("0", 20), nil))
 		require.Equal(t, at(20), s.metadata(t, zero))
 		require.Equal(t, http.MethodHead, s.take()[0].method, "it looks before it writes")
 	}
@@ -234,7 +238,7 @@ func TestNoWriteAfterCancel(t *testing.T) {
 				cancel()
 			}
 			s.take()
-			require.ErrorIs(t, store.SetCheckpoint(ctx, point("0", 2)), context.Canceled)
+			require.ErrorIs(t, store.SetCheckpoint(ctx, point("0", 2), nil), context.Canceled)
 			require.Equal(t, at(1), s.metadata(t, zero))
 			writes := 0
 			for _, r := range s.take() {
@@ -259,10 +263,10 @@ func TestSharedHandle(t *testing.T) {
 	for g := range 4 {
 		wg.Go(func() {
 			for i := range 20 {
-				if err := store.SetCheckpoint(t.Context(), point("0", int64(i*4+g))); err != nil {
+				if err := store.SetCheckpoint(t.Context(), point("0", int64(i*4+g)), nil); err != nil {
 					t.Errorf("checkpoint: %v", err)
 				}
-				if _, err := store.ListCheckpoints(t.Context(), here); err != nil {
+				if _, err := store.ListCheckpoints(t.Context(), ns, hub, group, nil); err != nil {
 					t.Errorf("list: %v", err)
 				}
 			}
