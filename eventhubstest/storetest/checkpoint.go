@@ -241,7 +241,8 @@ func manyPartitions(t *testing.T, open func() azeventhubs.CheckpointStore) {
 	if len(listed) != partitions {
 		t.Errorf("%d ownerships listed", len(listed))
 	}
-	if renewed, err := s.ClaimOwnership(t.Context(), slices.Collect(maps.Values(listed)), nil); err != nil || len(renewed) != partitions {
+	renewed, err := s.ClaimOwnership(t.Context(), slices.Collect(maps.Values(listed)), nil)
+	if err != nil || len(renewed) != partitions {
 		t.Errorf("renewed %d, %v", len(renewed), err)
 	}
 	got := checkpoints(t, open(), here)

@@ -1,5 +1,5 @@
-// Package storetest checks whether a checkpoint store keeps what consumers of package eventhubs rely on. A store of your own, over a
-// database say, runs it in its tests:
+// Package storetest checks whether a checkpoint store keeps what consumers of package eventhubs rely on. A store of
+// your own, over a database say, runs it in its tests:
 //
 //	func TestStore(t *testing.T) {
 //		storetest.Run(t, func(t *testing.T) func() azeventhubs.CheckpointStore {
@@ -8,8 +8,10 @@
 //		})
 //	}
 //
-// What is checked is more than the SDK's own BlobStore promises: checkpoints never move backwards, and names are the same in any
-// case, as they are to the service. What is not checked: how fast a store is, and what it does when its storage fails.
+// What is checked is more than the SDK's own BlobStore promises: checkpoints never move backwards, and names are
+// the same in any case, as they are to the service. What is not checked: how fast a store is, and what it does when
+// its storage fails. The subtests about hand-over requests are for the stores of package eventhubs, and skipped for
+// others.
 package storetest
 
 import (
@@ -18,9 +20,10 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
 )
 
-// Run runs the suite as subtests of t, some of them in parallel. open makes storage that is empty and returns a function that
-// opens one more handle on it: another process' view of the same storage. Both are called once for each subtest or more often;
-// a store that has but one handle may return it every time. What has to be closed, open closes with t.Cleanup.
+// Run runs the suite as subtests of t, some of them in parallel. open makes storage that is empty and returns a
+// function that opens one more handle on it: another process' view of the same storage. Both are called once for
+// each subtest or more often; a store that has but one handle may return it every time. What has to be closed, open
+// closes with t.Cleanup.
 func Run(t *testing.T, open func(t *testing.T) func() azeventhubs.CheckpointStore) {
 	t.Helper()
 	for _, c := range []struct {
@@ -46,6 +49,12 @@ func Run(t *testing.T, open func(t *testing.T) func() azeventhubs.CheckpointStor
 		{"ownership and checkpoints are apart", kindsApart},
 		{"values are copied", copied},
 		{"1024 partitions", manyPartitions},
+		{"hand-over request is listed", keepingRequests(requestIsListed)},
+		{"hand-over request is replaced", keepingRequests(requestIsReplaced)},
+		{"hand-over request is deleted", keepingRequests(requestIsDeleted)},
+		{"hand-over requests are apart", keepingRequests(requestsAreApart)},
+		{"hand-over requests end with their context", keepingRequests(requestsEndWithContext)},
+		{"hand-over", keepingRequests(handOver)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
