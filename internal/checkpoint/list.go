@@ -40,13 +40,22 @@ func (s *BlobStore) list(ctx context.Context, prefix string) (found []item, err 
 			for _, b := range page.Segment.BlobItems {
 				if b.Name != nil && b.Properties != nil {
 					modified := localTime(b.Properties.LastModified, page.Date)
-					found = append(found, item{*b.Name, modified, b.Metadata, b.Properties.ETag})
+					found = append(found, item{*b.Name, modified, b.Metadata, quoted(b.Properties.ETag)})
 				}
 			}
 		}
 		return nil
 	})
 	return found, err
+}
+
+// quoted is an ETag as the answers to writes have it. Listings leave the quotation marks out, so that an ETag of
+// one could not be compared with that of the other. The service takes both.
+func quoted(etag *azcore.ETag) *azcore.ETag {
+	if etag == nil || strings.HasSuffix(string(*etag), `"`) {
+		return etag
+	}
+	return ptr(`"` + *etag + `"`)
 }
 
 // below returns the partition of a blob that is named a prefix and a partition. Deeper names belong to somebody else.

@@ -165,6 +165,17 @@ func TestListOwnershipWithDamagedBlob(t *testing.T) {
 	require.Equal(t, map[string]string{"ownerid": "b"}, s.metadata(t, lowerOwnership+"0"))
 }
 
+// The ETags of a listing are those of the claims, so that the two can be compared.
+func TestListedETags(t *testing.T) {
+	s := startServer(t)
+	store := s.open(t, checkpoint.BlobOptions{})
+	claimed, err := store.ClaimOwnership(t.Context(), wanted(3), nil)
+	require.NoError(t, err)
+	list, err := store.ListOwnership(t.Context(), ns, hub, group, nil)
+	require.NoError(t, err)
+	require.Equal(t, claimed, list)
+}
+
 // Blobs below a partition's name are somebody else's.
 func TestForeignBlobs(t *testing.T) {
 	s := startServer(t)
