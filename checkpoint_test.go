@@ -12,17 +12,22 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-eventhubs/eventhubs"
+	"github.com/go-eventhubs/eventhubs/eventhubstest"
 	"github.com/go-eventhubs/eventhubs/eventhubstest/storetest"
 	"github.com/go-eventhubs/eventhubs/internal/blob"
 )
@@ -314,4 +319,29 @@ func TestBlobConfigFromEnv(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, eventhubs.BlobConfig{AccountURL: strings.TrimSpace(c.account), Container: "chk", ConnectionString: c.connection}, cfg)
 	}
+}
+
+// TestTokensExpireUnderCalls runs out of tokens again and again while calls are under way. Under the race detector it is
+// what finds azblob's race, which NewBlobCheckpointStore keeps away from.
+func TestTokensExpireUnderCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := eventhubstest.Start(t, &eventhubstest.Options{InMemory: true, TLS: true, TokenLifetime: 4 * time.Second})
+		store := openBlobStore(t, srv.PasswordlessBlobConfig("checkpoints"))
+		var callers sync.WaitGroup
+		for partition := range 8 {
+			callers.Go(func() {
+				for sequence := range int64(40) {
+					time.Sleep(500 * time.Millisecond)
+					c := azeventhubs.Checkpoint{
+						FullyQualifiedNamespace: "ns", EventHubName: "hub", ConsumerGroup: "g",
+						PartitionID: strconv.Itoa(partition), SequenceNumber: &sequence,
+					}
+					assert.NoError(t, store.SetCheckpoint(t.Context(), c, nil))
+					_, err := store.ListOwnership(t.Context(), "ns", "hub", "g", nil)
+					assert.NoError(t, err)
+				}
+			})
+		}
+		callers.Wait()
+	})
 }
