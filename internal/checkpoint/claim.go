@@ -86,21 +86,26 @@ func (s *BlobStore) claim(ctx context.Context, o azeventhubs.Ownership) (*azeven
 	name := s.fold(g).OwnershipPrefix() + o.PartitionID
 	// What the SDK writes (checkpoints/blob_store.go, newOwnershipBlobMetadata).
 	metadata := map[string]*string{keyOwner: &o.OwnerID}
+	var now written
 	was := o.ETag
-	err := s.inContainer(ctx, func(again bool) error {
+	err := s.inContainer(ctx, func(again bool) (err error) {
 		if again {
 			was = nil
 		}
-		now, err := s.write(ctx, name, metadata, was)
-		o.ETag, o.LastModifiedTime = now.etag, now.modified
+		now, err = s.write(ctx, name, metadata, was)
 		return err
 	})
+	// For a blob that isn't there the service says BlobNotFound, Azurite ConditionNotMet.
+	if was != nil && changedMeanwhile(err) && s.isNewerThan(ctx, o.LastModifiedTime) {
+		now, err = s.write(ctx, name, metadata, nil)
+	}
 	switch {
 	case changedMeanwhile(err):
 		return nil, nil
 	case err != nil:
 		return nil, s.fail("claim ownership blob", name, err)
 	}
+	o.ETag, o.LastModifiedTime = now.etag, now.modified
 	return &o, nil
 }
 

@@ -96,6 +96,16 @@ func (s *BlobStore) createContainer(ctx context.Context) (created bool, err erro
 	return err == nil, err
 }
 
+// isNewerThan reports whether the container was created after a time by this machine's clock: then what was stored at
+// that time went with the container before it. It is false if the container doesn't tell.
+func (s *BlobStore) isNewerThan(ctx context.Context, t time.Time) bool {
+	if t.IsZero() {
+		return false
+	}
+	p, err := s.container.GetProperties(ctx, nil)
+	return err == nil && localTime(p.LastModified, p.Date).After(t)
+}
+
 // settingsTimeout bounds the calls that only look for advice to give.
 const settingsTimeout = 5 * time.Second
 

@@ -9,7 +9,7 @@
 //
 // Calls to the storage account, for each operation that goes well:
 //
-//	claim, renew, release        1 for each partition, 32 at a time
+//	claim, renew, release        1 for each partition, 32 at a time; 2 for one that is lost
 //	list ownership or claims     1 for each 5,000 records
 //	list checkpoints             1 for each 5,000 partitions, twice if a name has letters in upper case
 //	write a checkpoint           1; none if it is stored already; 2 if this store has neither listed nor written it
