@@ -36,7 +36,7 @@ func listen(t *testing.T, n *memnet.Network, address string) *memnet.Listener {
 	t.Helper()
 	l, err := n.Listen(address)
 	require.NoError(t, err)
-	t.Cleanup(func() { l.Close() })
+	t.Cleanup(func() { _ = l.Close() })
 	return l
 }
 

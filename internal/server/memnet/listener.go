@@ -144,7 +144,7 @@ func (l *Listener) Close() error {
 	l.network.forget(l)
 	for _, c := range pending {
 		c.Cut()
-		c.Close()
+		_ = c.Close() // it can only have been closed before
 	}
 	return nil
 }
