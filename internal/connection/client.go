@@ -44,15 +44,20 @@ func newClient[C any]() *client[C] {
 // errRetired tells a caller to try the next client.
 var errRetired = errors.New("the client is retired")
 
-// enter waits until a call may use the client. inTurn means that it has the client's turn, and has to give it back.
-func (s *Shared[C]) enter(ctx context.Context, c *client[C]) (inTurn bool, err error) {
+// awaitOpen waits until the client is no longer opening.
+func (c *client[C]) awaitOpen(ctx context.Context) error {
 	select {
 	case <-c.opened:
+		return c.openErr
 	case <-ctx.Done():
-		return false, context.Cause(ctx)
+		return context.Cause(ctx)
 	}
-	if c.openErr != nil {
-		return false, c.openErr
+}
+
+// enter waits until a call may use the client. inTurn means that it has the client's turn, and has to give it back.
+func (s *Shared[C]) enter(ctx context.Context, c *client[C]) (inTurn bool, err error) {
+	if err := c.awaitOpen(ctx); err != nil {
+		return false, err
 	}
 	together := c.proven
 	if !s.options.Concurrent {
@@ -142,8 +147,8 @@ func (s *Shared[C]) prove(c *client[C]) {
 }
 
 // ended is told by the Dialer that the connection has ended, or is about to lose a link. The calls in the client are
-// about to fail, and the SDK to recover. Until the client is proven there is one call at the most, and the SDK does what
-// it likes.
+// about to fail, and the SDK to recover. Until the client is proven there is one call at the most, and the SDK does
+// what it likes.
 func (s *Shared[C]) ended(c *client[C]) {
 	s.clientsMu.Lock()
 	if !isClosed(c.proven) {

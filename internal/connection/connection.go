@@ -5,7 +5,7 @@
 // client, whatever their contexts say. So a Shared sees to it that no two calls are in a client where it may take these
 // locks:
 //
-//   - One goroutine opens a client. Those who want to use it wait for that on a channel, each with a context of its own.
+//   - One goroutine opens a client. Those who want to use it wait for that on a channel, each with its own context.
 //   - Until a first call has succeeded, one call at a time is in the client, and the SDK recovers as it likes: it comes
 //     back with the reason of a failure. After that, calls that may run side by side do.
 //   - When the connection ends, or the link, while several calls are in the client, it is given up before the SDK
@@ -39,7 +39,7 @@ var (
 	// ErrLost is what a call fails with whose client was given up for what befell another call. Nothing is known about
 	// the outcome.
 	ErrLost = errors.New("the connection was lost while other calls used it")
-	// ErrNoAnswer is what opening a client fails with when the service does not answer.
+	// ErrNoAnswer is what a call, or opening a client, fails with when the service does not answer.
 	ErrNoAnswer = errors.New("the service has not answered in time")
 )
 
@@ -55,6 +55,8 @@ type Options[C any] struct {
 	Broken func(err error) bool
 	// Concurrent lets calls run side by side in one client. Otherwise they take turns.
 	Concurrent bool
+	// CallTimeout bounds how long a call is in the client. Then the client is given up. 0 means that it is not bounded.
+	CallTimeout time.Duration
 	// OpenTimeout and CloseTimeout replace the package's bounds of 30 and 5 seconds if they are positive.
 	OpenTimeout, CloseTimeout time.Duration
 }
@@ -91,11 +93,10 @@ func New[C any](o Options[C]) *Shared[C] {
 //
 // It waits for a client to be open, OpenTimeout at the most, and for its turn. If a client can't be opened, all who
 // wait for it get the reason. use gets a context that also ends when the client is given up. A call whose ctx ends
-// while it is in the client costs the client: the service may never answer, and some calls of the SDK don't look at
-// their context (mgmt.go, getPartitionPropertiesInternal). So pass a context that ends because an answer is overdue,
-// and not because a caller of a shared call has left.
+// while it is in the client costs the client, as when CallTimeout has passed: the service may never answer, and some
+// calls of the SDK don't look at their context (mgmt.go, getPartitionPropertiesInternal).
 //
-// The error is use's own, ErrClosed, ErrLost, ctx's cause, or why no client could be opened.
+// The error is use's own, ErrClosed, ErrLost, ErrNoAnswer, ctx's cause, or why no client could be opened.
 func (s *Shared[C]) Do(ctx context.Context, use func(ctx context.Context, client C) error) error {
 	for {
 		c, err := s.client()
@@ -118,15 +119,28 @@ func (s *Shared[C]) Do(ctx context.Context, use func(ctx context.Context, client
 	}
 }
 
+// Open waits for a client to be open, as Do does.
+func (s *Shared[C]) Open(ctx context.Context) error {
+	c, err := s.client()
+	if err != nil {
+		return err
+	}
+	return c.awaitOpen(ctx)
+}
+
 // call runs use in a client.
 func (s *Shared[C]) call(ctx context.Context, c *client[C], use func(context.Context, C) error) error {
 	// A child of the client's context, so that it ends before the socket is dropped: the SDK doesn't recover then.
 	calling, cancel := context.WithCancelCause(c.ctx)
 	defer cancel(nil)
-	defer context.AfterFunc(ctx, func() {
-		cancel(context.Cause(ctx))
+	throwOut := func(why error) {
+		cancel(why)
 		s.giveUp(c, ErrLost)
-	})()
+	}
+	defer context.AfterFunc(ctx, func() { throwOut(context.Cause(ctx)) })()
+	if bound := s.options.CallTimeout; bound > 0 {
+		defer time.AfterFunc(bound, func() { throwOut(noAnswer(bound)) }).Stop()
+	}
 	err := use(calling, c.sdk)
 	switch {
 	case err == nil:
@@ -139,6 +153,8 @@ func (s *Shared[C]) call(ctx context.Context, c *client[C], use func(context.Con
 	}
 	return err
 }
+
+func noAnswer(bound time.Duration) error { return fmt.Errorf("%w: %v", ErrNoAnswer, bound) }
 
 // Close gives up the client. Calls in it fail with ErrClosed, and so do later ones. It returns when everything is
 // closed, CloseTimeout at the most after the last call has left, or with ctx's cause when ctx ends. What is left then
@@ -200,7 +216,7 @@ func (s *Shared[C]) open(c *client[C]) {
 	}
 	dialer.Watch(func() { s.ended(c) })
 	s.equip(c, sdk, dialer)
-	tooSlow := fmt.Errorf("open a connection: %w (%v)", ErrNoAnswer, s.options.OpenTimeout)
+	tooSlow := fmt.Errorf("open a connection: %w", noAnswer(s.options.OpenTimeout))
 	ctx, cancel := context.WithTimeoutCause(c.ctx, s.options.OpenTimeout, tooSlow)
 	defer cancel()
 	// Open may not look at its context: the SDK asks credentials without one.

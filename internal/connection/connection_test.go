@@ -231,6 +231,48 @@ func TestCallThatHangs(t *testing.T) {
 	})
 }
 
+func TestCallTimeout(t *testing.T) {
+	bubble(t, func(o *producers) { o.CallTimeout = time.Minute }, func(t *testing.T, s *scene) {
+		require.NoError(t, s.do(t.Context()))
+		s.srv.Fault(eventhubstest.Fault{On: eventhubstest.OnPublish, Times: 1, After: true})
+		require.Equal(t, time.Minute, elapsed(func() { require.ErrorIs(t, s.do(t.Context()), connection.ErrNoAnswer) }))
+		require.NoError(t, s.do(t.Context()))
+		require.EqualValues(t, 2, s.dials.Load())
+	})
+}
+
+// TestTokenThatIsNotRenewed: the SDK would ask for a new one again and again, without a pause.
+func TestTokenThatIsNotRenewed(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, s *scene) {
+		require.NoError(t, s.do(t.Context()))
+		remove := s.srv.Fault(eventhubstest.Fault{On: eventhubstest.OnToken, Condition: "com.microsoft:server-busy"})
+		time.Sleep(time.Hour)
+		require.ErrorContains(t, s.do(t.Context()), "status code 503")
+		remove()
+		require.NoError(t, s.do(t.Context()))
+	})
+}
+
+// TestTokenThatIsRenewed keeps its connection.
+func TestTokenThatIsRenewed(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, s *scene) {
+		for range 24 {
+			require.NoError(t, s.do(t.Context()))
+			time.Sleep(time.Hour)
+		}
+		require.EqualValues(t, 1, s.dials.Load())
+	})
+}
+
+func TestOpen(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, s *scene) {
+		require.NoError(t, s.shared.Open(t.Context()))
+		require.Equal(t, roundTrip, elapsed(func() { require.NoError(t, s.do(t.Context())) }))
+		require.NoError(t, s.shared.Close(t.Context()))
+		require.ErrorIs(t, s.shared.Open(t.Context()), connection.ErrClosed)
+	})
+}
+
 // TestErrorThatDoesNotBreak leaves the client as it is.
 func TestErrorThatDoesNotBreak(t *testing.T) {
 	bubble(t, func(o *producers) { o.Broken = nil }, func(t *testing.T, s *scene) {

@@ -30,7 +30,7 @@ type scene struct {
 }
 
 // bubble runs a test in virtual time. It fails if a goroutine is left after the Shared and the server are closed.
-func bubble(t *testing.T, change func(*connection.Options[*azeventhubs.ProducerClient]), test func(*testing.T, *scene)) {
+func bubble(t *testing.T, change func(*producers), test func(*testing.T, *scene)) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := &scene{t: t, srv: eventhubstest.Start(t, &eventhubstest.Options{InMemory: true, RoundTrip: roundTrip})}

@@ -170,7 +170,7 @@ func (d *Dialer) Dial(ctx context.Context, _ azeventhubs.WebSocketConnParams) (n
 	_ = socket.SetDeadline(time.Time{})
 	_ = socket.SetReadDeadline(time.Now().Add(d.options.HandshakeTimeout))
 	if d.ended != nil {
-		nc = watchedConn{nc, d.ended}
+		nc = &watchedConn{Conn: nc, ended: d.ended}
 	}
 	return nc, nil
 }

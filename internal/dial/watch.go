@@ -1,38 +1,67 @@
 package dial
 
-import "net"
+import (
+	"net"
+	"sync/atomic"
+	"time"
+)
 
-// Watch has ended called when a connection of the Dialer ends, for whatever reason, or when the client takes leave of a
-// link on it. It is called before the client's calls notice, so that there is time to keep the client from recovering.
-// It is called from goroutines that the connection waits for, possibly more than once. Watch comes before the first
-// dial.
+// Watch has ended called when a connection of the Dialer is of no more use: it ends, for whatever reason; or the client
+// takes leave of a link on it; or the client tries to renew a token again and again. It is called before the client's
+// calls notice, so that there is time to keep the client from recovering. It is called from goroutines that the
+// connection waits for, possibly more than once. Watch comes before the first dial.
 func (d *Dialer) Watch(ended func()) { d.ended = ended }
+
+// renewal is shorter than the SDK waits between a token and the next one, if all is well (azeventhubs,
+// internal/namespace.go, nextClaimRefreshDuration).
+const renewal = time.Minute
 
 // watchedConn is a connection whose end is told.
 type watchedConn struct {
 	net.Conn
 	ended func()
+	begun atomic.Int64 // when the latest session was begun, in nanoseconds since 1970
 }
 
-// Write looks for frames that detach a link. go-amqp writes a frame at a time (conn.go, writeFrame). When the peer has
-// detached a link, go-amqp answers before the calls that use the link notice (link.go, muxHandleFrame); and the SDK
-// detaches a link before it opens a new one.
-func (w watchedConn) Write(b []byte) (int, error) {
-	if isDetach(b) {
+// Write looks for two kinds of frames. go-amqp writes a frame at a time (conn.go, writeFrame).
+//
+// One detaches a link. When the peer has detached it, go-amqp answers before the calls that use the link notice
+// (link.go, muxHandleFrame); and the SDK detaches a link before it opens a new one.
+//
+// The other begins a session. Each time that the SDK renews a token it begins one. A renewal that fails is tried again,
+// and where a client's retries are off, at once and for ever (azeventhubs, internal/namespace.go,
+// startNegotiateClaimRenewer).
+func (w *watchedConn) Write(b []byte) (int, error) {
+	switch performative(b) {
+	case detach:
 		w.ended()
+	case begin:
+		now := time.Now().UnixNano()
+		if last := w.begun.Swap(now); now-last < int64(renewal) {
+			w.ended()
+		}
 	}
 	return w.Conn.Write(b)
 }
 
 // Close is how go-amqp ends a connection, for whatever reason, before it tells its sessions and links (conn.go, close).
-func (w watchedConn) Close() error {
+func (w *watchedConn) Close() error {
 	w.ended()
 	return w.Conn.Close()
 }
 
-// isDetach reports whether a frame detaches a link. Its header takes eight bytes if it has no extended header, and
-// go-amqp writes none; then comes the descriptor of the performative.
-func isDetach(frame []byte) bool {
-	const header, smallULong, detach = 8, 0x53, 0x16
-	return len(frame) > header+2 && frame[header] == 0 && frame[header+1] == smallULong && frame[header+2] == detach
+// Codes of performatives.
+const (
+	begin  = 0x11
+	detach = 0x16
+)
+
+// performative is what a frame is about. Its header takes eight bytes if it has no extended header, and go-amqp writes
+// none; then comes the descriptor.
+func performative(frame []byte) byte {
+	const header, smallULong = 8, 0x53
+	if len(frame) > header+2 && frame[header] == 0 && frame[header+1] == smallULong {
+		return frame[header+2]
+	}
+	return 0
 }

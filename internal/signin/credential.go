@@ -9,6 +9,8 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+
+	"github.com/go-eventhubs/eventhubs/internal/retry"
 )
 
 // Error is what a credential has failed with, so that it can be told from what a service answers.
@@ -20,8 +22,14 @@ func (e *Error) Unwrap() error { return e.Err }
 // Advice is what to do when a credential fails. It is one line, and the error's own text, which may have more, comes after it.
 const Advice = `signing in failed: on your own machine run "az login"; in Azure give the machine a managed identity; or set Credential or ConnectionString`
 
-// timeout bounds the wait for a token where the SDK sets no bound: azeventhubs asks with context.TODO (internal/sbauth/token_provider.go, getAZCoreToken).
-const timeout = time.Minute
+const (
+	// timeout bounds the wait for a token where the SDK sets no bound: azeventhubs asks with context.TODO
+	// (internal/sbauth/token_provider.go, getAZCoreToken).
+	timeout = time.Minute
+	// pause comes before a failed renewal is told. A client of azeventhubs whose retries are off asks again at once, for
+	// as long as it is open (internal/namespace.go, startNegotiateClaimRenewer).
+	pause = time.Second
+)
 
 // Credential is cred with its failures marked as Error, and a bound to how long it may take.
 //
@@ -47,6 +55,7 @@ func (c *credential) GetToken(ctx context.Context, opts policy.TokenRequestOptio
 	case ctx.Err() != nil: // the caller has gone, and no sign-in has failed
 		return token, ctx.Err()
 	case c.given.Load():
+		retry.Sleep(ctx, pause)
 		return token, &Error{renewal{err}}
 	}
 	return token, &Error{err}

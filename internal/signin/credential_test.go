@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -25,7 +26,9 @@ func (c credential) GetToken(ctx context.Context, _ policy.TokenRequestOptions) 
 	return c(ctx)
 }
 
-func TestFailures(t *testing.T) {
+func TestFailures(t *testing.T) { synctest.Test(t, testFailures) }
+
+func testFailures(t *testing.T) {
 	why := errors.New("no identity")
 	var fails error
 	c := signin.Credential(credential(func(ctx context.Context) (azcore.AccessToken, error) {
@@ -56,7 +59,9 @@ func TestFailures(t *testing.T) {
 	require.Equal(t, "t", token.Token)
 
 	fails = final{why}
+	began := time.Now()
 	_, err = get(t.Context())
+	require.Equal(t, time.Second, time.Since(began), "the SDK asks again at once")
 	require.ErrorAs(t, err, &marked)
 	require.ErrorIs(t, err, fails)
 	require.EqualError(t, err, "no identity")
