@@ -345,3 +345,38 @@ func TestTokensExpireUnderCalls(t *testing.T) {
 		callers.Wait()
 	})
 }
+
+// TestCheckpointNamesHaveNoPort: consumers in other languages look for checkpoints below the namespace's name alone.
+func TestCheckpointNamesHaveNoPort(t *testing.T) {
+	for name, config := range map[string]func(*eventhubstest.Server, string) eventhubs.Config{
+		"connection string": (*eventhubstest.Server).Config, "namespace": (*eventhubstest.Server).PasswordlessConfig,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				srv := eventhubstest.Start(t, &eventhubstest.Options{InMemory: true, TLS: true})
+				cfg, store := config(srv, "hub"), eventhubs.NewMemoryCheckpointStore()
+				address := cfg.Namespace
+				if cfg.ConnectionString != "" {
+					p, err := azeventhubs.ParseConnectionString(cfg.ConnectionString)
+					require.NoError(t, err)
+					address = p.FullyQualifiedNamespace
+				}
+				host, _, err := net.SplitHostPort(address)
+				require.NoError(t, err, "without a port in %s the test shows nothing", address)
+
+				require.NoError(t, srv.Send(t.Context(), "hub", eventhubs.Event{Body: []byte("event")}))
+				c, err := eventhubs.NewConsumer(cfg, store, nil)
+				require.NoError(t, err)
+				ctx, cancel := context.WithCancel(t.Context())
+				require.NoError(t, c.Receive(ctx, func(context.Context, *eventhubs.ReceivedEvent) error {
+					cancel()
+					return nil
+				}))
+				require.NoError(t, c.Close(t.Context()))
+				listed, err := store.ListCheckpoints(t.Context(), host, "hub", "$Default", nil)
+				require.NoError(t, err)
+				require.Len(t, listed, 1)
+			})
+		})
+	}
+}
