@@ -87,16 +87,12 @@ func (s *BlobStore) claim(ctx context.Context, o azeventhubs.Ownership) (*azeven
 	// What the SDK writes (checkpoints/blob_store.go, newOwnershipBlobMetadata).
 	metadata := map[string]*string{keyOwner: &o.OwnerID}
 	var now written
-	was := o.ETag
-	err := s.inContainer(ctx, func(again bool) (err error) {
-		if again {
-			was = nil
-		}
-		now, err = s.write(ctx, name, metadata, was)
+	err := s.inContainer(ctx, func() (err error) {
+		now, err = s.write(ctx, name, metadata, o.ETag)
 		return err
 	})
 	// For a blob that isn't there the service says BlobNotFound, Azurite ConditionNotMet.
-	if was != nil && changedMeanwhile(err) && s.isNewerThan(ctx, o.LastModifiedTime) {
+	if o.ETag != nil && changedMeanwhile(err) && s.isNewerThan(ctx, o.LastModifiedTime) {
 		now, err = s.write(ctx, name, metadata, nil)
 	}
 	switch {

@@ -44,18 +44,17 @@ func (s *BlobStore) Open(ctx context.Context) error {
 	return nil
 }
 
-// inContainer calls do, and calls it once more if the container was not there and could be created again. The second
-// call is told so: what was in the container is gone.
-func (s *BlobStore) inContainer(ctx context.Context, do func(again bool) error) error {
+// inContainer calls do, and calls it once more if the container was not there and could be created again.
+func (s *BlobStore) inContainer(ctx context.Context, do func() error) error {
 	seen := s.created.Load()
-	err := do(false)
+	err := do()
 	if !bloberror.HasCode(err, bloberror.ContainerNotFound) {
 		return err
 	}
 	if err := s.ensureContainer(ctx, seen); err != nil {
 		return err
 	}
-	return do(true)
+	return do()
 }
 
 // ensureContainer creates the container again, unless that was done since it was last seen to be done. Of many calls

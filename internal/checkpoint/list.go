@@ -23,7 +23,7 @@ type item struct {
 
 // list returns the blobs whose names begin with a prefix: one call for each 5,000 of them.
 func (s *BlobStore) list(ctx context.Context, prefix string) (found []item, err error) {
-	err = s.inContainer(ctx, func(bool) error {
+	err = s.inContainer(ctx, func() error {
 		found = nil
 		pager := s.container.NewListBlobsFlatPager(&container.ListBlobsFlatOptions{
 			Prefix:  &prefix,

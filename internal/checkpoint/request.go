@@ -55,7 +55,7 @@ func (s *BlobStore) putRequest(
 		}
 		return err
 	}
-	return s.inContainer(ctx, func(bool) error {
+	return s.inContainer(ctx, func() error {
 		_, err := s.upload(ctx, name, metadata, nil)
 		return err
 	})

@@ -69,11 +69,11 @@ func (s *BlobStore) SetCheckpoint(
 
 // writeCheckpoint replaces the blob as it was.
 func (s *BlobStore) writeCheckpoint(ctx context.Context, name string, c azeventhubs.Checkpoint, was stored) error {
-	return s.inContainer(ctx, func(again bool) error {
-		var etag *azcore.ETag
-		if was.etag != "" && !again {
-			etag = &was.etag
-		}
+	var etag *azcore.ETag
+	if was.etag != "" {
+		etag = &was.etag
+	}
+	return s.inContainer(ctx, func() error {
 		now, err := s.write(ctx, name, metadata(c), etag)
 		if err == nil {
 			s.remember(name, stored{etag: *now.etag, checkpoint: Clone(c)})
@@ -102,7 +102,7 @@ func (s *BlobStore) covered(ctx context.Context, name string, was stored, c azev
 // read is the blob as it is now. One that doesn't exist has no ETag.
 func (s *BlobStore) read(ctx context.Context, name string) (stored, error) {
 	var resp blob.GetPropertiesResponse
-	err := s.inContainer(ctx, func(bool) (err error) {
+	err := s.inContainer(ctx, func() (err error) {
 		resp, err = s.container.NewBlobClient(name).GetProperties(ctx, nil)
 		return err
 	})

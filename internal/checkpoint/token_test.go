@@ -22,9 +22,12 @@ import (
 // issuer is a credential whose tokens are numbered, and the account's view of them.
 type issuer struct {
 	life time.Duration
+	slow time.Duration // how long it takes to get a token
 
 	stateMu sync.Mutex
 	issued  int
+	expires []time.Time // of token 1, 2, …
+	refused int
 	claims  string // of the last request
 	hangs   bool   // until the caller gives up
 	fails   error
@@ -38,6 +41,7 @@ func (i *issuer) set(change func()) {
 }
 
 func (i *issuer) GetToken(ctx context.Context, o policy.TokenRequestOptions) (azcore.AccessToken, error) {
+	time.Sleep(i.slow)
 	i.stateMu.Lock()
 	defer i.stateMu.Unlock()
 	if i.hangs {
@@ -51,13 +55,16 @@ func (i *issuer) GetToken(ctx context.Context, o policy.TokenRequestOptions) (az
 	}
 	i.issued++
 	i.claims = o.Claims
-	return azcore.AccessToken{Token: strconv.Itoa(i.issued), ExpiresOn: time.Now().Add(i.life)}, nil
+	i.expires = append(i.expires, time.Now().Add(i.life))
+	return azcore.AccessToken{Token: strconv.Itoa(i.issued), ExpiresOn: i.expires[i.issued-1]}, nil
 }
 
 func (i *issuer) check(token string, _ *http.Request) error {
 	i.stateMu.Lock()
 	defer i.stateMu.Unlock()
-	if n, err := strconv.Atoi(token); err != nil || n < i.least {
+	n, err := strconv.Atoi(token)
+	if err != nil || n < i.least || !time.Now().Before(i.expires[n-1]) {
+		i.refused++
 		return errors.New("the token is refused")
 	}
 	return nil
@@ -83,6 +90,37 @@ func TestTokenIsKeptAndRenewedAhead(t *testing.T) {
 			require.NoError(t, list(t.Context(), store))
 			require.Equal(t, 1+minute/55, i.issued, "after %d minutes", minute)
 		}
+	})
+}
+
+// However soon tokens expire, none is used that has.
+func TestShortTokens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := &issuer{life: 4 * time.Second}
+		store := i.start(t)
+		for range 40 {
+			time.Sleep(500 * time.Millisecond)
+			require.NoError(t, list(t.Context(), store))
+		}
+		require.Zero(t, i.refused)
+		require.LessOrEqual(t, i.issued, 11, "each is used for at least half of its life")
+	})
+}
+
+// Calls that need a token at the same time share one.
+func TestTokenIsShared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := &issuer{life: time.Hour, slow: time.Second}
+		store := i.start(t)
+		time.Sleep(2 * time.Hour)
+		var callers sync.WaitGroup
+		for range 8 {
+			callers.Go(func() {
+				assert.Equal(t, time.Second, took(func() { assert.NoError(t, list(t.Context(), store)) }))
+			})
+		}
+		callers.Wait()
+		require.Equal(t, 2, i.issued)
 	})
 }
 
