@@ -218,7 +218,7 @@ func NewConsumer(cfg Config, store CheckpointStore, opts *ConsumerOptions) (*Con
 	if err != nil {
 		return nil, err
 	}
-	c := &Consumer{target: t, cfg: t.cfg, opts: o, store: store}
+	c := &Consumer{target: t, cfg: t.cfg, opts: o, store: engineStore(store)}
 	if c.client, c.dialer, err = t.newConsumerClient(o.Group, o.InstanceID, t.cfg.Retry); err != nil {
 		return nil, fmt.Errorf("eventhubs: make a consumer for %s: %w", c.entity(), withoutPrefix(err))
 	}
