@@ -76,7 +76,8 @@ func (c BlobConfig) String() string {
 	if where == "" {
 		where = "storage account"
 	}
-	return fmt.Sprintf("container %q at %s (%s, KeepCase %t)", checkpoint.WithoutSecrets(c.Container), where, how, c.KeepCase)
+	name := checkpoint.WithoutSecrets(c.Container)
+	return fmt.Sprintf("container %q at %s (%s, KeepCase %t)", name, where, how, c.KeepCase)
 }
 
 // Format is String, whatever the verb: see [Config.Format].

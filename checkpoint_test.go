@@ -65,7 +65,8 @@ func TestBlobCheckpointStoreOnAzurite(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) func() azeventhubs.CheckpointStore {
 		t.Log("on Azurite")
 		cfg := eventhubs.BlobConfig{
-			ConnectionString: account, Container: fmt.Sprintf("store-%d-%d", run, opened.Add(1)), Logger: slog.New(slog.DiscardHandler),
+			ConnectionString: account, Container: fmt.Sprintf("store-%d-%d", run, opened.Add(1)),
+			Logger: slog.New(slog.DiscardHandler),
 		}
 		return func() azeventhubs.CheckpointStore { return openBlobStore(t, cfg) }
 	})
@@ -84,8 +85,8 @@ func startStorage(t *testing.T, opts blob.Options) (*blob.Account, eventhubs.Blo
 		client.CloseIdleConnections()
 	})
 	return account, eventhubs.BlobConfig{
-		ConnectionString: "DefaultEndpointsProtocol=http;AccountName=" + blob.DevelopmentAccount + ";AccountKey=" + blob.DevelopmentKey +
-			";BlobEndpoint=" + server.URL + "/" + blob.DevelopmentAccount,
+		ConnectionString: "DefaultEndpointsProtocol=http;AccountName=" + blob.DevelopmentAccount +
+			";AccountKey=" + blob.DevelopmentKey + ";BlobEndpoint=" + server.URL + "/" + blob.DevelopmentAccount,
 		Container: "checkpoints",
 		Logger:    slog.New(slog.DiscardHandler),
 		ClientOptions: azcore.ClientOptions{
@@ -143,10 +144,16 @@ func TestOpenBlobStoreErrors(t *testing.T) {
 		op, code string
 		want     string
 	}{
-		{blob.OpListBlobs, "AuthenticationFailed", `not authorized: check the account name and key in the connection string, and this machine's clock [403 AuthenticationFailed]`},
-		{blob.OpListBlobs, "AuthorizationFailure", `not authorized: check the account name and key in the connection string, and this machine's clock; the account's network rules may also refuse this address [403 AuthorizationFailure]`},
-		{blob.OpCreateContainer, "AuthorizationFailure", `the container does not exist, and creating it failed: not authorized: check the account name and key in the connection string, and this machine's clock; the account's network rules may also refuse this address [403 AuthorizationFailure]`},
-		{blob.OpCreateContainer, "ContainerBeingDeleted", `the container is being deleted: wait until it is gone (30 seconds or more), or use another one [409 ContainerBeingDeleted]`},
+		{blob.OpListBlobs, "AuthenticationFailed", `not authorized: check the account name and key in the ` +
+			`connection string, and this machine's clock [403 AuthenticationFailed]`},
+		{blob.OpListBlobs, "AuthorizationFailure", `not authorized: check the account name and key in the ` +
+			`connection string, and this machine's clock; the account's network rules may also refuse this address ` +
+			`[403 AuthorizationFailure]`},
+		{blob.OpCreateContainer, "AuthorizationFailure", `the container does not exist, and creating it failed: ` +
+			`not authorized: check the account name and key in the connection string, and this machine's clock; the ` +
+			`account's network rules may also refuse this address [403 AuthorizationFailure]`},
+		{blob.OpCreateContainer, "ContainerBeingDeleted", `the container is being deleted: wait until it is gone ` +
+			`(30 seconds or more), or use another one [409 ContainerBeingDeleted]`},
 		{blob.OpListBlobs, "ServerBusy", `the storage account is busy [503 ServerBusy]`},
 		{blob.OpListBlobs, "InternalError", `the service refused it: internal server error [500 InternalError]`},
 	} {
@@ -169,7 +176,8 @@ func TestOpenBlobStoreWithSAS(t *testing.T) {
 	for _, c := range []eventhubs.BlobConfig{inURL, inString} {
 		_, err := eventhubs.NewBlobCheckpointStore(t.Context(), c)
 		require.EqualError(t, err, `eventhubs: open checkpoint container "checkpoints" at `+endpoint(cfg)+
-			`: not authorized: check the SAS: its signature, its dates, and that it allows read, write, create and list in this container [403 AuthenticationFailed]`)
+			`: not authorized: check the SAS: its signature, its dates, and that it allows read, write, create and `+
+			`list in this container [403 AuthenticationFailed]`)
 	}
 }
 
@@ -228,11 +236,15 @@ func TestBlobStoreWithToken(t *testing.T) {
 		})
 		return err
 	}
-	prefix := `eventhubs: open checkpoint container "checkpoints" at ` + server.URL + "/" + blob.DevelopmentAccount + ": "
-	require.EqualError(t, open("wrong"), prefix+`not authorized: the account does not accept this identity's token: check that it is of the account's tenant, and this machine's clock [401 InvalidAuthenticationInfo]`)
-	require.EqualError(t, open(""), prefix+`signing in failed: on your own machine run "az login"; in Azure give the machine a managed identity; or set Credential or ConnectionString: nobody is signed in`)
+	prefix := `eventhubs: open checkpoint container "checkpoints" at ` +
+		server.URL + "/" + blob.DevelopmentAccount + ": "
+	require.EqualError(t, open("wrong"), prefix+`not authorized: the account does not accept this identity's `+
+		`token: check that it is of the account's tenant, and this machine's clock [401 InvalidAuthenticationInfo]`)
+	require.EqualError(t, open(""), prefix+`signing in failed: on your own machine run "az login"; in Azure `+
+		`give the machine a managed identity; or set Credential or ConnectionString: nobody is signed in`)
 	remove := account.AddFault(blob.Fault{Code: "AuthorizationPermissionMismatch"})
-	require.EqualError(t, open("right"), prefix+`not authorized: give this identity the role "Storage Blob Data Contributor" (a new role can take 8 minutes) [403 AuthorizationPermissionMismatch]`)
+	require.EqualError(t, open("right"), prefix+`not authorized: give this identity the role "Storage Blob `+
+		`Data Contributor" (a new role can take 8 minutes) [403 AuthorizationPermissionMismatch]`)
 	remove()
 	require.NoError(t, open("right"))
 }
@@ -249,7 +261,8 @@ func TestBlobStoreNetworkErrors(t *testing.T) {
 		err  error
 		want string
 	}{
-		{&net.DNSError{Name: "contoso.blob.core.windows.net", IsNotFound: true}, `the host "contoso.blob.core.windows.net" is not known: check the account's name and the network`},
+		{&net.DNSError{Name: "contoso.blob.core.windows.net", IsNotFound: true}, `the host ` +
+			`"contoso.blob.core.windows.net" is not known: check the account's name and the network`},
 		{&net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}, "dial tcp: connection refused"},
 		{context.DeadlineExceeded, "no answer in time: context deadline exceeded"},
 	} {
@@ -261,7 +274,8 @@ func TestBlobStoreNetworkErrors(t *testing.T) {
 					if !strings.Contains(r.URL.RawQuery, "sig=canary") {
 						t.Errorf("the SAS is missing in %s", r.URL)
 					}
-					if deadline, ok := r.Context().Deadline(); !ok || time.Until(deadline) > 20*time.Second || time.Until(deadline) < 10*time.Second {
+					deadline, ok := r.Context().Deadline()
+					if left := time.Until(deadline); !ok || left > 20*time.Second || left < 10*time.Second {
 						t.Errorf("a try ends at %v (%t), want 20 seconds from now", deadline, ok)
 					}
 					return nil, &url.Error{Op: r.Method, URL: r.URL.String(), Err: c.err}
@@ -300,11 +314,14 @@ func TestBlobConfigFromEnv(t *testing.T) {
 		account, container, connection string
 		want                           string
 	}{
-		{"", "", "", "BLOB_CONTAINER_NAME is not set; neither BLOB_STORAGE_ACCOUNT_URL nor BLOB_STORAGE_CONNECTION_STRING is set: set one"},
+		{"", "", "", "BLOB_CONTAINER_NAME is not set; neither BLOB_STORAGE_ACCOUNT_URL nor " +
+			"BLOB_STORAGE_CONNECTION_STRING is set: set one"},
 		{"https://a", "", "", "BLOB_CONTAINER_NAME is not set"},
 		{"", "chk", "", "neither BLOB_STORAGE_ACCOUNT_URL nor BLOB_STORAGE_CONNECTION_STRING is set: set one"},
-		{"https://a", "chk", "AccountName=a", "BLOB_STORAGE_ACCOUNT_URL and BLOB_STORAGE_CONNECTION_STRING are both set: unset one"},
-		{"https://a", "", "AccountName=a", "BLOB_CONTAINER_NAME is not set; BLOB_STORAGE_ACCOUNT_URL and BLOB_STORAGE_CONNECTION_STRING are both set: unset one"},
+		{"https://a", "chk", "AccountName=a", "BLOB_STORAGE_ACCOUNT_URL and BLOB_STORAGE_CONNECTION_STRING are " +
+			"both set: unset one"},
+		{"https://a", "", "AccountName=a", "BLOB_CONTAINER_NAME is not set; BLOB_STORAGE_ACCOUNT_URL and " +
+			"BLOB_STORAGE_CONNECTION_STRING are both set: unset one"},
 		{"https://a\n", " chk ", "", ""},
 		{"", "chk", "AccountName=a", ""},
 	} {
@@ -317,12 +334,14 @@ func TestBlobConfigFromEnv(t *testing.T) {
 			continue
 		}
 		require.NoError(t, err)
-		require.Equal(t, eventhubs.BlobConfig{AccountURL: strings.TrimSpace(c.account), Container: "chk", ConnectionString: c.connection}, cfg)
+		require.Equal(t, eventhubs.BlobConfig{
+			AccountURL: strings.TrimSpace(c.account), Container: "chk", ConnectionString: c.connection,
+		}, cfg)
 	}
 }
 
-// TestTokensExpireUnderCalls runs out of tokens again and again while calls are under way. Under the race detector it is
-// what finds azblob's race, which NewBlobCheckpointStore keeps away from.
+// TestTokensExpireUnderCalls runs out of tokens again and again while calls are under way. Under the race detector
+// it is what finds azblob's race, which NewBlobCheckpointStore keeps away from.
 func TestTokensExpireUnderCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := eventhubstest.Start(t, &eventhubstest.Options{InMemory: true, TLS: true, TokenLifetime: 4 * time.Second})

@@ -240,3 +240,18 @@ func TestClaimsChallenge(t *testing.T) {
 		require.Equal(t, 2, i.issued)
 	})
 }
+
+// Tokens go over plain http only where that is asked for: then they do.
+func TestTokenOverHTTP(t *testing.T) {
+	i := &issuer{life: time.Hour}
+	a := checkpoint.Account{
+		URL: "http://127.0.0.1:10000/" + blob.DevelopmentAccount, Container: "chk", Credential: i,
+		Client: azcore.ClientOptions{
+			Transport:                       direct{newAccount(t, blob.Options{Bearer: i.check})},
+			InsecureAllowCredentialWithHTTP: true,
+		},
+	}
+	_, err := checkpoint.OpenBlobStore(t.Context(), a, checkpoint.BlobOptions{})
+	require.NoError(t, err)
+	require.Equal(t, 1, i.issued)
+}
