@@ -16,7 +16,7 @@ import (
 )
 
 // TestConsumerOutlivesItsContainer deletes the container of a consumer that goes on: it handles each event once, and
-// each event once, and has a checkpoint in the end.
+// has its checkpoints in the end.
 func TestConsumerOutlivesItsContainer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := eventhubstest.Start(t, &eventhubstest.Options{InMemory: true, TLS: true})

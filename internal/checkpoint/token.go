@@ -21,7 +21,8 @@ const scope = "https://storage.azure.com/.default"
 const (
 	// renewAhead is how long before its end a token is renewed, or half of its lifetime if that is shorter.
 	renewAhead = 5 * time.Minute
-	// renewPatience bounds one attempt to renew a token that still holds: the call that makes it goes on with that one.
+	// renewPatience bounds one attempt to renew a token that still holds, as does half of the time that the call has
+	// left: afterwards the call goes on with the token that holds.
 	renewPatience = 5 * time.Second
 	// renewPause is how long such attempts are apart.
 	renewPause = 30 * time.Second
@@ -104,8 +105,12 @@ func (t *tokens) await(ctx context.Context) error {
 		return nil
 	}
 	if holds {
+		patience := renewPatience
+		if deadline, ok := ctx.Deadline(); ok {
+			patience = min(patience, time.Until(deadline)/2)
+		}
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, renewPatience)
+		ctx, cancel = context.WithTimeout(ctx, patience)
 		defer cancel()
 	}
 	if err := t.ask(ctx, policy.TokenRequestOptions{Scopes: []string{scope}, EnableCAE: true}); err != nil && !holds {
@@ -148,11 +153,11 @@ func (t *tokens) ask(ctx context.Context, o policy.TokenRequestOptions) error {
 	return nil
 }
 
-// forget drops a token that was refused.
+// forget has a token that was refused replaced.
 func (t *tokens) forget(refused string) {
 	t.currentMu.Lock()
 	defer t.currentMu.Unlock()
 	if t.current.Token == refused {
-		t.current = azcore.AccessToken{}
+		t.current.ExpiresOn = time.Time{}
 	}
 }

@@ -140,6 +140,12 @@ func TestRenewalThatHangs(t *testing.T) {
 		}
 		require.Equal(t, 5*time.Second, <-asking)
 		require.Zero(t, took(func() { require.NoError(t, list(t.Context(), store)) }), "not every call asks")
+
+		time.Sleep(time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+		defer cancel()
+		lasted := took(func() { require.NoError(t, list(ctx, store)) })
+		require.Equal(t, 2*time.Second, lasted, "a call that has little time has some left afterwards")
 	})
 }
 
