@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
@@ -33,14 +34,18 @@ func partitions(list []azeventhubs.Ownership) []string {
 
 // With 10 ms a call, 1,024 claims must be far inside the 10 s interval: they overlap, but not without bound.
 func TestClaimsOverlap(t *testing.T) {
-	s := startServer(t)
-	defer s.AddFault(blob.Fault{Operation: blob.OpPutBlob, Delay: 10 * time.Millisecond})()
-	claimed, err := s.open(t, checkpoint.BlobOptions{}).ClaimOwnership(t.Context(), wanted(1024), nil)
-	require.NoError(t, err)
-	require.Equal(t, partitions(wanted(1024)), partitions(claimed))
-	require.Greater(t, s.most, 8)
-	require.LessOrEqual(t, s.most, 32)
-	requireNoGoroutines(t)
+	synctest.Test(t, func(t *testing.T) {
+		s := &server{Account: newAccount(t, blob.Options{})}
+		store := openDirect(t, s, anyToken{}, checkpoint.BlobOptions{})
+		s.AddFault(blob.Fault{Operation: blob.OpPutBlob, Delay: 10 * time.Millisecond})
+		lasted := took(func() {
+			claimed, err := store.ClaimOwnership(t.Context(), wanted(1024), nil)
+			require.NoError(t, err)
+			require.Equal(t, partitions(wanted(1024)), partitions(claimed))
+		})
+		require.Equal(t, 320*time.Millisecond, lasted)
+		require.Equal(t, 32, s.most)
+	})
 }
 
 // One broken blob costs one partition, and those that were claimed come back beside the error.
@@ -74,17 +79,19 @@ func TestClaimFailureOfAll(t *testing.T) {
 
 // A blob that was deleted under its owner is lost to it, and free.
 func TestClaimOfDeletedBlob(t *testing.T) {
-	s := startServer(t)
-	store := s.open(t, checkpoint.BlobOptions{})
-	claimed, err := store.ClaimOwnership(t.Context(), wanted(2), nil)
-	require.NoError(t, err)
-	s.Delete("chk", lowerOwnership+"0")
-	claimed, err = store.ClaimOwnership(t.Context(), claimed, nil)
-	require.NoError(t, err)
-	require.Equal(t, []string{"1"}, partitions(claimed))
-	claimed, err = store.ClaimOwnership(t.Context(), wanted(1), nil)
-	require.NoError(t, err)
-	require.Equal(t, []string{"0"}, partitions(claimed))
+	synctest.Test(t, func(t *testing.T) {
+		account := newAccount(t, blob.Options{})
+		store := openDirect(t, account, anyToken{}, checkpoint.BlobOptions{})
+		claimed, err := store.ClaimOwnership(t.Context(), wanted(2), nil)
+		require.NoError(t, err)
+		account.Delete("chk", lowerOwnership+"0")
+		claimed, err = store.ClaimOwnership(t.Context(), claimed, nil)
+		require.NoError(t, err)
+		require.Equal(t, []string{"1"}, partitions(claimed))
+		claimed, err = store.ClaimOwnership(t.Context(), wanted(1), nil)
+		require.NoError(t, err)
+		require.Equal(t, []string{"0"}, partitions(claimed))
+	})
 }
 
 func TestClaimCancelled(t *testing.T) {

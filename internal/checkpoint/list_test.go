@@ -2,6 +2,7 @@ package checkpoint_test
 
 import (
 	"testing"
+	"testing/synctest"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2/checkpoints"
@@ -167,13 +168,14 @@ func TestListOwnershipWithDamagedBlob(t *testing.T) {
 
 // The ETags of a listing are those of the claims, so that the two can be compared.
 func TestListedETags(t *testing.T) {
-	s := startServer(t)
-	store := s.open(t, checkpoint.BlobOptions{})
-	claimed, err := store.ClaimOwnership(t.Context(), wanted(3), nil)
-	require.NoError(t, err)
-	list, err := store.ListOwnership(t.Context(), ns, hub, group, nil)
-	require.NoError(t, err)
-	require.Equal(t, claimed, list)
+	synctest.Test(t, func(t *testing.T) {
+		store := openDirect(t, newAccount(t, blob.Options{}), anyToken{}, checkpoint.BlobOptions{})
+		claimed, err := store.ClaimOwnership(t.Context(), wanted(3), nil)
+		require.NoError(t, err)
+		list, err := store.ListOwnership(t.Context(), ns, hub, group, nil)
+		require.NoError(t, err)
+		require.Equal(t, claimed, list)
+	})
 }
 
 // Blobs below a partition's name are somebody else's.
