@@ -77,7 +77,9 @@ type Conn struct {
 	containerID string
 	properties  Map
 
-	kick chan struct{} // holds one token while there may be something to write
+	kick    chan struct{} // holds one token while there may be something to write
+	aborted chan struct{} // closed by Abort
+	abort   sync.Once
 
 	wakeMu sync.Mutex // taken last, so that Wake can be called with any lock held
 	woken  []*Link
@@ -93,7 +95,8 @@ type Conn struct {
 	sessions    map[uint16]*session
 	links       int
 	ready       []*Link // outgoing links that may have something to send
-	closing     bool    // a close frame is in out: nothing may follow it
+	written     []func()
+	closing     bool // a close frame is in out: nothing may follow it
 	writerEnded bool
 }
 
@@ -104,6 +107,7 @@ func NewConn(nc net.Conn, cfg Config, h Handler) *Conn {
 		cfg:      cfg.withDefaults(),
 		handler:  h,
 		kick:     make(chan struct{}, 1),
+		aborted:  make(chan struct{}),
 		sessions: map[uint16]*session{},
 		outMax:   minFrameSize,
 	}
@@ -179,7 +183,10 @@ func (c *Conn) closeLocked(reason *Error) {
 }
 
 // Abort closes the socket without a word, as a broken network does.
-func (c *Conn) Abort() { c.nc.Close() }
+func (c *Conn) Abort() {
+	c.abort.Do(func() { close(c.aborted) })
+	c.nc.Close()
+}
 
 func (c *Conn) signal() {
 	select {
@@ -196,9 +203,7 @@ func (c *Conn) endLinks() {
 		gone = append(gone, s.endLinks()...)
 	}
 	c.mu.Unlock()
-	for _, l := range gone {
-		l.notifyClosed()
-	}
+	notifyAll(gone)
 }
 
 // read handles frames until the connection ends. It returns nil when the peer closed in good order.
@@ -239,9 +244,10 @@ func (c *Conn) handle(f frame) (closed bool, err error) {
 	var after effects
 	switch descriptor {
 	case descClose:
-		closed = true
+		after.held = c.hold(&Request{Step: StepClose})
+		closed = after.held == nil
 	case descBegin:
-		err = c.begin(f.channel, body)
+		after, err = c.begin(f.channel, body)
 	default:
 		s := c.sessions[f.channel]
 		if s == nil {
@@ -264,6 +270,7 @@ type effects struct {
 	attach  *Link
 	deliver *Delivery
 	gone    []*Link
+	held    func() // decides on a request
 }
 
 func (e *effects) run(h Handler) {
@@ -273,32 +280,35 @@ func (e *effects) run(h Handler) {
 	if e.deliver != nil {
 		e.deliver.link.opts.Sink.Deliver(e.deliver)
 	}
-	for _, l := range e.gone {
-		l.notifyClosed()
+	notifyAll(e.gone)
+	if e.held != nil {
+		e.held()
 	}
 }
 
-func (c *Conn) begin(channel uint16, body fields) error {
+func (c *Conn) begin(channel uint16, body fields) (after effects, err error) {
 	var p beginFrameBody
 	if err := p.decode(body); err != nil {
-		return decodeError("begin", err)
+		return after, decodeError("begin", err)
 	}
 	if channel >= c.cfg.MaxSessions {
-		return Errorf(CondNotAllowed, "begin on channel %d; the channel-max here is %d", channel, c.cfg.MaxSessions-1)
+		return after, Errorf(CondNotAllowed, "begin on channel %d; the channel-max here is %d", channel, c.cfg.MaxSessions-1)
 	}
 	if c.sessions[channel] != nil {
-		return Errorf(CondNotAllowed, "begin on channel %d, which is in use", channel)
+		return after, Errorf(CondNotAllowed, "begin on channel %d, which is in use", channel)
 	}
 	if len(c.sessions) >= c.limits.Sessions {
-		return Errorf(CondResourceLimitExceeded, "more than %d sessions on this connection", c.limits.Sessions)
+		return after, Errorf(CondResourceLimitExceeded, "more than %d sessions on this connection", c.limits.Sessions)
 	}
 	if err := c.account.take(sessionSize); err != nil {
-		return err
+		return after, err
 	}
 	s := newSession(c, channel, p)
 	c.sessions[channel] = s
+	after.held = c.hold(&Request{Step: StepBegin, session: s})
+	s.held = after.held != nil
 	s.sendBegin()
-	return nil
+	return after, nil
 }
 
 // asFailure keeps nil from becoming an error that isn't nil.

@@ -17,8 +17,8 @@ const (
 type idleReader struct {
 	nc net.Conn
 
-	// alive says that a whole frame came since the deadline was set. Bytes alone don't put it off: a peer could send one now and then.
-	// It belongs to the goroutine that reads.
+	// alive says that a whole frame came since the deadline was set. Bytes alone don't put it off: a peer could send one
+	// now and then. It belongs to the goroutine that reads.
 	alive bool
 
 	mu      sync.Mutex
@@ -105,9 +105,34 @@ func (c *Conn) sasl() error {
 	if err != nil || f.kind != frameSASL || descriptor != descSASLInit {
 		return Errorf(CondFramingError, "no sasl-init after sasl-mechanisms")
 	}
+	refused, err := c.ask(StepSASL)
+	if err != nil {
+		return err
+	}
+	var code byte // ok
+	if refused != nil {
+		code = saslCode(refused)
+	}
 	b, start = beginFrame(nil, frameSASL, 0)
-	b = appendList(b, descSASLOutcome, 1, func(b []byte) []byte { return append(b, codeUbyte, 0) })
-	return c.writeAll(endFrame(b, start))
+	b = appendList(b, descSASLOutcome, 1, func(b []byte) []byte { return append(b, codeUbyte, code) })
+	if err := c.writeAll(endFrame(b, start)); err != nil || refused == nil {
+		return err
+	}
+	c.hearOut()
+	return refused
+}
+
+// saslCode is the outcome that stands for a reason: part 5, section 5.3.3.6 of the specification. The reason itself
+// can't be told.
+func saslCode(reason *Error) byte {
+	const auth, sysPerm, sysTemp = 1, 3, 4
+	switch reason.Condition {
+	case CondUnauthorized:
+		return auth
+	case "com.microsoft:server-busy", "com.microsoft:timeout":
+		return sysTemp
+	}
+	return sysPerm
 }
 
 // open exchanges the protocol header and the open frames of the AMQP layer.
@@ -131,6 +156,14 @@ func (c *Conn) open() error {
 	if err := c.account.take(len(p.hostname) + len(p.containerID) + sizeOf(p.properties)); err != nil {
 		c.refuse(err)
 		return err
+	}
+	refused, err := c.ask(StepOpen)
+	if err != nil {
+		return err
+	}
+	if refused != nil {
+		c.refuse(refused)
+		return refused
 	}
 	c.mu.Lock()
 	c.outMax = min(p.maxFrameSize, c.cfg.MaxFrameSize)

@@ -38,7 +38,8 @@ type LinkOptions struct {
 	Closed     func() // called once when the link has ended, unless by Detach; may be nil
 }
 
-// Link is a link that the peer has asked for. Its exported fields don't change. Its methods may be called from any goroutine.
+// Link is a link that the peer has asked for. Its exported fields don't change. Its methods may be called from any
+// goroutine.
 type Link struct {
 	Name                string
 	Receiving           bool // the peer receives on it, and the server sends
@@ -55,6 +56,8 @@ type Link struct {
 
 	// The rest is guarded by the connection's mu.
 	state         linkState
+	answered      bool // an attach frame was sent
+	muted         bool // nothing is sent
 	ready         bool // it is in the connection's list of links that may send
 	deliveryCount uint32
 	credit        uint32
@@ -155,7 +158,8 @@ func (l *Link) Accept(o LinkOptions) {
 		return
 	}
 	if !l.sendAttach(l.Source, l.Target) {
-		l.refuse(Errorf(CondResourceLimitExceeded, "the answer to this attach frame is larger than %d bytes, which is the peer's max-frame-size", c.outMax))
+		l.detach(Errorf(CondResourceLimitExceeded,
+			"the answer to this attach frame is larger than %d bytes, which is the peer's max-frame-size", c.outMax))
 		c.mu.Unlock()
 		l.notifyClosed()
 		return
@@ -172,22 +176,26 @@ func (l *Link) Accept(o LinkOptions) {
 	c.mu.Unlock()
 }
 
-// Refuse answers that the link can't be had, and why.
+// Refuse answers that the link can't be had, and why. One that was muted before it was accepted can still be refused:
+// then LinkOptions.Closed is not called.
 func (l *Link) Refuse(reason *Error) {
 	c := l.session.conn
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if l.state == linkPending && !c.closing {
-		l.refuse(reason)
+	if c.closing || l.state > linkAttached || l.answered {
+		return
 	}
+	l.muted = false
+	l.detach(reason)
 }
 
-// refuse attaches without a terminus, and detaches: part 2, section 2.6.3 of the specification. Both are left out,
-// or go-amqp (link.go) takes the link for attached. Without them the frame fits: session.attach has seen to that.
-func (l *Link) refuse(reason *Error) {
-	l.opts = LinkOptions{Closed: l.opts.Closed}
-	l.sendAttach(nil, nil)
-	l.detach(reason)
+// Mute has nothing of the link reach the peer any more: not that it is attached, nor anything that is sent on it. It
+// lasts until the link is refused, or the peer detaches it.
+func (l *Link) Mute() {
+	c := l.session.conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l.muted = true
 }
 
 // Detach ends the link from this side, with a reason. LinkOptions.Closed is not called.
@@ -204,8 +212,15 @@ func (l *Link) Detach(reason *Error) {
 	}
 }
 
+// detach ends the link. One that the peer doesn't know to be attached is attached without a terminus first: part 2,
+// section 2.6.3 of the specification. Source and target are left out then, or go-amqp (link.go) takes the link for
+// attached. Without them the frame fits: session.attach has seen to that.
 func (l *Link) detach(reason *Error) {
 	l.session.conn.flushSettled()
+	if !l.answered {
+		l.opts = LinkOptions{Closed: l.opts.Closed}
+		l.sendAttach(nil, nil)
+	}
 	l.sendDetach(reason)
 	l.state = linkDetached
 	l.drop()
@@ -226,7 +241,10 @@ func (l *Link) notifyClosed() {
 
 // sendAttach reports whether the frame fits what the peer takes. If not, it isn't sent.
 func (l *Link) sendAttach(source, target any) bool {
-	return l.session.frame(descAttach, 14, func(b []byte) []byte {
+	if l.muted {
+		return true
+	}
+	l.answered = l.session.frame(descAttach, 14, func(b []byte) []byte {
 		b = appendVariable(b, codeStr8, l.Name)
 		b = appendUint(b, l.handle)
 		b = appendBool(b, !l.Receiving) // role: true is receiver
@@ -247,10 +265,11 @@ func (l *Link) sendAttach(source, target any) bool {
 		}
 		return appendEchoed(b, l.opts.Properties)
 	})
+	return l.answered
 }
 
-// maxMessageSize is what the attach frame tells. Nothing bounds what is sent: messages come with more annotations than they
-// were taken with, and go-amqp (receiver.go) breaks off a message that is larger than this.
+// maxMessageSize is what the attach frame tells. Nothing bounds what is sent: messages come with more annotations than
+// they were taken with, and go-amqp (receiver.go) breaks off a message that is larger than this.
 func (l *Link) maxMessageSize() uint64 {
 	if l.Receiving {
 		return math.MaxUint64
@@ -271,6 +290,9 @@ func appendEchoed(b []byte, v any) []byte {
 }
 
 func (l *Link) sendDetach(reason *Error) {
+	if l.muted {
+		return
+	}
 	l.session.frame(descDetach, 3, func(b []byte) []byte {
 		b = appendUint(b, l.handle)
 		b = append(b, codeTrue) // closed

@@ -2,17 +2,21 @@ package amqp
 
 import "encoding/binary"
 
-// Outgoing is one message on its way to the peer: its parts are sent one behind the other. They must stay as they are until
-// the source is asked for the next one.
+// Outgoing is one message on its way to the peer: its parts are sent one after the other. They must stay as they are
+// until the source is asked for the next one.
 type Outgoing struct {
 	Format uint32
 	Parts  [2][]byte
+	// Written is called when the socket has taken all of it, unless the connection ends before. It must not block. It may
+	// be nil.
+	Written func()
 }
 
 // Source is what a receiving peer reads.
 type Source interface {
 	// Next fills in the next message, or returns false when there is none now; then it is asked again after [Link.Wake].
-	// It is called by one goroutine at a time, must not block, and must not call the connection or its links, but for Wake.
+	// It is called by one goroutine at a time, must not block, and must not call the connection or its links, but for
+	// Wake.
 	Next(m *Outgoing) bool
 }
 
@@ -20,7 +24,7 @@ type Source interface {
 func (l *Link) pull() (more bool) {
 	s := l.session
 	for range perTurn {
-		if l.state != linkAttached {
+		if !l.sends() {
 			return false
 		}
 		if !l.sending && l.credit == 0 {
@@ -86,6 +90,9 @@ func (l *Link) sendTransfers() {
 	if l.sending {
 		waits = total
 	} else {
+		if l.current.Written != nil {
+			s.conn.written = append(s.conn.written, l.current.Written)
+		}
 		l.current = Outgoing{} // it may be the last for long
 	}
 	if waits != l.stalled {
@@ -95,7 +102,8 @@ func (l *Link) sendTransfers() {
 	}
 }
 
-// appendTransfer appends a transfer performative. The field more is set to false, and those after it are null: a byte each.
+// appendTransfer appends a transfer performative. The field more is set to false, and those after it are null: a byte
+// each.
 func (l *Link) appendTransfer(b []byte) []byte {
 	b = append(b, codeDescribed, codeSmallUlong, descTransfer, codeList8, 0, transferFields)
 	start := len(b) - 1

@@ -17,6 +17,8 @@ type session struct {
 	channel uint16
 	links   map[uint32]*Link // by handle; both sides use the number that the peer chose
 	ended   bool             // an end frame was sent; the peer's is waited for
+	held    bool             // the answer to begin is held back, and all that comes after it
+	late    []byte           // frames that are held back
 
 	nextIncomingID uint32
 	incomingWindow uint32
@@ -37,17 +39,21 @@ func newSession(c *Conn, channel uint16, p beginFrameBody) *session {
 	}
 }
 
-// frame queues a frame of this session: a performative with n fields, which body appends. It reports whether the frame fits what the
-// peer takes, as all do that hold nothing from the peer or from a Handler but an error that was made to fit. If not, it isn't sent.
+// frame queues a frame of this session: a performative with n fields, which body appends. It reports whether the frame
+// fits what the peer takes, as all do that hold nothing from the peer or from a Handler but an error that was made to
+// fit. If not, it isn't sent.
 func (s *session) frame(descriptor byte, n int, body func([]byte) []byte) bool {
-	c := s.conn
-	b, start := beginFrame(c.out, frameAMQP, s.channel)
+	c, out := s.conn, &s.conn.out
+	if s.held {
+		out = &s.late
+	}
+	b, start := beginFrame(*out, frameAMQP, s.channel)
 	b = endFrame(appendList(b, descriptor, n, body), start)
 	if len(b)-start > int(c.outMax) {
-		c.out = b[:start]
+		*out = b[:start]
 		return false
 	}
-	c.out = b
+	*out = b
 	c.signal()
 	return true
 }
@@ -104,6 +110,10 @@ func (s *session) handle(descriptor uint64, body fields, payload []byte) (after 
 		}
 		return after, nil
 	}
+	if len(s.late) > outLimit {
+		return after, Errorf(CondResourceLimitExceeded,
+			"more than %d bytes of answers wait for the session to begin", outLimit)
+	}
 	switch descriptor {
 	case descAttach:
 		return s.attach(body)
@@ -116,6 +126,9 @@ func (s *session) handle(descriptor uint64, body fields, payload []byte) (after 
 	case descDetach:
 		return s.detach(body)
 	case descEnd:
+		if after.held = s.conn.hold(&Request{Step: StepEnd, session: s}); after.held != nil {
+			return after, nil
+		}
 		after.gone = s.end(nil)
 		s.remove()
 		return after, nil
@@ -160,16 +173,32 @@ func (s *session) detach(body fields) (after effects, err error) {
 		after.gone = s.end(Errorf(CondUnattachedHandle, "detach of handle %d, which has no link", p.handle))
 		return after, nil
 	}
-	delete(s.links, p.handle)
-	switch l.state {
-	case linkAttached:
-		after.gone = []*Link{l}
-		l.detach(nil)
-	case linkPending: // the peer gave up waiting; it still needs an attach frame to know which link is detached
-		l.refuse(nil)
+	if l.state <= linkAttached {
+		after.held = s.conn.hold(&Request{Step: StepDetach, Link: l, session: s})
+	}
+	if after.held == nil {
+		after.gone = s.letGo(l, nil, true)
+	}
+	return after, nil
+}
+
+// letGo ends a link that the peer has detached, and answers unless this side was the first, or nothing is to be
+// answered. It returns the link if its owner has to be told.
+func (s *session) letGo(l *Link, reason *Error, answer bool) (gone []*Link) {
+	if s.links[l.handle] != l { // it has ended meanwhile
+		return nil
+	}
+	delete(s.links, l.handle)
+	if l.state == linkAttached {
+		gone = []*Link{l}
+	}
+	waits := l.state <= linkAttached || l.muted // of a detach that was muted the peer doesn't know
+	l.muted = !answer
+	if waits {
+		l.detach(reason)
 	}
 	s.gone(l)
-	return after, nil
+	return gone
 }
 
 func (s *session) flow(body fields) (after effects, err error) {
@@ -203,6 +232,9 @@ func (s *session) flow(body fields) (after effects, err error) {
 
 // sendFlow tells the peer the session's windows and, if a link is given, its credit.
 func (s *session) sendFlow(l *Link) {
+	if l != nil && l.muted {
+		return
+	}
 	n := 4
 	if l != nil {
 		n = 9

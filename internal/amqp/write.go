@@ -27,6 +27,8 @@ func (c *Conn) write() error {
 			c.pull()
 		}
 		buf, c.out = c.out, buf[:0]
+		written := c.written
+		c.written = nil
 		c.writing = cap(buf)
 		if len(buf) == 0 { // there may be nothing to send for long
 			buf, c.out, c.writing = spare(buf), spare(c.out), 0
@@ -42,6 +44,9 @@ func (c *Conn) write() error {
 				return err
 			}
 			wrote = true
+			for _, f := range written {
+				f()
+			}
 			if cap(buf) > largeBuffer {
 				buf = nil
 			}
@@ -137,8 +142,11 @@ func (c *Conn) collectWoken() {
 	c.wakeMu.Unlock()
 }
 
+// sends reports whether messages may be sent on the link.
+func (l *Link) sends() bool { return l.state == linkAttached && !l.muted && !l.session.held }
+
 func (c *Conn) makeReady(l *Link) {
-	if l.ready || l.state != linkAttached || l.opts.Source == nil {
+	if l.ready || !l.sends() || l.opts.Source == nil {
 		return
 	}
 	l.ready = true

@@ -1,0 +1,160 @@
+package amqp
+
+import (
+	"errors"
+	"io"
+	"net"
+	"time"
+)
+
+// Step is what a peer asks for beside links and messages.
+type Step int
+
+// The steps that a [Gate] decides on.
+const (
+	StepSASL   Step = iota // signing in: every mechanism is taken
+	StepOpen               // opening the connection
+	StepBegin              // beginning a session
+	StepDetach             // detaching a link
+	StepEnd                // ending a session
+	StepClose              // closing the connection
+)
+
+// Gate is a [Handler] that decides when steps are taken, and whether.
+type Gate interface {
+	// Hold returns nil to have a step taken at once, as it is without a Gate. Otherwise nothing of it reaches the peer,
+	// and the function is called, without locks. It must not block, and must end in one call of a method of r, at once or
+	// later, from any goroutine. Hold itself is called with locks held: it must neither block nor call the connection.
+	Hold(r *Request) func()
+}
+
+// Request is a step that is held.
+type Request struct {
+	Step Step
+	Link *Link // the one that the peer detaches; nil: another step
+
+	conn    *Conn
+	session *session
+	decided chan decision // of a step in the handshake, where the connection waits for it; holds one
+}
+
+// decision is what becomes of a request.
+type decision struct {
+	reason  *Error // why it is refused; nil: it is not
+	ignored bool
+}
+
+// errIgnored ends a connection whose handshake was never answered, once the peer has given up.
+var errIgnored = errors.New("the handshake was not answered")
+
+// hold asks the Gate. The connection's lock may be held.
+func (c *Conn) hold(r *Request) func() {
+	g, ok := c.handler.(Gate)
+	if !ok {
+		return nil
+	}
+	r.conn = c
+	return g.Hold(r)
+}
+
+// ask has a step of the handshake decided, and waits for that: nothing else happens on the connection meanwhile. It
+// returns the reason if the step is refused, and an error if the connection is at its end.
+func (c *Conn) ask(step Step) (refused *Error, err error) {
+	r := &Request{Step: step, decided: make(chan decision, 1)}
+	decide := c.hold(r)
+	if decide == nil {
+		return nil, nil
+	}
+	if err := c.nc.SetDeadline(time.Time{}); err != nil { // how long it takes is not the peer's fault
+		return nil, err
+	}
+	decide()
+	select { // it is up to the Gate how long this takes; Abort ends it
+	case d := <-r.decided:
+		if d.ignored {
+			_, _ = io.Copy(io.Discard, c.in) // until the peer gives up, or Abort is called
+			return nil, errIgnored
+		}
+		return d.reason, c.nc.SetDeadline(time.Now().Add(c.cfg.HandshakeTimeout))
+	case <-c.aborted:
+		return nil, net.ErrClosed
+	}
+}
+
+// Proceed takes the step, and answers.
+func (r *Request) Proceed() { r.finish(decision{}) }
+
+// Refuse answers with a reason, which must not be nil. What the peer wants to end does end: there is no other answer.
+func (r *Request) Refuse(reason *Error) { r.finish(decision{reason: reason}) }
+
+// Ignore never answers. The connection goes on, but for one whose handshake it is.
+func (r *Request) Ignore() {
+	if r.decided != nil {
+		r.decided <- decision{ignored: true}
+	}
+}
+
+// Forget detaches the link on this side alone, without an answer. It is for StepDetach.
+func (r *Request) Forget() {
+	c := r.conn
+	c.mu.Lock()
+	gone := r.session.letGo(r.Link, nil, false)
+	c.mu.Unlock()
+	notifyAll(gone)
+}
+
+func (r *Request) finish(d decision) {
+	c := r.conn
+	switch r.Step {
+	case StepSASL, StepOpen:
+		r.decided <- d
+	case StepClose:
+		c.Close(d.reason)
+	default:
+		c.mu.Lock()
+		var gone []*Link
+		if !c.closing {
+			gone = r.session.finish(r, d)
+		}
+		c.mu.Unlock()
+		notifyAll(gone)
+	}
+}
+
+// finish takes a step that was held. It returns the links that have ended with it.
+func (s *session) finish(r *Request, d decision) (gone []*Link) {
+	switch r.Step {
+	case StepBegin:
+		s.release()
+		if d.reason != nil && !s.ended {
+			return s.end(d.reason)
+		}
+	case StepDetach:
+		return s.letGo(r.Link, d.reason, true)
+	case StepEnd:
+		if s.ended { // by this side, meanwhile
+			s.remove()
+			return nil
+		}
+		gone = s.end(d.reason)
+		s.remove()
+	}
+	return gone
+}
+
+// release sends what was held back since the session began.
+func (s *session) release() {
+	s.held = false
+	s.conn.out = append(s.conn.out, s.late...)
+	s.late = nil
+	for _, l := range s.links {
+		s.conn.makeReady(l)
+	}
+	s.conn.signal()
+}
+
+func notifyAll(gone []*Link) {
+	for _, l := range gone {
+		l.notifyClosed()
+	}
+}
