@@ -1,58 +1,110 @@
 package eventhubstest
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/go-eventhubs/eventhubs/internal/blob"
 	"github.com/go-eventhubs/eventhubs/internal/broker"
 )
 
-// Operation is what a [Fault] happens to.
+// Operation is the exchange between a client and the namespace that a [Fault] happens to.
 type Operation string
 
-// The operations of the namespace that can go wrong.
+// The exchanges that can go wrong, in the order in which a client comes to them.
 const (
-	OnConnect    Operation = "connect"    // a new connection
-	OnToken      Operation = "token"      // signing in: a token that is put on $cbs
-	OnManagement Operation = "management" // asking for properties of an event hub or a partition
-	OnAttach     Operation = "attach"     // opening a link to send or to receive
-	OnPublish    Operation = "publish"    // a message that arrives: one event or a batch
-	OnReceive    Operation = "receive"    // an event that is about to be delivered
+	OnConnect Operation = "connect" // a new connection: the socket is accepted
+	OnSASL    Operation = "sasl"    // the SASL mechanism that the client has chosen
+	OnOpen    Operation = "open"    // the connection is opened
+	OnBegin   Operation = "begin"   // a session is begun
+	OnAttach  Operation = "attach"  // a link is opened: one that carries events, unless Link names another
+	OnToken   Operation = "token"   // a token is put on $cbs: signing in
+
+	OnHubProperties       Operation = "hub-properties"       // asking $management for the properties of an event hub
+	OnPartitionProperties Operation = "partition-properties" // asking $management for those of a partition
+	OnManagement          Operation = "management"           // asking $management for anything
+
+	OnPublish Operation = "publish" // a message arrives, with one event or a batch; its answer says that it was accepted
+	OnReceive Operation = "receive" // an event is about to be delivered
+	OnDetach  Operation = "detach"  // a client closes a link: one that carries events, unless Link names another
+	OnEnd     Operation = "end"     // a client ends a session
+	OnClose   Operation = "close"   // a client closes the connection
 )
 
-// Fault is something that goes wrong in the namespace: what, where, how often and how.
-// Of several faults that fit, the one declared first happens. A fault that sets nothing but Delay holds the operation up, and lets it go on then.
+// LinkKind says what a link is for.
+type LinkKind string
+
+// The kinds of links.
+const (
+	SenderLink     LinkKind = "sender"     // events are sent to the namespace
+	ReaderLink     LinkKind = "reader"     // events are read from a partition
+	TokenLink      LinkKind = "token"      // one of the two links to $cbs, for tokens
+	ManagementLink LinkKind = "management" // one of the two links to $management, for properties
+)
+
+// Fault is something that goes wrong in the namespace: where, how often and how. Of several that fit, the one declared
+// first happens.
+//
+// Condition, Hang, DropConnection and SilenceConnection say how the exchange fails. With none of them, Delay holds it
+// up and it goes on after that; After loses its answer. Only the exchange itself is affected: others go on, on the same
+// connection as well, unless the connection is dropped or goes silent. To have a message refused before it is stored:
+//
+//	srv.Fault(eventhubstest.Fault{On: eventhubstest.OnPublish, Condition: "com.microsoft:server-busy", Times: 1})
+//
+// and to have it stored and its answer never come:
+//
+//	srv.Fault(eventhubstest.Fault{On: eventhubstest.OnPublish, Hang: true, After: true, Times: 1})
 type Fault struct {
+	// On is the exchange that goes wrong.
 	On Operation
-	// Hub and Partition say where; empty means all of them. A token is for a hub, and a link of a sender or a message may be for any
-	// partition: such an operation only meets faults that name none.
+	// Hub, Partition and ConsumerGroup say where; empty means anywhere. An exchange meets only faults that name what it
+	// names itself: connections and sessions name nothing, and the links and messages of a sender need not name a
+	// partition. A token is for what a link names.
 	Hub, Partition string
-	// ConsumerGroup says which readers it happens to; empty means all, and senders too.
-	ConsumerGroup string
-	// Skip is how many operations go well before it happens.
+	ConsumerGroup  string
+	// Link says which links OnAttach and OnDetach are about, and for which links tokens are. Empty means those that carry
+	// events, and every token.
+	Link LinkKind
+	// Skip is how many exchanges go well before it happens.
 	Skip int
 	// Times is how often it happens; 0 means until it is taken back.
 	Times int
-	// Delay comes before it. A message that is only held up is stored at once, so that order is kept, and acknowledged late.
+	// Happened counts how often it has happened; nil means that nobody wants to know. It counts when a fault begins,
+	// before its delay.
+	Happened *atomic.Int64
+	// Delay comes before it. A message that is only held up is stored at once, so that order is kept, and acknowledged
+	// late.
 	Delay time.Duration
-	// Condition is the AMQP error, such as "com.microsoft:server-busy". It reaches the client the way that the service would send it:
-	// "amqp:connection:…" closes the connection, "amqp:link:…" detaches the link, and anything else refuses the operation; a reader's
-	// link is detached in that case, and a new connection is closed. Requests for tokens and properties are answered with the status
-	// code that stands for it.
+	// Condition is the AMQP error, such as "com.microsoft:server-busy". It reaches the client as the service would send
+	// it: "amqp:connection:…" closes the connection, "amqp:link:…" detaches the link, and anything else refuses the
+	// exchange. A reader's link is detached in that case, and a new connection or session is closed as soon as it is
+	// open. Requests for tokens and properties are answered with the condition and the status code that stands for it.
+	// SASL has but codes.
 	Condition   string
 	Description string
+	// Hang never answers: the client has to give up. The connection stays as it is. A reader's link delivers nothing more.
+	Hang bool
 	// DropConnection closes the socket without a word, in place of an error.
 	DropConnection bool
-	// After has a message be stored before the fault happens. With nothing else set, only the answer is lost: that goes for requests
-	// for tokens and properties too. For other operations it means nothing.
+	// SilenceConnection has the connection go silent, as when a NAT drops its state: from then on nothing arrives that
+	// the namespace sends, and nothing is read that the client sends, but the socket stays open, until the client,
+	// DropConnections or Close closes it.
+	SilenceConnection bool
+	// After has the exchange be performed before the fault happens, so that it is the answer which fails: a message is
+	// stored, a token taken, a link attached or detached, an event delivered. With nothing else set, the answer is lost,
+	// as with Hang. For other exchanges it makes no difference, since nothing of them outlasts the answer. An event gets
+	// a millisecond to arrive, or Delay if that is longer: Options.RoundTrip needs one.
 	After bool
 }
 
-// Fault declares something that goes wrong from now on, and returns what takes it back.
+// Fault declares something that goes wrong from now on, and returns what takes it back. What it holds up already is
+// not let go by that.
 func (s *Server) Fault(f Fault) (remove func()) {
 	return s.broker.AddFault(broker.Fault{
-		On: broker.Operation(f.On), Hub: f.Hub, Partition: f.Partition, ConsumerGroup: f.ConsumerGroup, Skip: f.Skip, Times: f.Times,
-		Delay: f.Delay, Condition: f.Condition, Description: f.Description, DropConnection: f.DropConnection, After: f.After,
+		On: broker.Operation(f.On), Hub: f.Hub, Partition: f.Partition, ConsumerGroup: f.ConsumerGroup,
+		Link: broker.LinkKind(f.Link), Skip: f.Skip, Times: f.Times, Happened: f.Happened, Delay: f.Delay,
+		Condition: f.Condition, Description: f.Description, Hang: f.Hang,
+		DropConnection: f.DropConnection, SilenceConnection: f.SilenceConnection, After: f.After,
 	})
 }
 

@@ -148,12 +148,14 @@ func (b *Broker) Serve(nc net.Conn) {
 	}
 	defer b.leave(p)
 	p.awaitToken(b.tokenTimeout)
-	if f, ok := b.faults.take(OnConnect, entity{}); ok && !p.connectFault(f) {
-		nc.Close()
+	if !p.connect() {
+		p.wire.cut()
 		return
 	}
 	// How a peer's connection ends is between it and the amqp package, which has told it what was wrong.
 	_ = p.conn.Serve()
+	p.end()
+	p.wire.linger()
 }
 
 func (b *Broker) admit(p *peer) bool {
@@ -203,10 +205,10 @@ const closeTimeout = 500 * time.Millisecond
 func (b *Broker) Close() {
 	b.mu.Lock()
 	b.closed = true
-	for p := range b.peers {
+	b.mu.Unlock()
+	for _, p := range b.connected() {
 		p.close()
 	}
-	b.mu.Unlock()
 	t := time.AfterFunc(closeTimeout, b.DropConnections)
 	defer t.Stop()
 	b.served.Wait()

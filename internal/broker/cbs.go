@@ -23,17 +23,15 @@ func (g grant) covers(right Right, now time.Time) bool {
 	return slices.ContainsFunc(g.rights(), func(r Right) bool { return right == "" || r == right || r == RightManage })
 }
 
-// putToken answers a request to $cbs.
-func (p *peer) putToken(m *amqp.Message, reply func(*amqp.Message)) {
+// putToken takes a request to $cbs.
+func (p *peer) putToken(m *amqp.Message) question {
 	audience, _ := m.ApplicationProperties.Get("name").(string)
 	path := pathOf(audience)
-	proceed := func() { reply(p.takeToken(m, path)) }
-	hub, _, _ := strings.Cut(path, "/")
-	if f, ok := p.broker.faults.take(OnToken, entity{hub: hub}); ok {
-		p.nodes["$cbs"].faulty(f, proceed, reply)
-		return
+	q := question{op: OnToken, answer: func() *amqp.Message { return p.takeToken(m, path) }}
+	if len(path) <= maxPath {
+		q.on = entityOf(path)
 	}
-	proceed()
+	return q
 }
 
 // What bounds the tokens that a connection holds.

@@ -9,40 +9,76 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/amqp"
 )
 
-// Operation is what a fault happens to.
+// Operation is the exchange with a client that a fault happens to.
 type Operation string
 
-// The operations that can go wrong.
+// The exchanges that can go wrong, in the order in which a client comes to them.
 const (
-	OnConnect    Operation = "connect"    // a new connection
-	OnToken      Operation = "token"      // a token put on $cbs
-	OnManagement Operation = "management" // a read of $management
-	OnAttach     Operation = "attach"     // a link that is opened to send or to receive
-	OnPublish    Operation = "publish"    // a message that arrives, with one event or a batch
-	OnReceive    Operation = "receive"    // an event about to be delivered
+	OnConnect             Operation = "connect"
+	OnSASL                Operation = "sasl"
+	OnOpen                Operation = "open"
+	OnBegin               Operation = "begin"
+	OnAttach              Operation = "attach"
+	OnToken               Operation = "token"
+	OnHubProperties       Operation = "hub-properties"
+	OnPartitionProperties Operation = "partition-properties"
+	OnManagement          Operation = "management" // both of them, and whatever else is asked of $management
+	OnPublish             Operation = "publish"
+	OnReceive             Operation = "receive"
+	OnDetach              Operation = "detach"
+	OnEnd                 Operation = "end"
+	OnClose               Operation = "close"
 )
+
+// covers reports whether a fault on op happens to another operation.
+func (op Operation) covers(other Operation) bool {
+	return op == other || op == OnManagement && (other == OnHubProperties || other == OnPartitionProperties)
+}
+
+// LinkKind says what a link is for.
+type LinkKind string
+
+// The kinds of links.
+const (
+	SenderLink     LinkKind = "sender"
+	ReaderLink     LinkKind = "reader"
+	TokenLink      LinkKind = "token"      // to or from $cbs
+	ManagementLink LinkKind = "management" // to or from $management
+)
+
+// carriesEvents reports whether events are sent on links of the kind.
+func (k LinkKind) carriesEvents() bool { return k == SenderLink || k == ReaderLink }
 
 // Fault is something that goes wrong. See eventhubstest.Fault, which it is the inner side of.
 type Fault struct {
-	On             Operation
-	Hub, Partition string
-	ConsumerGroup  string
-	Skip, Times    int
-	Delay          time.Duration
-	Condition      string
-	Description    string
-	DropConnection bool
-	After          bool
+	On                Operation
+	Hub, Partition    string
+	ConsumerGroup     string
+	Link              LinkKind
+	Skip, Times       int
+	Happened          *atomic.Int64 // nil: nobody counts
+	Delay             time.Duration
+	Condition         string
+	Description       string
+	Hang              bool
+	DropConnection    bool
+	SilenceConnection bool
+	After             bool
 }
 
-// answered reports whether a peer waits for the outcome of an operation, which can be lost then.
-func (op Operation) answered() bool { return op == OnPublish || op == OnToken || op == OnManagement }
-
 // fails reports whether the fault does more than take time.
-func (f Fault) fails() bool { return f.Condition != "" || f.DropConnection || f.After }
+func (f Fault) fails() bool { return f.Condition != "" || f.Hang || f.cuts() || f.After }
+
+// cuts reports whether the fault ends or silences the connection.
+func (f Fault) cuts() bool { return f.DropConnection || f.SilenceConnection }
 
 // onConnection reports whether the fault's condition closes the connection.
 func (f Fault) onConnection() bool { return strings.HasPrefix(f.Condition, "amqp:connection:") }
+
+// onLink reports whether a condition detaches a link. That a message is too large is said of the message.
+func onLink(condition string) bool {
+	return strings.HasPrefix(condition, "amqp:link:") && condition != amqp.CondMessageSizeExceeded
+}
 
 func (f Fault) err() *amqp.Error {
 	d := f.Description
@@ -52,28 +88,73 @@ func (f Fault) err() *amqp.Error {
 	return amqp.Errorf(f.Condition, "%s", d)
 }
 
+// meets reports whether the fault is about an operation.
+func (f Fault) meets(op Operation, on entity) bool {
+	if !f.On.covers(op) || !fits(f.Hub, on.hub) || !fits(f.Partition, on.partition) || !fits(f.ConsumerGroup, on.group) {
+		return false
+	}
+	if f.Link == "" && (op == OnAttach || op == OnDetach) {
+		return on.link.carriesEvents()
+	}
+	return fits(f.Link, on.link)
+}
+
+func fits[T ~string](want, is T) bool { return want == "" || want == is }
+
 // entity is what an operation is on, as far as it is known. Hub and group are in lower case.
-type entity struct{ hub, partition, group string }
+type entity struct {
+	hub, partition, group string
+	link                  LinkKind
+}
+
+// entityOf is what a path names, whether or not that is there: hub, hub/partitions/0,
+// hub/consumergroups/g/partitions/0, and $cbs or $management by themselves or after a hub.
+func entityOf(path string) (e entity) {
+	parts := strings.Split(path, "/")
+	if !strings.HasPrefix(parts[0], "$") {
+		e.hub = parts[0]
+	}
+	if e.hub != "" {
+		e.link = SenderLink
+	}
+	switch parts[len(parts)-1] {
+	case nodeCBS:
+		e.link = TokenLink
+	case nodeManagement:
+		e.link = ManagementLink
+	}
+	for i := 1; i+1 < len(parts); i += 2 {
+		switch parts[i] {
+		case "consumergroups":
+			e.group, e.link = parts[i+1], ReaderLink
+		case "partitions":
+			e.partition = parts[i+1]
+		}
+	}
+	return e
+}
 
 // faults are the faults that are declared and not used up.
 type faults struct {
-	count atomic.Int32 // of list, to be read without mu: mostly there are none
-	mu    sync.Mutex
-	list  []*Fault
+	count  atomic.Int32 // of list, to be read without listMu: mostly there are none
+	listMu sync.Mutex
+	list   []*Fault
 }
+
+// none reports whether there are no faults now.
+func (fs *faults) none() bool { return fs.count.Load() == 0 }
 
 // add declares a fault, and returns what takes it back.
 func (fs *faults) add(f Fault) (remove func()) {
 	f.Hub, f.ConsumerGroup = strings.ToLower(f.Hub), strings.ToLower(f.ConsumerGroup)
-	f.After = f.After && f.On.answered()
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
+	fs.listMu.Lock()
+	defer fs.listMu.Unlock()
 	own := &f
 	fs.list = append(fs.list, own)
 	fs.count.Add(1)
 	return func() {
-		fs.mu.Lock()
-		defer fs.mu.Unlock()
+		fs.listMu.Lock()
+		defer fs.listMu.Unlock()
 		fs.drop(own)
 	}
 }
@@ -90,13 +171,13 @@ func (fs *faults) drop(f *Fault) {
 
 // take returns the first fault that fits, and counts it as having happened once.
 func (fs *faults) take(op Operation, on entity) (Fault, bool) {
-	if fs.count.Load() == 0 {
+	if fs.none() {
 		return Fault{}, false
 	}
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
+	fs.listMu.Lock()
+	defer fs.listMu.Unlock()
 	for _, f := range fs.list {
-		if f.On != op || !fits(f.Hub, on.hub) || !fits(f.Partition, on.partition) || !fits(f.ConsumerGroup, on.group) {
+		if !f.meets(op, on) {
 			continue
 		}
 		if f.Skip > 0 {
@@ -109,79 +190,13 @@ func (fs *faults) take(op Operation, on entity) (Fault, bool) {
 				fs.drop(f)
 			}
 		}
+		if f.Happened != nil {
+			f.Happened.Add(1)
+		}
 		return happens, true
 	}
 	return Fault{}, false
 }
 
-func fits(want, is string) bool { return want == "" || want == is }
-
 // AddFault declares a fault, and returns what takes it back.
 func (b *Broker) AddFault(f Fault) (remove func()) { return b.faults.add(f) }
-
-// later runs f after a delay, unless the connection ends before, and at once when there is no delay, so that an ordinary
-// answer costs no goroutine.
-func (p *peer) later(delay time.Duration, f func()) {
-	if delay <= 0 {
-		f()
-		return
-	}
-	p.async(delay, f)
-}
-
-// async runs f after a delay without the locks of its caller, unless the connection ends before. It is called on behalf of a
-// connection that is served, so the broker's Close waits for it.
-func (p *peer) async(delay time.Duration, f func()) {
-	p.broker.served.Go(func() {
-		if p.wait(delay) {
-			f()
-		}
-	})
-}
-
-// wait reports whether the connection is still there after a delay.
-func (p *peer) wait(delay time.Duration) bool {
-	t := time.NewTimer(delay)
-	defer t.Stop()
-	select {
-	case <-p.done:
-		return false
-	case <-t.C:
-		return true
-	}
-}
-
-// connectFault holds a connection up, or has it closed as soon as it is open. It reports whether the connection is served.
-func (p *peer) connectFault(f Fault) bool {
-	if !p.wait(f.Delay) || f.DropConnection {
-		return false
-	}
-	if f.Condition != "" {
-		p.conn.Close(f.err())
-	}
-	return true
-}
-
-// fail does to a link and its connection what a fault asks for.
-func (p *peer) fail(f Fault, l *amqp.Link) {
-	switch {
-	case f.DropConnection:
-		p.drop()
-	case f.onConnection():
-		p.conn.Close(f.err())
-	default:
-		p.detach(l, f.err())
-	}
-}
-
-// receiveFault does what a fault asks for once its delay is over: it lets the delivery go on, or fails.
-func (r *reader) receiveFault(f Fault) {
-	if f.fails() {
-		r.peer.fail(f, r.link)
-		return
-	}
-	r.partition.mu.Lock()
-	r.hold = released
-	r.partition.mu.Unlock()
-	r.link.Wake()
-}

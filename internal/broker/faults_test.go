@@ -1,7 +1,10 @@
 package broker_test
 
 import (
+	"context"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	goamqp "github.com/Azure/go-amqp"
@@ -13,12 +16,7 @@ import (
 // delay is long enough to be told from no delay.
 const delay = 60 * time.Millisecond
 
-// took checks how long it is since start.
-func took(t *testing.T, start time.Time) {
-	t.Helper()
-	require.GreaterOrEqual(t, time.Since(start), delay)
-}
-
+// lost waits until a connection has ended, and returns why.
 func lost(t *testing.T, c *client) *goamqp.ConnError {
 	t.Helper()
 	select {
@@ -31,287 +29,359 @@ func lost(t *testing.T, c *client) *goamqp.ConnError {
 	return ce
 }
 
-func TestConnectFaults(t *testing.T) {
-	s := serve(t, broker.Options{})
-	s.AddFault(broker.Fault{On: broker.OnConnect, Times: 1, Delay: delay})
-	start := time.Now()
-	s.open(t).send("hub", "x")
-	took(t, start)
-
-	s.AddFault(broker.Fault{On: broker.OnConnect, Times: 1, Skip: 1, DropConnection: true})
-	s.open(t).send("hub", "x")
-	_, err := goamqp.Dial(ctx(t), "amqp://"+s.addr, nil)
-	require.Error(t, err)
-
-	s.AddFault(broker.Fault{On: broker.OnConnect, Times: 1, Condition: "amqp:connection:forced", Description: "full"})
-	conn, err := goamqp.Dial(ctx(t), "amqp://"+s.addr, nil)
-	require.NoError(t, err)
-	require.Equal(t, &goamqp.Error{Condition: "amqp:connection:forced", Description: "full"}, lost(t, &client{conn: conn}).RemoteErr)
-	s.open(t).send("hub", "x")
+// publishOn sends an event, and returns the outcome.
+func publishOn(t *testing.T, c *client, address, body string) error {
+	t.Helper()
+	return c.sender(address).Send(ctx(t), goamqp.NewMessage([]byte(body)), nil)
 }
 
-func TestRequestFaults(t *testing.T) {
-	for op, request := range map[broker.Operation]func(c *client) *goamqp.Message{
-		broker.OnToken: func(c *client) *goamqp.Message {
-			return c.request("$cbs", &goamqp.Message{Value: sas("sb://host/hub", "root", rootKey, time.Now().Add(time.Hour)), ApplicationProperties: map[string]any{
-				"operation": "put-token", "type": "servicebus.windows.net:sastoken", "name": "sb://host/HUB",
-			}})
-		},
-		broker.OnManagement: func(c *client) *goamqp.Message {
-			return c.request("$management", &goamqp.Message{ApplicationProperties: map[string]any{
-				"operation": "READ", "type": "com.microsoft:eventhub", "name": "HUB",
-			}})
-		},
-	} {
-		t.Run(string(op), func(t *testing.T) {
-			s := serve(t, broker.Options{})
-			c := s.open(t)
-			good := map[broker.Operation]int32{broker.OnToken: 202, broker.OnManagement: 200}[op]
-			for condition, code := range map[string]int32{
-				"amqp:unauthorized-access": 401, "amqp:not-found": 404, "com.microsoft:server-busy": 503, "com.microsoft:timeout": 408,
-				"amqp:internal-error": 500, "amqp:resource-limit-exceeded": 403,
-			} {
-				s.AddFault(broker.Fault{On: op, Hub: "Hub", Times: 1, Condition: condition, Description: "d", Delay: time.Millisecond})
-				got, description := statusOf(request(c))
-				require.Equal(t, code, got)
-				require.Equal(t, "d", description)
-				got, _ = statusOf(request(c))
-				require.Equal(t, good, got)
-			}
-			s.AddFault(broker.Fault{On: op, Times: 1, Delay: delay})
-			start := time.Now()
-			code, _ := statusOf(request(c))
-			require.Equal(t, good, code)
-			took(t, start)
-			remove := s.AddFault(broker.Fault{On: op, Hub: "another", Condition: "amqp:not-found"})
-			code, _ = statusOf(request(c))
-			require.Equal(t, good, code)
-			remove()
+func TestConnectFaults(t *testing.T) {
+	virtual(t, broker.Options{}, func(t *testing.T, s *namespace) {
+		s.AddFault(broker.Fault{On: broker.OnConnect, Times: 1, Skip: 1, DropConnection: true})
+		s.open(t).send("hub", "x")
+		c := &client{t: t, namespace: s}
+		require.Error(t, c.hello(ctx(t), nil))
 
-			sender := c.sender(map[broker.Operation]string{broker.OnToken: "$cbs", broker.OnManagement: "$management"}[op])
-			s.AddFault(broker.Fault{On: op, Times: 1, After: true}) // never answered, but the connection goes on
-			require.NoError(t, sender.Send(ctx(t), &goamqp.Message{Value: ""}, nil))
-			code, _ = statusOf(request(c))
-			require.Equal(t, good, code)
-			s.AddFault(broker.Fault{On: op, Times: 1, Condition: "amqp:connection:forced"})
-			_ = sender.Send(ctx(t), &goamqp.Message{Value: ""}, nil) // its outcome and the close arrive together: go-amqp may see either first
-			require.Equal(t, goamqp.ErrCondConnectionForced, lost(t, c).RemoteErr.Condition)
-			c = s.open(t)
-			s.AddFault(broker.Fault{On: op, Times: 1, DropConnection: true})
-			_ = c.sender(map[broker.Operation]string{broker.OnToken: "$cbs", broker.OnManagement: "$management"}[op]).Send(ctx(t), &goamqp.Message{Value: ""}, nil)
-			require.Nil(t, lost(t, c).RemoteErr)
+		s.AddFault(broker.Fault{On: broker.OnConnect, Times: 1, Condition: "amqp:connection:forced", Description: "full"})
+		require.NoError(t, c.hello(ctx(t), nil))
+		require.Equal(t, &goamqp.Error{Condition: "amqp:connection:forced", Description: "full"}, lost(t, c).RemoteErr)
+		s.open(t).send("hub", "x")
+	})
+}
+
+// How a refusal reaches those who ask $cbs and $management: as a status code and as a condition.
+func TestRequestFaults(t *testing.T) {
+	for name, x := range map[string]struct {
+		fault   broker.Fault
+		node    string
+		request *goamqp.Message
+	}{
+		"token":      {broker.Fault{On: broker.OnToken}, "$cbs", tokenRequest("hub")},
+		"hub":        {broker.Fault{On: broker.OnHubProperties}, "$management", readRequest("com.microsoft:eventhub")},
+		"partition":  {broker.Fault{On: broker.OnPartitionProperties}, "$management", readRequest("com.microsoft:partition")},
+		"management": {broker.Fault{On: broker.OnManagement}, "$management", readRequest("com.microsoft:partition")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			virtual(t, broker.Options{}, func(t *testing.T, s *namespace) {
+				c := s.open(t)
+				for condition, code := range map[string]int32{
+					"amqp:unauthorized-access": 401, "amqp:not-found": 404, "com.microsoft:server-busy": 503,
+					"com.microsoft:timeout": 408, "amqp:internal-error": 500, "amqp:resource-limit-exceeded": 403,
+					"com.microsoft:entity-disabled": 400, "com.microsoft:argument-out-of-range": 400, "amqp:not-allowed": 400,
+				} {
+					f := x.fault
+					f.Hub, f.Times, f.Condition, f.Description = "Hub", 1, condition, "d"
+					s.AddFault(f)
+					answer := c.request(x.node, x.request)
+					got, description := statusOf(answer)
+					require.Equal(t, code, got)
+					require.Equal(t, "d", description)
+					require.EqualValues(t, condition, answer.ApplicationProperties["error-condition"])
+					got, _ = statusOf(c.request(x.node, x.request))
+					require.Less(t, got, int32(300))
+				}
+			})
 		})
 	}
 }
 
-func TestAttachFaults(t *testing.T) {
-	s := serve(t, broker.Options{})
-	c := s.open(t)
-	s.AddFault(broker.Fault{On: broker.OnAttach, Hub: "HUB", ConsumerGroup: "OTHER", Partition: "1", Times: 1, Condition: "com.microsoft:entity-disabled", Description: "off"})
-	c.sender("hub/Partitions/1")
-	c.mustRead(group, "", nil)
-	c.mustRead("hub/ConsumerGroups/Other/Partitions/0", "", nil)
-	c.mustRead("hub/ConsumerGroups/$Default/Partitions/1", "", nil)
-	_, err := c.reader("hub/ConsumerGroups/Other/Partitions/1", "", nil)
-	requireCondition(t, err, "com.microsoft:entity-disabled", "off")
-	c.mustRead("hub/ConsumerGroups/Other/Partitions/1", "", nil)
+// A condition of links detaches both links of a request: whichever the client looks at tells it.
+func TestRequestFaultDetaches(t *testing.T) {
+	virtual(t, broker.Options{}, func(t *testing.T, s *namespace) {
+		sess := s.open(t).session()
+		sender, err := sess.NewSender(ctx(t), "$management", nil)
+		require.NoError(t, err)
+		receiver, err := sess.NewReceiver(ctx(t), "$management", &goamqp.ReceiverOptions{TargetAddress: "me"})
+		require.NoError(t, err)
+		s.AddFault(broker.Fault{On: broker.OnManagement, Condition: "amqp:link:detach-forced"})
+		m := readRequest("com.microsoft:eventhub")
+		m.Properties = &goamqp.MessageProperties{MessageID: "x", ReplyTo: ptr("me")}
+		require.NoError(t, sender.Send(ctx(t), m, nil))
+		require.Equal(t, goamqp.ErrCondDetachForced, ended(t, receiver).Condition)
+		synctest.Wait()
+		requireCondition(t, sender.Send(ctx(t), m, nil), "amqp:link:detach-forced")
+	})
+}
 
-	s.AddFault(broker.Fault{On: broker.OnAttach, Times: 1, Delay: delay, After: true}) // After means nothing here
-	start := time.Now()
-	c.sender("hub")
-	took(t, start)
-	s.AddFault(broker.Fault{On: broker.OnAttach, Times: 1, Delay: delay, Condition: "amqp:link:detach-forced"})
-	_, err = c.sess.NewSender(ctx(t), "hub", nil)
-	requireCondition(t, err, "amqp:link:detach-forced", "a fault was asked for")
-	s.AddFault(broker.Fault{On: broker.OnAttach, Times: 1, Condition: "amqp:connection:forced"})
-	_, err = c.sess.NewSender(ctx(t), "hub", nil)
-	require.Error(t, err)
-	require.Equal(t, goamqp.ErrCondConnectionForced, lost(t, c).RemoteErr.Condition)
-	c = s.open(t)
-	s.AddFault(broker.Fault{On: broker.OnAttach, Times: 1, DropConnection: true, Condition: "amqp:not-found"})
-	_, err = c.sess.NewSender(ctx(t), "hub", nil)
-	require.Error(t, err)
-	require.Nil(t, lost(t, c).RemoteErr)
+// Hub, Partition, ConsumerGroup and Link say which exchanges a fault is about.
+func TestFaultsAreAimed(t *testing.T) {
+	const other = "hub/ConsumerGroups/Other/Partitions/1"
+	tokenFor := func(path string) func(t *testing.T, c *client) error {
+		return func(t *testing.T, c *client) error { return question("$cbs", tokenRequest(path))(t, nil, c)(ctx(t)) }
+	}
+	attach := func(address string) func(t *testing.T, c *client) error {
+		return func(t *testing.T, c *client) error { return attachSender(address)(t, nil, c)(ctx(t)) }
+	}
+	read := func(address string) func(t *testing.T, c *client) error {
+		return func(t *testing.T, c *client) error { return attachReader(address)(t, nil, c)(ctx(t)) }
+	}
+	properties := func(kind string) func(t *testing.T, c *client) error {
+		return func(t *testing.T, c *client) error {
+			return question("$management", readRequest(kind))(t, nil, c)(ctx(t))
+		}
+	}
+	hub, partition := properties("com.microsoft:eventhub"), properties("com.microsoft:partition")
+	type exchanges []func(*testing.T, *client) error
+	for name, x := range map[string]struct {
+		fault broker.Fault
+		pass  exchanges
+		meets func(*testing.T, *client) error
+	}{
+		"one reader": {
+			broker.Fault{On: broker.OnAttach, Hub: "HUB", ConsumerGroup: "OTHER", Partition: "1"},
+			exchanges{
+				attach("hub/Partitions/1"), read("hub/ConsumerGroups/Other/Partitions/0"),
+				read("hub/ConsumerGroups/$Default/Partitions/1"), attach("$cbs"), attach("$management"),
+			}, read(other),
+		},
+		"any sender": {on(broker.OnAttach, broker.SenderLink), exchanges{read(other)}, attach("hub/Partitions/0")},
+		"events":     {broker.Fault{On: broker.OnAttach}, exchanges{attach("$cbs"), read("$management")}, read(other)},
+		"$cbs":       {on(broker.OnAttach, broker.TokenLink), exchanges{attach("hub")}, read("$cbs")},
+		"$management": {
+			on(broker.OnAttach, broker.ManagementLink), exchanges{attach("$cbs")}, attach("$management"),
+		},
+		"hub properties":       {broker.Fault{On: broker.OnHubProperties}, exchanges{partition}, hub},
+		"partition properties": {broker.Fault{On: broker.OnPartitionProperties}, exchanges{hub}, partition},
+		"a partition":          {broker.Fault{On: broker.OnManagement, Partition: "0"}, exchanges{hub}, partition},
+		"token of a reader": {
+			broker.Fault{On: broker.OnToken, Link: broker.ReaderLink}, exchanges{tokenFor("hub")}, tokenFor(other),
+		},
+		"token of a sender": {
+			broker.Fault{On: broker.OnToken, Link: broker.SenderLink}, exchanges{tokenFor(other)}, tokenFor("hub"),
+		},
+		"token of a partition": {
+			broker.Fault{On: broker.OnToken, Partition: "1"}, exchanges{tokenFor("hub")}, tokenFor(other),
+		},
+		"token for $management": {
+			on(broker.OnToken, broker.ManagementLink), exchanges{tokenFor("hub")}, tokenFor("hub/$management"),
+		},
+		"token of a group": {
+			broker.Fault{On: broker.OnToken, ConsumerGroup: "$default"}, exchanges{tokenFor(other)}, tokenFor(group),
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			virtual(t, broker.Options{}, func(t *testing.T, s *namespace) {
+				pass, meets, healed := s.open(t), s.open(t), s.open(t)
+				f := x.fault
+				f.Times, f.Condition, f.Description = 1, "com.microsoft:entity-disabled", "off"
+				s.AddFault(f)
+				for _, do := range x.pass {
+					require.NoError(t, do(t, pass))
+				}
+				require.ErrorContains(t, x.meets(t, meets), "off")
+				require.NoError(t, x.meets(t, healed))
+			})
+		})
+	}
 }
 
 // An attach that is held up is not carried out once its connection is gone: it would evict the reader that is there.
 func TestAttachOfTheDead(t *testing.T) {
-	s := serve(t, broker.Options{})
-	alive := s.open(t).mustRead(group, "", with("alive", int64(1)))
-	s.AddFault(broker.Fault{On: broker.OnAttach, ConsumerGroup: "$default", Times: 1, Delay: delay})
-	dead := s.open(t)
-	sent := dead.nc.await("the dead")
-	failed := make(chan error, 1)
-	go func() {
-		_, err := dead.reader(group, "", with("the dead", int64(2)))
-		failed <- err
-	}()
-	<-sent
-	require.NoError(t, dead.nc.Close())
-	require.Error(t, <-failed)
-	s.AddFault(broker.Fault{On: broker.OnPublish, Times: 1, Delay: 2 * delay})
-	s.open(t).send("hub/Partitions/0", "x") // it takes longer than the attach would
-	require.Equal(t, "x", string(next(t, alive).GetData()))
-	s.open(t).send("hub/Partitions/0", "y")
-	require.Equal(t, "y", string(next(t, alive).GetData()))
+	virtual(t, broker.Options{}, func(t *testing.T, s *namespace) {
+		alive := s.open(t).mustRead(group, latest, with("alive", int64(1)))
+		s.AddFault(broker.Fault{On: broker.OnAttach, ConsumerGroup: "$default", Times: 1, Delay: delay})
+		dead := s.open(t)
+		failed := make(chan error, 1)
+		go func() {
+			_, err := dead.reader(group, latest, with("the dead", int64(2)))
+			failed <- err
+		}()
+		synctest.Wait()
+		require.NoError(t, dead.nc.Close())
+		require.Error(t, <-failed)
+		time.Sleep(2 * delay)
+		s.open(t).send("hub/Partitions/0", "x")
+		require.Equal(t, "x", string(next(t, alive).GetData()))
+	})
+}
+
+// An attach whose answer is lost is carried out: the reader that was there has to leave, until the link is gone itself.
+func TestAttachAfter(t *testing.T) {
+	for name, f := range map[string]broker.Fault{
+		"unanswered": {Hang: true}, "cut": {DropConnection: true}, "silent": {SilenceConnection: true},
+		"refused":      {Condition: "com.microsoft:server-busy"},
+		"refused late": {Condition: "com.microsoft:server-busy", Delay: time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			virtual(t, broker.Options{}, func(t *testing.T, s *namespace) {
+				alive := s.open(t).mustRead(group, latest, with("alive", int64(1)))
+				f.On, f.Times, f.After = broker.OnAttach, 1, true
+				s.AddFault(f)
+				failed := make(chan error, 1)
+				go func() {
+					_, err := s.open(t).reader(group, latest, with("the new one", int64(1)))
+					failed <- err
+				}()
+				require.Equal(t, goamqp.ErrCond("amqp:link:stolen"), ended(t, alive).Condition)
+				err := <-failed
+				if f.Condition != "" {
+					requireCondition(t, err, f.Condition)
+				}
+				require.Error(t, err)
+				again := s.open(t).mustRead(group, latest, with("the last", int64(1)))
+				s.open(t).send("hub/Partitions/0", "x")
+				require.Equal(t, "x", string(next(t, again).GetData()))
+			})
+		})
+	}
 }
 
 func TestPublishFaults(t *testing.T) {
-	s := serve(t, broker.Options{})
-	c := s.open(t)
-	publish := func(body string) error {
-		return c.sender("hub/Partitions/0").Send(ctx(t), goamqp.NewMessage([]byte(body)), nil)
-	}
-	s.AddFault(broker.Fault{On: broker.OnPublish, Partition: "0", Skip: 2, Times: 2, Condition: "com.microsoft:server-busy", Description: "later"})
-	require.NoError(t, publish("1"))
-	c.send("hub/Partitions/1", "elsewhere")
-	c.send("hub", "anywhere") // it goes to 0, but doesn't name it
-	require.NoError(t, publish("2"))
-	for range 2 {
-		requireCondition(t, publish("no"), "com.microsoft:server-busy", "later")
-	}
-	require.NoError(t, publish("3"))
+	virtual(t, broker.Options{}, func(t *testing.T, s *namespace) {
+		c := s.open(t)
+		publish := func(body string) error { return publishOn(t, c, "hub/Partitions/0", body) }
+		busy := broker.Fault{On: broker.OnPublish, Condition: "com.microsoft:server-busy", Description: "later"}
+		f := busy
+		f.Partition, f.Skip, f.Times = "0", 2, 2
+		s.AddFault(f)
+		require.NoError(t, publish("1"))
+		c.send("hub/Partitions/1", "elsewhere")
+		c.send("hub", "anywhere") // it goes to 0, but doesn't name it
+		require.NoError(t, publish("2"))
+		for range 2 {
+			requireCondition(t, publish("no"), "com.microsoft:server-busy", "later")
+		}
+		require.NoError(t, publish("3"))
 
-	remove := s.AddFault(broker.Fault{On: broker.OnPublish, Hub: "Hub", Condition: "amqp:internal-error"}) // until it is taken back
-	for range 3 {
-		requireCondition(t, publish("no"), "amqp:internal-error")
-	}
-	remove()
-	remove()
-	s.AddFault(broker.Fault{On: broker.OnPublish, Times: 1, Condition: "amqp:internal-error", After: true})
-	requireCondition(t, publish("4"), "amqp:internal-error")
-	s.AddFault(broker.Fault{On: broker.OnPublish, Times: 1, Condition: "amqp:link:detach-forced", Delay: delay})
-	start := time.Now()
-	requireCondition(t, publish("no"), "amqp:link:detach-forced")
-	took(t, start)
-	s.AddFault(broker.Fault{On: broker.OnPublish, Times: 1, Delay: delay})
-	start = time.Now()
-	require.NoError(t, publish("5"))
-	took(t, start)
-	require.Equal(t, []string{"1", "anywhere", "2", "3", "4", "5"}, bodies(t, s, "0"))
+		f = busy
+		f.Hub = "Hub"
+		remove := s.AddFault(f) // until it is taken back
+		for range 3 {
+			requireCondition(t, publish("no"), "com.microsoft:server-busy")
+		}
+		remove()
+		remove()
+		s.AddFault(broker.Fault{On: broker.OnPublish, Times: 1, Condition: "amqp:internal-error", After: true})
+		requireCondition(t, publish("4"), "amqp:internal-error")
+		s.AddFault(broker.Fault{On: broker.OnPublish, Times: 1, Condition: "amqp:link:detach-forced", Delay: delay})
+		start := time.Now()
+		requireCondition(t, publish("no"), "amqp:link:detach-forced")
+		require.Equal(t, delay, time.Since(start))
+		// That a message is too large is said of the message, not of the link.
+		s.AddFault(broker.Fault{On: broker.OnPublish, Times: 1, Condition: "amqp:link:message-size-exceeded"})
+		sender := c.sender("hub/Partitions/0")
+		requireCondition(t, sender.Send(ctx(t), goamqp.NewMessage(nil), nil), "amqp:link:message-size-exceeded")
+		require.NoError(t, sender.Send(ctx(t), goamqp.NewMessage([]byte("5")), nil))
+		require.Equal(t, []string{"1", "anywhere", "2", "3", "4", "5"}, bodies(t, s, "0"))
+	})
+}
 
-	// An answer that is lost: the message is stored, and the sender waits in vain.
-	s.AddFault(broker.Fault{On: broker.OnPublish, Times: 1, After: true})
-	sender := c.sender("hub/Partitions/0")
-	unanswered := make(chan error, 1)
-	go func() { unanswered <- sender.Send(ctx(t), goamqp.NewMessage([]byte("6")), nil) }()
-	require.Eventually(t, func() bool { return len(bodies(t, s, "0")) == 7 }, patience, 1e6)
-	require.NoError(t, publish("7"))
-	require.Empty(t, unanswered)
-	require.NoError(t, sender.Close(ctx(t)))
-	require.Error(t, <-unanswered)
-
-	s.AddFault(broker.Fault{On: broker.OnPublish, Times: 1, DropConnection: true, After: true})
-	require.Error(t, publish("8"))
-	require.Nil(t, lost(t, c).RemoteErr)
-	require.Equal(t, []string{"6", "7", "8"}, bodies(t, s, "0")[6:])
-	c = s.open(t)
-	s.AddFault(broker.Fault{On: broker.OnPublish, Times: 1, Condition: "amqp:connection:forced"})
-	require.Error(t, publish("no"))
-	require.Equal(t, goamqp.ErrCondConnectionForced, lost(t, c).RemoteErr.Condition)
-	require.Len(t, bodies(t, s, "0"), 9)
+// A message that is only held up is stored at once: the order is kept. So is one whose answer is lost; others are
+// answered.
+func TestPublishIsStoredAtOnce(t *testing.T) {
+	virtual(t, broker.Options{}, func(t *testing.T, s *namespace) {
+		const late = time.Minute
+		s.AddFault(broker.Fault{On: broker.OnPublish, Times: 1, Delay: late})
+		s.AddFault(broker.Fault{On: broker.OnPublish, Times: 1, After: true})
+		sender := s.open(t).sender("hub/Partitions/0")
+		answered := make(chan string, 2)
+		for _, body := range []string{"late", "lost"} {
+			go func() {
+				if sender.Send(context.Background(), goamqp.NewMessage([]byte(body)), nil) == nil {
+					answered <- body
+				}
+			}()
+			synctest.Wait()
+		}
+		require.NoError(t, sender.Send(ctx(t), goamqp.NewMessage([]byte("third")), nil))
+		require.Equal(t, []string{"late", "lost", "third"}, bodies(t, s, "0"))
+		require.Empty(t, answered)
+		time.Sleep(late)
+		synctest.Wait()
+		require.Equal(t, "late", <-answered)
+		require.NoError(t, sender.Close(ctx(t)))
+		require.Empty(t, answered)
+	})
 }
 
 func TestReceiveFaults(t *testing.T) {
-	s := serve(t, broker.Options{})
-	c := s.open(t)
-	c.send("hub/Partitions/0", "0", "1", "2")
-	s.AddFault(broker.Fault{On: broker.OnReceive, Skip: 1, Times: 1, Condition: "amqp:link:detach-forced", Description: "off"})
-	r := c.mustRead(group, earliest, nil)
-	require.Equal(t, "0", string(next(t, r).GetData()))
-	require.Equal(t, &goamqp.Error{Condition: "amqp:link:detach-forced", Description: "off"}, ended(t, r))
-	r, err := c.sess.NewReceiver(ctx(t), group, &goamqp.ReceiverOptions{
-		Credit: -1, Filters: []goamqp.LinkFilter{goamqp.NewSelectorFilter("amqp.annotation.x-opt-sequence-number > '0'")},
-	})
-	require.NoError(t, err)
-	require.NoError(t, r.IssueCredit(100))
-	require.Equal(t, "1", string(next(t, r).GetData()), "it was not lost with the link")
-	require.Equal(t, "2", string(next(t, r).GetData()))
+	virtual(t, broker.Options{}, func(t *testing.T, s *namespace) {
+		c := s.open(t)
+		c.send("hub/Partitions/0", "0", "1", "2")
+		off := broker.Fault{On: broker.OnReceive, Condition: "amqp:link:detach-forced", Description: "off"}
+		off.Skip, off.Times = 1, 1
+		s.AddFault(off)
+		r := c.mustRead(group, earliest, nil)
+		require.Equal(t, "0", string(next(t, r).GetData()))
+		require.Equal(t, &goamqp.Error{Condition: "amqp:link:detach-forced", Description: "off"}, ended(t, r))
+		r, err := c.sess.NewReceiver(ctx(t), group, &goamqp.ReceiverOptions{
+			Credit: -1, Filters: []goamqp.LinkFilter{goamqp.NewSelectorFilter("amqp.annotation.x-opt-sequence-number > '0'")},
+		})
+		require.NoError(t, err)
+		require.NoError(t, r.IssueCredit(100))
+		require.Equal(t, "1", string(next(t, r).GetData()), "it was not lost with the link")
+		require.Equal(t, "2", string(next(t, r).GetData()))
 
-	// Each delay is for one delivery, whatever else happens meanwhile.
-	for range 2 {
-		s.AddFault(broker.Fault{On: broker.OnReceive, Partition: "0", ConsumerGroup: "$DEFAULT", Times: 2, Delay: delay})
-		start := time.Now()
-		c.send("hub/Partitions/0", "held", "held too")
-		c.send("hub/Partitions/0", "free")
-		require.NoError(t, r.IssueCredit(1)) // this wakes the link
+		// Each delay is for one delivery, whatever else happens meanwhile.
+		for range 2 {
+			s.AddFault(broker.Fault{On: broker.OnReceive, Partition: "0", ConsumerGroup: "$DEFAULT", Times: 2, Delay: delay})
+			start := time.Now()
+			c.send("hub/Partitions/0", "held", "held too")
+			c.send("hub/Partitions/0", "free")
+			require.NoError(t, r.IssueCredit(1)) // this wakes the link
+			require.Equal(t, "held", string(next(t, r).GetData()))
+			require.Equal(t, delay, time.Since(start))
+			require.Equal(t, "held too", string(next(t, r).GetData()))
+			require.Equal(t, 2*delay, time.Since(start))
+			require.Equal(t, "free", string(next(t, r).GetData()))
+		}
+
+		// What was held up goes on without meeting the next fault.
+		s.AddFault(broker.Fault{On: broker.OnReceive, Times: 1, Delay: delay})
+		s.AddFault(broker.Fault{On: broker.OnReceive, Times: 1, Condition: "amqp:link:detach-forced"})
+		c.send("hub/Partitions/0", "held", "not delivered")
 		require.Equal(t, "held", string(next(t, r).GetData()))
-		took(t, start)
-		require.Equal(t, "held too", string(next(t, r).GetData()))
-		took(t, start.Add(delay))
-		require.Equal(t, "free", string(next(t, r).GetData()))
-	}
-
-	// What was held up goes on without meeting the next fault.
-	s.AddFault(broker.Fault{On: broker.OnReceive, Times: 1, Delay: delay})
-	s.AddFault(broker.Fault{On: broker.OnReceive, Times: 1, Condition: "amqp:link:detach-forced"})
-	c.send("hub/Partitions/0", "held", "not delivered")
-	require.Equal(t, "held", string(next(t, r).GetData()))
-	require.Equal(t, goamqp.ErrCondDetachForced, ended(t, r).Condition)
-
-	c.mustRead(group, "", nil)
-	s.AddFault(broker.Fault{On: broker.OnReceive, Times: 1, Condition: "amqp:connection:forced", Delay: delay})
-	c.send("hub/Partitions/0", "x")
-	require.Equal(t, goamqp.ErrCondConnectionForced, lost(t, c).RemoteErr.Condition)
-	c = s.open(t)
-	s.AddFault(broker.Fault{On: broker.OnReceive, Times: 1, DropConnection: true})
-	c.mustRead(group, earliest, nil)
-	require.Nil(t, lost(t, c).RemoteErr)
+		require.Equal(t, goamqp.ErrCondDetachForced, ended(t, r).Condition)
+	})
 }
 
-// The fault that was declared first happens first, and the next one afterwards.
+// The fault that was declared first happens first, and the next one afterwards. Each counts how often it has happened.
 func TestFaultsInTurn(t *testing.T) {
-	s := serve(t, broker.Options{})
-	sender := s.open(t).sender("hub")
-	remove := s.AddFault(broker.Fault{On: broker.OnPublish, Times: 1, Condition: "a:one"})
-	s.AddFault(broker.Fault{On: broker.OnPublish, Times: 1, Skip: 1, Condition: "a:two"})
-	forever := s.AddFault(broker.Fault{On: broker.OnPublish, Condition: "a:three"})
-	for _, condition := range []string{"a:one", "a:three", "a:two", "a:three", "a:three"} {
-		requireCondition(t, sender.Send(ctx(t), goamqp.NewMessage(nil), nil), condition)
-	}
-	remove() // used up already
-	forever()
-	require.NoError(t, sender.Send(ctx(t), goamqp.NewMessage(nil), nil))
+	virtual(t, broker.Options{}, func(t *testing.T, s *namespace) {
+		sender := s.open(t).sender("hub")
+		var one, three atomic.Int64
+		remove := s.AddFault(broker.Fault{On: broker.OnPublish, Times: 1, Condition: "a:one", Happened: &one})
+		s.AddFault(broker.Fault{On: broker.OnPublish, Times: 1, Skip: 1, Condition: "a:two"})
+		forever := s.AddFault(broker.Fault{On: broker.OnPublish, Condition: "a:three", Happened: &three})
+		for _, condition := range []string{"a:one", "a:three", "a:two", "a:three", "a:three"} {
+			requireCondition(t, sender.Send(ctx(t), goamqp.NewMessage(nil), nil), condition)
+		}
+		remove() // used up already
+		forever()
+		require.NoError(t, sender.Send(ctx(t), goamqp.NewMessage(nil), nil))
+		require.EqualValues(t, 1, one.Load())
+		require.EqualValues(t, 3, three.Load())
+	})
 }
 
-// Close doesn't wait for faults that hold something up, and nothing of them is left.
+// Close doesn't wait for faults that hold something up, and nothing of them is left: the bubble would not end.
 func TestCloseDuringFaults(t *testing.T) {
-	s := serve(t, broker.Options{})
-	c := s.open(t)
-	c.send("hub/Partitions/0", "x")
-	sender := c.sender("hub/Partitions/0")
-	for _, op := range []broker.Operation{broker.OnConnect, broker.OnToken, broker.OnManagement, broker.OnAttach, broker.OnPublish, broker.OnReceive} {
-		s.AddFault(broker.Fault{On: op, Delay: time.Hour, Condition: "amqp:not-found", Skip: map[broker.Operation]int{broker.OnAttach: 1}[op]})
+	for name, f := range map[string]broker.Fault{
+		"delay": {Delay: time.Hour, Condition: "amqp:not-found"}, "hang": {Hang: true}, "silence": {SilenceConnection: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			stage(t, f, func(t *testing.T, _ exchange, s *scene) {
+				failed := make(chan error, 1)
+				go func() { failed <- s.do(context.Background()) }()
+				synctest.Wait()
+				start := time.Now()
+				s.Close()
+				s.Close()
+				require.LessOrEqual(t, time.Since(start), time.Second)
+				<-failed
+			})
+		})
 	}
-	c.mustRead(group, earliest, nil) // its first delivery is held up
-	failed := make(chan error, 2)
-	go func() { failed <- sender.Send(ctx(t), goamqp.NewMessage(nil), nil) }()
-	go func() {
-		_, err := c.sess.NewSender(ctx(t), "hub", nil)
-		failed <- err
-	}()
-	require.NoError(t, c.sender("$management").Send(ctx(t), &goamqp.Message{Value: ""}, nil))
-	require.NoError(t, c.sender("$cbs").Send(ctx(t), &goamqp.Message{Value: ""}, nil))
-	connecting := make(chan error, 1)
-	go func() {
-		_, err := goamqp.Dial(ctx(t), "amqp://"+s.addr, nil)
-		connecting <- err
-	}()
-	start := time.Now()
-	s.Close()
-	s.Close()
-	require.Less(t, time.Since(start), 2*time.Second)
-	require.Error(t, <-failed)
-	require.Error(t, <-failed)
-	require.Error(t, <-connecting)
 }
 
 // Clients are told that the namespace goes.
 func TestCloseTells(t *testing.T) {
-	s := serve(t, broker.Options{})
-	c := s.open(t)
-	s.Close()
-	require.Equal(t, &goamqp.Error{Condition: "amqp:connection:forced", Description: "the namespace is shutting down"}, lost(t, c).RemoteErr)
-	_, err := goamqp.Dial(ctx(t), "amqp://"+s.addr, nil)
-	require.Error(t, err)
+	virtual(t, broker.Options{}, func(t *testing.T, s *namespace) {
+		c := s.open(t)
+		s.Close()
+		require.Equal(t, &goamqp.Error{
+			Condition: "amqp:connection:forced", Description: "the namespace is shutting down",
+		}, lost(t, c).RemoteErr)
+		require.Error(t, c.hello(ctx(t), nil))
+	})
 }

@@ -7,17 +7,29 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/amqp"
 )
 
-// read answers a request to $management.
-func (p *peer) read(m *amqp.Message, reply func(*amqp.Message)) {
+// read takes a request to $management.
+func (p *peer) read(m *amqp.Message) question {
 	name, _ := m.ApplicationProperties.Get("name").(string)
 	partition, _ := m.ApplicationProperties.Get("partition").(string)
-	proceed := func() { reply(p.describe(m, name, partition)) }
-	if f, ok := p.broker.faults.take(OnManagement, entity{hub: strings.ToLower(name), partition: partition}); ok {
-		p.nodes["$management"].faulty(f, proceed, reply)
-		return
+	q := question{
+		op:     OnManagement,
+		on:     entity{hub: strings.ToLower(name), link: ManagementLink},
+		answer: func() *amqp.Message { return p.describe(m, name, partition) },
 	}
-	proceed()
+	switch m.ApplicationProperties.Get("type") {
+	case typeHub:
+		q.op = OnHubProperties
+	case typePartition:
+		q.op, q.on.partition = OnPartitionProperties, partition
+	}
+	return q
 }
+
+// What can be read.
+const (
+	typeHub       = "com.microsoft:eventhub"
+	typePartition = "com.microsoft:partition"
+)
 
 func (p *peer) describe(m *amqp.Message, name, partition string) *amqp.Message {
 	if op, _ := m.ApplicationProperties.Get("operation").(string); op != "READ" {
@@ -31,9 +43,9 @@ func (p *peer) describe(m *amqp.Message, name, partition string) *amqp.Message {
 		return status(404, "The messaging entity '"+name+"' could not be found. TrackingId:"+trackingID())
 	}
 	switch kind, _ := m.ApplicationProperties.Get("type").(string); kind {
-	case "com.microsoft:eventhub":
+	case typeHub:
 		return h.describe(p.broker)
-	case "com.microsoft:partition":
+	case typePartition:
 		part := h.partition(partition)
 		if part == nil {
 			return status(404, "The partition '"+partition+"' of '"+h.name+"' could not be found. TrackingId:"+trackingID())
@@ -67,7 +79,7 @@ func (h *hub) describe(b *Broker) *amqp.Message {
 	m := status(200, "OK")
 	m.Value = amqp.Map{
 		{Key: "name", Value: h.name},
-		{Key: "type", Value: "com.microsoft:eventhub"},
+		{Key: "type", Value: typeHub},
 		{Key: "created_at", Value: b.created},
 		{Key: "partition_count", Value: int32(len(h.partitions))},
 		{Key: "partition_ids", Value: h.partitionIDs()},
@@ -81,7 +93,7 @@ func (p *partition) describe() *amqp.Message {
 	m := status(200, "OK")
 	m.Value = amqp.Map{
 		{Key: "name", Value: p.hub.name},
-		{Key: "type", Value: "com.microsoft:partition"},
+		{Key: "type", Value: typePartition},
 		{Key: "partition", Value: p.id},
 		{Key: "begin_sequence_number", Value: i.begin},
 		{Key: "last_enqueued_sequence_number", Value: i.last},

@@ -10,9 +10,12 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
@@ -20,6 +23,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-eventhubs/eventhubs/internal/broker"
+	"github.com/go-eventhubs/eventhubs/internal/server/memnet"
 )
 
 const (
@@ -28,17 +32,39 @@ const (
 	rootKey  = "the root's key"
 	group    = "hub/ConsumerGroups/$Default/Partitions/0"
 	earliest = "amqp.annotation.x-opt-offset > '-1'"
+	latest   = "amqp.annotation.x-opt-offset > '@latest'"
 )
 
-// namespace is a broker behind a loopback socket.
+// namespace is a broker behind a socket.
 type namespace struct {
 	*broker.Broker
-	addr string
+	addr    string
+	connect func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
-// serve starts a namespace that ends with the test. What options leave out is a hub with four partitions and one more group, and
-// rules for all rights and for each.
+// serve starts a namespace that ends with the test. What options leave out is a hub with four partitions and one more
+// group, and rules for all rights and for each.
 func serve(t *testing.T, o broker.Options) *namespace {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	return serveOn(t, o, ln, new(net.Dialer).DialContext)
+}
+
+// virtual runs a test in virtual time, with a namespace that is in memory.
+func virtual(t *testing.T, o broker.Options, test func(t *testing.T, s *namespace)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		var network memnet.Network
+		ln, err := network.Listen("127.0.0.1:0")
+		require.NoError(t, err)
+		test(t, serveOn(t, o, ln, network.DialContext))
+	})
+}
+
+func serveOn(t *testing.T, o broker.Options, ln net.Listener,
+	connect func(context.Context, string, string) (net.Conn, error),
+) *namespace {
 	t.Helper()
 	if o.Hubs == nil {
 		o.Hubs = []broker.Hub{{Name: "hub", Partitions: 4, ConsumerGroups: []string{"Other"}}}
@@ -55,8 +81,6 @@ func serve(t *testing.T, o broker.Options) *namespace {
 	}
 	b, err := broker.New(o)
 	require.NoError(t, err)
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
 	var served sync.WaitGroup
 	served.Go(func() {
 		for {
@@ -72,7 +96,7 @@ func serve(t *testing.T, o broker.Options) *namespace {
 		b.Close()
 		served.Wait()
 	})
-	return &namespace{b, ln.Addr().String()}
+	return &namespace{b, ln.Addr().String(), connect}
 }
 
 // connectionString is what SDKs take, for all rights.
@@ -99,13 +123,39 @@ func (n *namespace) consumer(t *testing.T, hub string) *azeventhubs.ConsumerClie
 	return c
 }
 
-// tap is a socket that tells when something was sent on it.
+// tap is a socket that tells when something was sent on it, and how it ended.
 type tap struct {
 	net.Conn
+	closing atomic.Bool // by the client
 
-	mu   sync.Mutex
-	text string
-	sent chan struct{}
+	mu    sync.Mutex
+	text  string
+	sent  chan struct{}
+	read  int   // bytes
+	ended error // what reading has returned before the client closed
+}
+
+func (n *tap) Read(b []byte) (int, error) {
+	read, err := n.Conn.Read(b)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.read += read
+	if err != nil && !n.closing.Load() && !errors.Is(err, os.ErrDeadlineExceeded) {
+		n.ended = err
+	}
+	return read, err
+}
+
+func (n *tap) Close() error {
+	n.closing.Store(true)
+	return n.Conn.Close()
+}
+
+// seen is how much was read, and how the connection ended if the client did not close it.
+func (n *tap) seen() (bytes int, ended error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.read, n.ended
 }
 
 // await returns a channel that is closed when something that holds the text has been sent.
@@ -129,24 +179,38 @@ func (n *tap) Write(b []byte) (int, error) {
 
 // client is a connection of go-amqp, with one session.
 type client struct {
-	t    *testing.T
-	nc   *tap
-	conn *goamqp.Conn
-	sess *goamqp.Session
+	t         *testing.T
+	namespace *namespace
+	nc        *tap
+	conn      *goamqp.Conn
+	sess      *goamqp.Session
 }
 
 // dial connects without a token.
 func (n *namespace) dial(t *testing.T) *client {
 	t.Helper()
-	plain, err := net.Dial("tcp", n.addr)
+	c := &client{t: t, namespace: n}
+	require.NoError(t, c.hello(ctx(t), nil))
+	sess, err := c.conn.NewSession(ctx(t), nil)
 	require.NoError(t, err)
-	nc := &tap{Conn: plain}
-	conn, err := goamqp.NewConn(ctx(t), nc, nil)
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = conn.Close() })
-	sess, err := conn.NewSession(ctx(t), nil)
-	require.NoError(t, err)
-	return &client{t, nc, conn, sess}
+	c.sess = sess
+	return c
+}
+
+// hello connects.
+func (c *client) hello(ctx context.Context, o *goamqp.ConnOptions) error {
+	nc, err := c.namespace.connect(ctx, "tcp", c.namespace.addr)
+	if err != nil {
+		return err
+	}
+	c.t.Cleanup(func() { nc.Close() })
+	c.nc = &tap{Conn: nc}
+	conn, err := goamqp.NewConn(ctx, c.nc, o)
+	if err == nil {
+		c.conn = conn
+		c.t.Cleanup(func() { _ = conn.Close() })
+	}
+	return err
 }
 
 // open connects with a token for the whole namespace, with all rights.
@@ -210,8 +274,8 @@ func (c *client) send(address string, bodies ...string) {
 	require.NoError(c.t, s.Close(ctx(c.t)))
 }
 
-// reader attaches a receiver in a session of its own, as the SDK does: go-amqp uses the handle of a link that the server has detached
-// again before it has answered (session.go, mux).
+// reader attaches a receiver in a session of its own, as the SDK does: go-amqp uses the handle of a link that the
+// server has detached again before it has answered (session.go, mux).
 func (c *client) reader(address, selector string, properties map[string]any) (*goamqp.Receiver, error) {
 	o := &goamqp.ReceiverOptions{Properties: properties, Credit: 100}
 	if selector != "" {

@@ -14,21 +14,28 @@ import (
 // peer is one connection of a client: its tokens, and what it has open.
 type peer struct {
 	broker *Broker
-	nc     net.Conn
+	wire   *wire
 	conn   *amqp.Conn
-	done   chan struct{} // closed by close and end
+	done   chan struct{} // closed by close, drop and end
 	once   sync.Once
+	nodes  map[string]*node // by name; doesn't change
 
-	mu     sync.Mutex
-	ended  bool
-	tokens map[string]grant // by the path that they are for, in lower case
-	open   map[*amqp.Link]opened
-	expiry *time.Timer      // goes off at expiryAt, when the next token runs out; nil: there is none
-	nodes  map[string]*node // $cbs and $management
+	mu      sync.Mutex
+	ended   bool
+	excused bool             // it may take its time to put a token
+	tokens  map[string]grant // by the path that they are for, in lower case
+	open    map[*amqp.Link]opened
+	expiry  *time.Timer // goes off at expiryAt, when the next token runs out; nil: there is none
 
 	expiryAt time.Time
 	deadline *time.Timer // by which there has to be a token
 }
+
+// The nodes that answer requests.
+const (
+	nodeCBS        = "$cbs"
+	nodeManagement = "$management"
+)
 
 // opened is a link that needs a token as long as it is open.
 type opened struct {
@@ -38,9 +45,13 @@ type opened struct {
 }
 
 func newPeer(b *Broker, nc net.Conn) *peer {
-	p := &peer{broker: b, nc: nc, done: make(chan struct{}), tokens: map[string]grant{}, open: map[*amqp.Link]opened{}}
-	p.nodes = map[string]*node{"$cbs": {peer: p, answer: p.putToken}, "$management": {peer: p, answer: p.read}}
-	p.conn = amqp.NewConn(nc, b.limits, p)
+	p := &peer{broker: b, wire: newWire(nc), done: make(chan struct{})}
+	p.tokens, p.open = map[string]grant{}, map[*amqp.Link]opened{}
+	p.nodes = map[string]*node{
+		nodeCBS:        {peer: p, ask: p.putToken},
+		nodeManagement: {peer: p, ask: p.read},
+	}
+	p.conn = amqp.NewConn(p.wire, b.limits, p)
 	return p
 }
 
@@ -49,8 +60,24 @@ func (p *peer) awaitToken(timeout time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.deadline = time.AfterFunc(timeout, func() {
+		if p.isExcused() {
+			return
+		}
 		p.conn.Close(amqp.Errorf(amqp.CondConnectionForced, "no valid token was put on this connection in %v", timeout))
 	})
+}
+
+// excuse is called when a fault holds a peer up: how long it takes to put a token is not its fault then.
+func (p *peer) excuse() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.excused = true
+}
+
+func (p *peer) isExcused() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.excused
 }
 
 // trust is called when the peer has put a valid token.
@@ -63,21 +90,17 @@ func (p *peer) trust() {
 // close ends the connection from this side.
 func (p *peer) close() {
 	p.once.Do(func() { close(p.done) })
+	if p.wire.isSilent() { // it would not hear of it
+		p.drop()
+		return
+	}
 	p.conn.Close(amqp.Errorf(amqp.CondConnectionForced, "the namespace is shutting down"))
 }
 
-// drop closes the socket without a word. TLS would say good-bye, and wait until it is heard. A connection in memory is
-// cut.
+// drop closes the socket without a word.
 func (p *peer) drop() {
-	nc := p.nc
-	if t, ok := nc.(interface{ NetConn() net.Conn }); ok {
-		nc = t.NetConn()
-	}
-	if c, ok := nc.(interface{ Cut() }); ok {
-		c.Cut()
-	} else {
-		nc.Close()
-	}
+	p.once.Do(func() { close(p.done) })
+	p.wire.cut()
 	p.conn.Abort()
 }
 
@@ -100,26 +123,27 @@ func (p *peer) Attach(l *amqp.Link) {
 		l.Refuse(amqp.Errorf(amqp.CondNotFound, "the address has %d characters: there is nothing with more than %d", len(path), maxPath))
 		return
 	}
-	if n := p.nodes[path[strings.LastIndexByte(path, '/')+1:]]; n != nil {
-		n.attach(l)
+	attach := func() { p.attach(l, path) }
+	if n := p.node(path); n != nil {
+		attach = func() { n.attach(l) }
+	}
+	f, ok := p.broker.faults.takeOnLink(OnAttach, l)
+	if !ok {
+		attach()
 		return
 	}
-	t, err := p.broker.target(path, l.Receiving)
-	at := t.entity()
-	if f, ok := p.broker.faults.take(OnAttach, at); ok {
-		p.later(f.Delay, func() {
-			if f.fails() {
-				p.fail(f, l)
-			} else {
-				p.attach(l, t, err)
-			}
-		})
-		return
-	}
-	p.attach(l, t, err)
+	p.undergo(f, exchange{
+		perform: attach,
+		quietly: func() { l.Mute(); attach() },
+		refuse:  func(e *amqp.Error) { p.detach(l, e) },
+	})
 }
 
-func (p *peer) attach(l *amqp.Link, t target, err *amqp.Error) {
+// node is the one that a path names; nil: none.
+func (p *peer) node(path string) *node { return p.nodes[path[strings.LastIndexByte(path, '/')+1:]] }
+
+func (p *peer) attach(l *amqp.Link, path string) {
+	t, err := p.broker.target(path, l.Receiving)
 	right := RightSend
 	if l.Receiving {
 		right = RightListen
@@ -134,7 +158,8 @@ func (p *peer) attach(l *amqp.Link, t target, err *amqp.Error) {
 	case !p.keep(l, t.path, RightSend, func() {}):
 		l.Refuse(unauthorized(t.path, right))
 	default:
-		l.Accept(amqp.LinkOptions{Sink: &publisher{peer: p, hub: t.hub, partition: t.partition, at: t.entity()}, Closed: func() { p.forget(l) }})
+		s := &publisher{peer: p, hub: t.hub, partition: t.partition, at: entityOfLink(l)}
+		l.Accept(amqp.LinkOptions{Sink: s, Closed: func() { p.forget(l) }})
 	}
 }
 
@@ -149,7 +174,7 @@ func (p *peer) attachReader(l *amqp.Link, t target) {
 		l.Refuse(err)
 		return
 	}
-	r := &reader{partition: t.partition, peer: p, link: l, group: t.group, at: t.entity(), name: receiverName(l)}
+	r := &reader{partition: t.partition, peer: p, link: l, group: t.group, at: entityOfLink(l), name: receiverName(l)}
 	switch e := l.Properties.Get("com.microsoft:epoch").(type) {
 	case nil:
 	case int64:
@@ -190,7 +215,8 @@ func receiverName(l *amqp.Link) string {
 	return l.Name
 }
 
-// keep remembers a link that is about to be accepted. It reports whether a token covers it still: from here on expire sees to that.
+// keep remembers a link that is about to be accepted. It reports whether a token covers it still: from here on expire
+// sees to that.
 func (p *peer) keep(l *amqp.Link, path string, right Right, leave func()) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -201,10 +227,15 @@ func (p *peer) keep(l *amqp.Link, path string, right Right, leave func()) bool {
 	return true
 }
 
-// detach ends a link from this side. One that is not accepted yet is refused: Accept then finds it ended, and has it forgotten.
+// detach ends a link from this side. One that is not accepted yet is refused: Accept then finds it ended, and has it
+// forgotten.
 func (p *peer) detach(l *amqp.Link, reason *amqp.Error) {
 	l.Refuse(reason)
 	l.Detach(reason)
+	if n := p.node(pathOf(l.Address())); n != nil {
+		n.forget(l)
+		return
+	}
 	p.forget(l)
 }
 
@@ -225,17 +256,6 @@ type target struct {
 	hub       *hub
 	partition *partition // nil: any, for a sender
 	group     string     // in lower case
-}
-
-func (t target) entity() entity {
-	e := entity{group: t.group}
-	if t.hub != nil {
-		e.hub = strings.ToLower(t.hub.name)
-	}
-	if t.partition != nil {
-		e.partition = t.partition.id
-	}
-	return e
 }
 
 // target finds what a path names: hub, hub/partitions/0, or hub/consumergroups/g/partitions/0.
@@ -263,11 +283,14 @@ func (b *Broker) target(path string, receiving bool) (target, *amqp.Error) {
 		return t, amqp.Errorf(amqp.CondNotFound, "The messaging entity '%s' could not be found. TrackingId:%s", path, trackingID())
 	}
 	if t.partition = t.hub.partition(parts[1]); t.partition == nil {
-		return t, amqp.Errorf("com.microsoft:argument-out-of-range", "The specified partition is invalid for an EventHub partition sender or receiver. "+
-			"It should be between 0 and %d. (Parameter 'PartitionId') - Actual value: %s", len(t.hub.partitions)-1, parts[1])
+		return t, amqp.Errorf(condArgumentOutOfRange, noSuchPartition+" It should be between 0 and %d. "+
+			"(Parameter 'PartitionId') - Actual value: %s", len(t.hub.partitions)-1, parts[1])
 	}
 	return t, nil
 }
+
+// noSuchPartition is how the service begins what it says of a partition that isn't there. Clients know it by that.
+const noSuchPartition = "The specified partition is invalid for an EventHub partition sender or receiver."
 
 // pathOf is the path of an address or of a token's audience, in lower case. Both come as a path or as a whole URL.
 func pathOf(address string) string {

@@ -2,7 +2,6 @@ package broker
 
 import (
 	"bytes"
-	"strings"
 
 	"github.com/go-eventhubs/eventhubs/internal/amqp"
 )
@@ -20,22 +19,20 @@ type publisher struct {
 func (s *publisher) Deliver(d *amqp.Delivery) {
 	f, faulty := s.peer.broker.faults.take(OnPublish, s.at)
 	if faulty && f.fails() && !f.After {
-		d.Payload = nil
-		s.peer.later(f.Delay, func() { s.fail(f, d) })
-		return
-	}
-	if refused := s.store(d); refused != nil {
+		d.Payload = nil // a fault may hold the answer back
+	} else if refused := s.store(d); refused != nil {
 		d.Reject(refused)
 		return
 	}
-	switch {
-	case !faulty:
+	if !faulty {
 		d.Accept()
-	case f.fails():
-		s.peer.later(f.Delay, func() { s.fail(f, d) })
-	default:
-		s.peer.later(f.Delay, d.Accept)
+		return
 	}
+	s.peer.undergo(f, exchange{ // what is stored was stored at once, to keep the order
+		perform: d.Accept,
+		refuse:  func(e *amqp.Error) { s.refuse(d, e) },
+		ignore:  d.Drop,
+	})
 }
 
 func (s *publisher) store(d *amqp.Delivery) *amqp.Error {
@@ -64,15 +61,12 @@ func (s *publisher) store(d *amqp.Delivery) *amqp.Error {
 	return nil
 }
 
-// fail does what a fault asks for: no answer, no connection, no link, or a refusal.
-func (s *publisher) fail(f Fault, d *amqp.Delivery) {
-	onLink := strings.HasPrefix(f.Condition, "amqp:link:") || f.onConnection()
-	if f.Condition != "" && !onLink && !f.DropConnection {
-		d.Reject(f.err())
+// refuse rejects a message, or detaches its link if the condition is one of links.
+func (s *publisher) refuse(d *amqp.Delivery, reason *amqp.Error) {
+	if !onLink(reason.Condition) {
+		d.Reject(reason)
 		return
 	}
 	d.Drop()
-	if f.Condition != "" || f.DropConnection {
-		s.peer.fail(f, d.Link())
-	}
+	s.peer.detach(d.Link(), reason)
 }

@@ -12,6 +12,10 @@ import (
 // maxReaders is how many readers without an epoch a consumer group may have on one partition.
 const maxReaders = 5
 
+// arrival is how long an event gets to arrive that a fault comes after: a connection in memory that is cut loses what
+// is on its way. It is no time at all for a test, and in virtual time enough for whoever reads.
+const arrival = time.Millisecond
+
 // maxPrefix is how many bytes a reader keeps to put in front of events. An event can have a megabyte of annotations.
 const maxPrefix = 4 << 10
 
@@ -40,11 +44,12 @@ type hold int
 
 const (
 	open     hold = iota
-	held          // its delay is not over, or it has made the link fail
+	held          // its delay is not over, or it keeps all deliveries back
 	released      // its delay is over, and the delivery it held up goes on without meeting another
 )
 
-// join lets a reader in, or says why not. It returns the readers that have to leave for it. One that has left already stays out.
+// join lets a reader in, or says why not. It returns the readers that have to leave for it. One that has left already
+// stays out.
 func (p *partition) join(r *reader) (leaving []*reader, refused *amqp.Error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -134,14 +139,19 @@ func (r *reader) Next(m *amqp.Outgoing) bool {
 		r.waiting = true
 		return false
 	}
+	var delivered func()
 	if r.hold == open {
 		if f, ok := r.peer.broker.faults.take(OnReceive, r.at); ok {
 			r.hold = held
-			r.peer.async(f.Delay, func() { r.receiveFault(f) })
-			return false
+			if !f.After {
+				r.peer.async(f.Delay, func() { r.peer.meet(f, r.exchange()) })
+				return false
+			}
+			delivered = func() { r.peer.async(max(f.Delay, arrival), func() { r.peer.meet(f, r.exchange()) }) }
 		}
+	} else {
+		r.hold = open
 	}
-	r.hold = open
 	e := p.events.at(int(r.next - p.firstSeq()))
 	var metrics []byte
 	if r.metrics {
@@ -151,12 +161,13 @@ func (r *reader) Next(m *amqp.Outgoing) bool {
 		r.prefix = nil
 	}
 	r.prefix = e.appendPrefix(r.prefix[:0], metrics)
-	*m = amqp.Outgoing{Parts: [2][]byte{r.prefix, e.Bare}}
+	*m = amqp.Outgoing{Parts: [2][]byte{r.prefix, e.Bare}, Written: delivered}
 	r.next++
 	return true
 }
 
-// runtimeMetrics are the delivery annotations that a reader gets who asked for them: what the partition's end looks like.
+// runtimeMetrics are the delivery annotations that a reader gets who asked for them: what the partition's end looks
+// like.
 func runtimeMetrics(i info) []byte {
 	b, _ := amqp.AppendSection(nil, amqp.SectionDeliveryAnnotations, amqp.Map{
 		{Key: amqp.Symbol("last_enqueued_sequence_number"), Value: i.last},
@@ -165,4 +176,20 @@ func runtimeMetrics(i info) []byte {
 		{Key: amqp.Symbol("runtime_info_retrieval_time_utc"), Value: time.Now().UTC()},
 	})
 	return b
+}
+
+// exchange is the delivery of an event, as faults see it.
+func (r *reader) exchange() exchange {
+	return exchange{
+		perform: r.release,
+		refuse:  func(e *amqp.Error) { r.peer.detach(r.link, e) },
+	}
+}
+
+// release lets the delivery go on that a fault has held up.
+func (r *reader) release() {
+	r.partition.mu.Lock()
+	r.hold = released
+	r.partition.mu.Unlock()
+	r.link.Wake()
 }

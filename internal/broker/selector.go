@@ -27,9 +27,6 @@ const (
 
 const selectorFilter = "apache.org:selector-filter:string"
 
-// condArgumentError is what the service refuses arguments with.
-const condArgumentError = "com.microsoft:argument-error"
-
 // selectorSyntax is what the SDKs write. .NET leaves the quotes out.
 var selectorSyntax = regexp.MustCompile(`^\s*amqp\.annotation\.(x-opt-offset|x-opt-sequence-number|x-opt-enqueued-time)\s*(>=?)\s*('[^']*'|[^'\s]+)\s*$`)
 
