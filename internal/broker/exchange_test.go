@@ -383,6 +383,7 @@ func TestSilence(t *testing.T) {
 					require.NoError(t, ended)
 				}
 				require.Equal(t, before, read)
+				require.Empty(t, bodies(t, s.namespace, "3"), "what is sent on it isn't read")
 				require.NoError(t, s.again())
 				s.DropConnections()
 				synctest.Wait()
