@@ -108,8 +108,14 @@ func (s *Server) Fault(f Fault) (remove func()) {
 	})
 }
 
-// BlobFault is something that goes wrong in the storage account.
-// A fault with neither Status, Code nor Hang holds the operation up, and lets it go on then.
+// BlobFault is something that goes wrong in the storage account: where, how often and how. Of several that fit, the
+// one declared first happens. With neither Status, Code, Hang nor DropConnection, Delay holds the operation up, and
+// it goes on after that.
+//
+// What a checkpoint store does can be told apart. Creating the container is CreateContainer. Listing is ListBlobs,
+// with NameContains "/ownership/" or "/checkpoint/". A partition that nobody has held yet is claimed by a PutBlob on
+// "/ownership/", and others by a SetBlobMetadata, as is renewing; releasing is one whose Metadata has an empty
+// "ownerid".
 type BlobFault struct {
 	// Operation is "CreateContainer", "GetContainerProperties", "ListBlobs", "PutBlob", "SetBlobMetadata", "GetBlob",
 	// "GetBlobProperties" or "DeleteBlob"; empty means all.
@@ -118,15 +124,23 @@ type BlobFault struct {
 	Container string
 	// NameContains is part of a blob's name, such as "/ownership/", or of the prefix of a listing; empty means all.
 	NameContains string
+	// Metadata are values that a request has to carry, by name; nil means any.
+	Metadata map[string]string
+	// Skip is how many operations go well before it happens.
+	Skip int
 	// Times is how often it happens; 0 means until it is taken back.
 	Times int
+	// Happened counts how often it has happened; nil means that nobody wants to know.
+	Happened *atomic.Int64
 	// Status and Code are the HTTP status and Azure's error code, such as 503 and "ServerBusy". One of them is enough.
 	Status int
 	Code   string
 	// Delay comes before it.
 	Delay time.Duration
-	// Hang never answers: the client has to give up.
+	// Hang never answers: the client has to give up. A connection that has gone silent looks the same.
 	Hang bool
+	// DropConnection closes the connection in place of an answer.
+	DropConnection bool
 	// After has the operation be done first, so that only its answer is lost.
 	After bool
 }

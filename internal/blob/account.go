@@ -154,6 +154,9 @@ func (a *Account) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if fail != nil {
+		if fail.aborts {
+			panic(http.ErrAbortHandler) // how net/http has a handler close a connection without an answer
+		}
 		resp = a.errorResponse(fail)
 	}
 	a.write(w, r, resp)
@@ -200,13 +203,13 @@ func (a *Account) serve(r *http.Request) (*response, *failure) {
 
 	fault, declared := a.faults.take(c)
 	if declared && !fault.After {
-		if fail := a.hold(r.Context(), fault); fail != nil {
+		if fail := a.hold(r.Context(), fault, c.op); fail != nil {
 			return nil, fail
 		}
 	}
 	resp, opFail := a.perform(c)
 	if declared && fault.After {
-		if fail := a.hold(r.Context(), fault); fail != nil {
+		if fail := a.hold(r.Context(), fault, c.op); fail != nil {
 			return nil, fail
 		}
 	}

@@ -96,6 +96,7 @@ type failure struct {
 	code   string
 	detail string
 	header http.Header // more headers; may be nil
+	aborts bool        // the connection is closed, and there is no answer
 }
 
 // failed makes the failure with that code and the status that belongs to it.

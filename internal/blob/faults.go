@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -12,7 +13,7 @@ import (
 // becomes of them. It meets only requests that are let in and well formed. Of
 // several that fit, the one that was added first is used.
 //
-// A fault with neither Status, Code nor Hang only delays.
+// A fault with neither Status, Code, Hang nor DropConnection only delays.
 type Fault struct {
 	// Operation is one of the Op constants; "" means all.
 	Operation string
@@ -24,9 +25,19 @@ type Fault struct {
 	// "/ownership/", say. "" means all. Operations on containers have no name.
 	NameContains string
 
+	// Metadata are values that the request has to carry, by name. nil means any.
+	Metadata map[string]string
+
+	// Skip is how many operations go well before it happens.
+	Skip int
+
 	// Times is how many operations the fault meets before it is gone. 0 means
 	// that it stays until it is removed.
 	Times int
+
+	// Happened counts how often the fault was met. nil means that nobody wants to
+	// know.
+	Happened *atomic.Int64
 
 	// Status is the HTTP status of the answer, from 400 to 599 (anything else is
 	// taken as 500). 0 means the one that belongs to Code.
@@ -43,6 +54,9 @@ type Fault struct {
 	// closed.
 	Hang bool
 
+	// DropConnection means that the connection is closed in place of an answer.
+	DropConnection bool
+
 	// After means that the operation is done, and only its answer is lost: what
 	// the client gets is the failure.
 	After bool
@@ -54,32 +68,28 @@ func (f Fault) matches(c *call) bool {
 	if c.op == OpListBlobs {
 		name = c.param("prefix")
 	}
+	for key, value := range f.Metadata {
+		if values := c.header.Values(metadataPrefix + key); len(values) == 0 || values[0] != value {
+			return false
+		}
+	}
 	return (f.Operation == "" || f.Operation == c.op) &&
 		(f.Container == "" || f.Container == c.container) &&
 		strings.Contains(name, f.NameContains)
 }
 
-// failure is the answer that the fault stands for, or nil if it only delays.
-func (f Fault) failure() *failure {
+// failure is the answer that the fault stands for, or nil if it only delays. op is
+// the operation that it met.
+func (f Fault) failure(op string) *failure {
+	if f.DropConnection {
+		return &failure{aborts: true}
+	}
 	if f.Status == 0 && f.Code == "" {
 		return nil
 	}
 	code := f.Code
 	if code == "" {
-		switch f.Status {
-		case http.StatusForbidden:
-			code = codeAuthorizationFailure
-		case http.StatusConflict:
-			code = codeBlobAlreadyExists
-		case http.StatusNotFound:
-			code = codeBlobNotFound
-		case http.StatusPreconditionFailed:
-			code = codeConditionNotMet
-		case http.StatusServiceUnavailable, http.StatusTooManyRequests:
-			code = codeServerBusy
-		default:
-			code = codeInternalError
-		}
+		code = codeFor(f.Status, op)
 	}
 	fail := failed(code)
 	switch {
@@ -90,6 +100,33 @@ func (f Fault) failure() *failure {
 		fail.status = f.Status
 	}
 	return fail
+}
+
+// codeFor is the code that an operation fails with most often, of those with a
+// status.
+func codeFor(status int, op string) string {
+	switch status {
+	case http.StatusUnauthorized:
+		return codeInvalidAuthenticationInfo
+	case http.StatusForbidden:
+		return codeAuthorizationFailure
+	case http.StatusConflict:
+		if op == OpCreateContainer {
+			return codeContainerAlreadyExists
+		}
+		return codeBlobAlreadyExists
+	case http.StatusNotFound:
+		switch op {
+		case OpCreateContainer, OpGetContainerProperties, OpDeleteContainer, OpListBlobs, OpPutBlob:
+			return codeContainerNotFound
+		}
+		return codeBlobNotFound
+	case http.StatusPreconditionFailed:
+		return codeConditionNotMet
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
+		return codeServerBusy
+	}
+	return codeInternalError
 }
 
 // faults are the ones that are declared. The zero value has none.
@@ -136,6 +173,13 @@ func (fs *faults) take(c *call) (Fault, bool) {
 		if !d.matches(c) {
 			continue
 		}
+		if d.Skip > 0 {
+			d.Skip--
+			continue
+		}
+		if d.Happened != nil {
+			d.Happened.Add(1)
+		}
 		if d.Times > 0 {
 			if d.left--; d.left == 0 {
 				fs.drop(d)
@@ -148,11 +192,11 @@ func (fs *faults) take(c *call) (Fault, bool) {
 
 // hold waits as the fault says and returns what it stands for. A wait that is cut
 // short is a failure too: no answer may look like success.
-func (a *Account) hold(ctx context.Context, f Fault) *failure {
+func (a *Account) hold(ctx context.Context, f Fault, op string) *failure {
 	var over <-chan time.Time // nil: never
 	if !f.Hang {
 		if f.Delay <= 0 {
-			return f.failure()
+			return f.failure(op)
 		}
 		timer := time.NewTimer(f.Delay)
 		defer timer.Stop()
@@ -160,7 +204,7 @@ func (a *Account) hold(ctx context.Context, f Fault) *failure {
 	}
 	select {
 	case <-over:
-		return f.failure()
+		return f.failure(op)
 	case <-ctx.Done():
 		return failed(codeOperationTimedOut)
 	case <-a.closed:

@@ -3,11 +3,15 @@ package blob_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http/httptest"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	azblobblob "github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/bloberror"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blockblob"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
 	"github.com/stretchr/testify/require"
 
@@ -87,16 +91,114 @@ func TestFaultTimesAndStatus(t *testing.T) {
 	s.AddFault(blob.Fault{Times: 1, Status: 99, Code: "Odd"})
 	s.AddFault(blob.Fault{Times: 1, Status: 1000})
 	s.AddFault(blob.Fault{Times: 1, Code: "NobodyKnows"})
+	s.AddFault(blob.Fault{Times: 1, Skip: 1, Status: 401})
 	requireCode(t, get(), 503, "ServerBusy")
 	requireCode(t, get(), 503, "ServerBusy")
 	requireCode(t, get(), 403, "AuthorizationFailure")
-	requireCode(t, get(), 404, "BlobNotFound")
+	requireCode(t, get(), 404, "ContainerNotFound")
 	requireCode(t, get(), 409, "BlobAlreadyExists")
 	requireCode(t, get(), 412, "ConditionNotMet")
 	requireCode(t, get(), 500, "Odd")
 	requireCode(t, get(), 500, "InternalError")
 	requireCode(t, get(), 500, "NobodyKnows")
 	require.NoError(t, get())
+	requireCode(t, get(), 401, "InvalidAuthenticationInfo")
+	require.NoError(t, get())
+
+	s.AddFault(blob.Fault{Times: 1, Status: 409})
+	_, err := c.Create(ctx(t), nil)
+	requireCode(t, err, 409, "ContainerAlreadyExists")
+	s.AddFault(blob.Fault{Times: 1, Status: 404})
+	_, err = c.NewBlobClient("b").GetProperties(ctx(t), nil)
+	requireCode(t, err, 404, "BlobNotFound")
+}
+
+// What a checkpoint store does can be told apart, and be met by each failure.
+func TestFaultOfEachCallOfAStore(t *testing.T) {
+	onlyOurs(t, "has no faults to order")
+	s := start(t, blob.Options{})
+	c := s.created(t, "box")
+	owned := func(owner string) map[string]*string { return map[string]*string{"ownerid": &owner} }
+	list := func(kind string) error {
+		pager := c.NewListBlobsFlatPager(&container.ListBlobsFlatOptions{Prefix: ptr("ns/hub/$default/" + kind + "/")})
+		_, err := pager.NextPage(ctx(t))
+		return err
+	}
+	claim := func() error {
+		_, err := c.NewBlockBlobClient("ns/hub/$default/ownership/0").Upload(ctx(t), body(""), &blockblob.UploadOptions{
+			Metadata: owned("me"),
+		})
+		return err
+	}
+	set := func(name, owner string) error {
+		_, err := c.NewBlobClient("ns/hub/$default/"+name).SetMetadata(ctx(t), owned(owner), nil)
+		return err
+	}
+	require.NoError(t, claim())
+	_, err := c.NewBlockBlobClient("ns/hub/$default/checkpoint/0").Upload(ctx(t), body(""), nil)
+	require.NoError(t, err)
+	calls := map[string]struct {
+		fault blob.Fault
+		do    func() error
+	}{
+		"create container": {blob.Fault{Operation: "CreateContainer"}, func() error {
+			if _, err := c.Create(ctx(t), nil); !bloberror.HasCode(err, bloberror.ContainerAlreadyExists) {
+				return err
+			}
+			return nil
+		}},
+		"list ownership": {
+			blob.Fault{Operation: "ListBlobs", NameContains: "/ownership/"}, func() error { return list("ownership") },
+		},
+		"list checkpoints": {
+			blob.Fault{Operation: "ListBlobs", NameContains: "/checkpoint/"}, func() error { return list("checkpoint") },
+		},
+		"claim": {blob.Fault{Operation: "PutBlob", NameContains: "/ownership/"}, claim},
+		"renew": {
+			blob.Fault{Operation: "SetBlobMetadata", NameContains: "/ownership/", Metadata: map[string]string{"ownerid": "me"}},
+			func() error { return set("ownership/0", "me") },
+		},
+		"release": {
+			blob.Fault{Operation: "SetBlobMetadata", NameContains: "/ownership/", Metadata: map[string]string{"ownerid": ""}},
+			func() error { return set("ownership/0", "") },
+		},
+		"write checkpoint": {
+			blob.Fault{Operation: "SetBlobMetadata", NameContains: "/checkpoint/"},
+			func() error { return set("checkpoint/0", "x") },
+		},
+	}
+	for name, call := range calls {
+		t.Run(name, func(t *testing.T) {
+			for _, status := range []int{401, 403, 404, 409, 412, 429, 500, 503} {
+				f := call.fault
+				var happened atomic.Int64
+				f.Status, f.Code, f.Happened = status, "Declared", &happened
+				remove := s.AddFault(f)
+				for other, call := range calls {
+					if other != name {
+						require.NoError(t, call.do(), other)
+					}
+				}
+				requireCode(t, call.do(), status, "Declared")
+				require.EqualValues(t, 1, happened.Load())
+				remove()
+				require.NoError(t, call.do())
+			}
+		})
+	}
+}
+
+// The connection is cut, before the operation is done or after it.
+func TestFaultDropConnection(t *testing.T) {
+	onlyOurs(t, "has no faults to order")
+	s := start(t, blob.Options{})
+	b := s.created(t, "box").NewBlockBlobClient("b")
+	for _, after := range []bool{false, true} {
+		s.AddFault(blob.Fault{Operation: blob.OpPutBlob, Times: 1, DropConnection: true, After: after})
+		_, err := b.Upload(ctx(t), body("x"), nil)
+		require.ErrorIs(t, err, io.EOF)
+		require.Equal(t, after, len(s.Names("box", "")) == 1)
+	}
 }
 
 // A lost answer: the blob is there, and the client is told that it failed.

@@ -50,7 +50,10 @@ var exchanges = []exchange{
 	{name: "detach a sender", fault: on(broker.OnDetach, broker.SenderLink), begin: detachSender("hub/Partitions/0")},
 	{name: "detach a reader", fault: on(broker.OnDetach, broker.ReaderLink), begin: detachReader},
 	{name: "detach from $cbs", fault: on(broker.OnDetach, broker.TokenLink), begin: detachSender("$cbs")},
-	{name: "detach from $management", fault: on(broker.OnDetach, broker.ManagementLink), begin: detachSender("$management")},
+	{
+		name: "detach from $management", fault: on(broker.OnDetach, broker.ManagementLink),
+		begin: detachSender("$management"),
+	},
 	{name: "end", fault: broker.Fault{On: broker.OnEnd}, begin: endSession},
 }
 
@@ -275,7 +278,8 @@ func requireTimeout(t *testing.T, err error) {
 
 func TestNeverAnswered(t *testing.T) {
 	for name, f := range map[string]broker.Fault{
-		"before": {Hang: true}, "after": {Hang: true, After: true}, "answer lost": {After: true}, "late": {Hang: true, Delay: time.Minute},
+		"before": {Hang: true}, "after": {Hang: true, After: true}, "answer lost": {After: true},
+		"late": {Hang: true, Delay: time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
 			stage(t, f, func(t *testing.T, x exchange, s *scene) {

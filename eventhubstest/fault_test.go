@@ -1,0 +1,64 @@
+package eventhubstest_test
+
+import (
+	"crypto/tls"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-eventhubs/eventhubs/eventhubstest"
+)
+
+// A connection that has gone silent says nothing any more on its way down to the socket either: TLS and WebSockets have
+// good-byes of their own.
+func TestSilenceConnection(t *testing.T) {
+	for name, way := range map[string]struct {
+		tls bool
+		hop func(t *testing.T, nc net.Conn) net.Conn
+	}{
+		"plain":      {false, func(_ *testing.T, nc net.Conn) net.Conn { return nc }},
+		"TLS":        {true, func(_ *testing.T, nc net.Conn) net.Conn { return nc }},
+		"WebSockets": {false, func(t *testing.T, nc net.Conn) net.Conn { return dialWebSocket(t, nc, "amqp") }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := eventhubstest.Start(t, &eventhubstest.Options{InMemory: true, TLS: way.tls})
+				var happened atomic.Int64
+				s.Fault(eventhubstest.Fault{
+					On: eventhubstest.OnOpen, SilenceConnection: true, Times: 1, Happened: &happened,
+				})
+				address, _, _ := strings.Cut(strings.TrimPrefix(s.ConnectionString(""), "Endpoint=sb://"), ";")
+				below, err := s.DialContext(t.Context(), "tcp", address)
+				require.NoError(t, err)
+				nc := below
+				if way.tls {
+					nc = tls.Client(below, s.Config("hub").TLSConfig)
+				}
+				nc = way.hop(t, nc)
+				_, err = io.WriteString(nc, amqpHeader+openFrame)
+				require.NoError(t, err)
+				_, err = io.ReadFull(nc, make([]byte, len(amqpHeader)))
+				require.NoError(t, err)
+				require.NoError(t, nc.SetReadDeadline(time.Now().Add(time.Hour)))
+				n, err := below.Read(make([]byte, 100))
+				require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+				require.Zero(t, n)
+				require.EqualValues(t, 1, happened.Load())
+
+				require.NoError(t, nc.SetReadDeadline(time.Now().Add(time.Hour)))
+				s.DropConnections()
+				_, err = below.Read(make([]byte, 100))
+				require.Error(t, err)
+				require.NotErrorIs(t, err, os.ErrDeadlineExceeded)
+				nc.Close()
+			})
+		})
+	}
+}
