@@ -1,0 +1,97 @@
+package balance_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestOneConsumerTakesAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := start(t, newMemory(), "a", 32)
+		require.Zero(t, await(t, time.Second, 32, a), "at once")
+		require.Len(t, a.log.about("INFO", "partition taken"), 32)
+		require.Len(t, a.log.about("partition taken", "held=32"), 1)
+	})
+}
+
+// TestIdleCost counts the calls of two consumers that share 32 partitions for ten minutes.
+func TestIdleCost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newMemory()
+		a := start(t, store, "a", 32)
+		time.Sleep(time.Second)
+		b := start(t, store, "b", 32)
+		await(t, 3*interval, 16, a, b)
+		time.Sleep(time.Minute)
+		a.store.taken()
+		b.store.taken()
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		total := map[string]int{}
+		for _, c := range []*consumer{a, b} {
+			for kind, n := range c.store.taken() {
+				total[kind] += n
+			}
+		}
+		t.Log(total)
+		require.LessOrEqual(t, total[claim], 32*31, "each partition is renewed after a third of a minute")
+		require.LessOrEqual(t, total[list], 2*80)
+		require.Len(t, total, 2, "nothing else is called")
+	})
+}
+
+func TestHourIsCheap(t *testing.T) {
+	began := time.Now()
+	synctest.Test(t, func(t *testing.T) {
+		store := newMemory()
+		a, b := start(t, store, "a", 4), start(t, store, "b", 4)
+		await(t, time.Minute, 2, a, b)
+		time.Sleep(time.Hour)
+		requireDisjoint(t, 4, a, b)
+	})
+	t.Log("an hour took", time.Since(began))
+}
+
+// TestJoiningConsumerIsHandedItsShare: within two UpdateIntervals, and no partition is taken from its reader.
+func TestJoiningConsumerIsHandedItsShare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newMemory()
+		a := start(t, store, "a", 32)
+		time.Sleep(time.Minute)
+		b := start(t, store, "b", 32)
+		took := await(t, 2*interval, 16, a, b)
+		t.Log("took", took)
+		requireDisjoint(t, 32, a, b)
+		lost, handed := a.count()
+		require.Zero(t, lost)
+		require.Equal(t, 16, handed)
+		require.Len(t, a.log.about("INFO", "partition handed over", "to=b"), 16)
+
+		time.Sleep(10 * time.Minute)
+		lost, handed = a.count()
+		require.Zero(t, lost)
+		require.Equal(t, 16, handed, "it rests")
+		_, requests, err := store.ListClaims(t.Context(), "ns", "hub", "group")
+		require.NoError(t, err)
+		require.Empty(t, requests)
+	})
+}
+
+func TestTwoConsumersJoinAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newMemory()
+		a := start(t, store, "a", 33)
+		time.Sleep(time.Minute)
+		b, c := start(t, store, "b", 33), start(t, store, "c", 33)
+		t.Log("took", await(t, 4*interval, 11, a, b, c))
+		requireDisjoint(t, 33, a, b, c)
+		for _, c := range []*consumer{a, b, c} {
+			lost, handed := c.count()
+			require.Zero(t, lost)
+			t.Log(c.name, "handed over", handed)
+		}
+	})
+}
