@@ -25,16 +25,24 @@ func (d direct) Do(r *http.Request) (*http.Response, error) {
 	if at.Body == nil {
 		at.Body = http.NoBody
 	}
-	at.Header = http.Header{} // with the names as a server gets them
-	for name, values := range r.Header {
-		at.Header[http.CanonicalHeaderKey(name)] = values
-	}
+	at.Header = canonical(r.Header)
 	answer := httptest.NewRecorder()
 	d.handler.ServeHTTP(answer, at)
 	if err := r.Context().Err(); err != nil {
 		return nil, err
 	}
-	return answer.Result(), nil
+	got := answer.Result()
+	got.Header = canonical(got.Header)
+	return got, nil
+}
+
+// canonical has the names as net/http hands them to who reads from a connection.
+func canonical(h http.Header) http.Header {
+	out := http.Header{}
+	for name, values := range h {
+		out[http.CanonicalHeaderKey(name)] = values
+	}
+	return out
 }
 
 // openDirect makes a store in an account, with BlobConfig's defaults for retries.
