@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
@@ -16,9 +17,6 @@ var ErrLost = errors.New("the partition was lost")
 
 // ErrNotHeld is why no checkpoint may be written: the partition is not ours, or may not be.
 var ErrNotHeld = errors.New("the partition is not held")
-
-// errRefused is why a record is claimed again.
-var errRefused = errors.New("the store refuses it, though the record was not changed")
 
 // dating is how much older than it is a claim may look to others: blobs are dated in whole seconds.
 const dating = time.Second
@@ -34,11 +32,10 @@ type Claim struct {
 
 	// The loop's claimsMu guards what follows.
 	record   azeventhubs.Ownership // as the store has it
-	renewed  time.Time             // when the call began that made or renewed the record
+	renewed  time.Time             // when the call began that made the record
 	seen     time.Time             // when the call began that last said it is ours
-	promised string                // who was promised the partition: the promise may have been stored
-	granting bool                  // the promise is being stored
-	over     bool
+	promised string                // who was promised the partition; the promise may have been stored
+	granting bool                  // it is being stored
 }
 
 // PartitionID returns the partition's id.
@@ -55,13 +52,30 @@ func (c *Claim) Context() context.Context { return c.ctx }
 // checkpoint, and Release it within DrainTimeout. After that the other takes it.
 func (c *Claim) Wanted() <-chan struct{} { return c.wanted }
 
+func (c *Claim) isWanted() bool {
+	select {
+	case <-c.wanted:
+		return true
+	default:
+		return false
+	}
+}
+
+// want tells the reader that the partition is wanted. claimsMu is held.
+func (c *Claim) want() {
+	if !c.isWanted() {
+		close(c.wanted)
+	}
+}
+
 // life is how long nobody else takes a partition whose claim isn't renewed.
 func (l *Loop) life() time.Duration { return l.o.Expiration - min(dating, l.o.Expiration/2) }
 
 // Await waits until it is certain that the partition is ours. It returns false if it was lost, or if ctx ends first.
 //
-// It isn't certain once the claim has expired, unless the store is known to be down, so that nobody could have taken the
-// partition. Otherwise this process was paused, and somebody may have.
+// It is certain until the claim would have expired; if it could not be renewed, while the last two rounds have shown that
+// it is ours; and while the store is known to be down, so that nobody can have taken it. Otherwise this process was
+// paused, and somebody may have.
 func (c *Claim) Await(ctx context.Context) bool {
 	for {
 		held, certain, changed := c.certain()
@@ -81,123 +95,124 @@ func (c *Claim) certain() (held, certain bool, changed <-chan struct{}) {
 	l := c.loop
 	l.claimsMu.Lock()
 	defer l.claimsMu.Unlock()
-	now := time.Now()
-	down := l.listing.lasts(now, l.gap()) || l.partition(c.id).trouble.lasts(now, l.gap())
-	return !c.over, down || now.Sub(c.seen) <= l.life(), l.changed
+	p := l.partition(c.id)
+	certain = time.Since(c.renewed) <= l.life() || time.Since(c.seen) <= min(l.life(), 2*l.o.UpdateInterval)
+	return p.claim == c, certain || l.isDown(l.listing) || l.isDown(p.trouble), l.changed
 }
 
-// Check returns nil while a checkpoint may be written, and an error that wraps ErrNotHeld otherwise. In an outage of the
-// store that is until the claim would have expired.
+// Check returns nil while a checkpoint may be written: the partition is ours, and the claim has not expired, even if
+// the store is down. Otherwise the error wraps ErrNotHeld.
 func (c *Claim) Check() error {
 	l := c.loop
 	l.claimsMu.Lock()
 	defer l.claimsMu.Unlock()
 	age := time.Since(c.renewed)
 	switch {
-	case c.over:
+	case l.partition(c.id).claim != c:
 		return fmt.Errorf("partition %s: %w", c.id, ErrNotHeld)
 	case age > l.life():
-		return fmt.Errorf("partition %s: %w for certain: the claim was not renewed for %v", c.id, ErrNotHeld, age.Round(time.Millisecond))
+		return fmt.Errorf("partition %s: %w for certain: the claim was not renewed for %v",
+			c.id, ErrNotHeld, age.Round(time.Millisecond))
 	}
 	return nil
 }
 
 // Lose notes that another reader has the partition, as the link has told.
-func (c *Claim) Lose() { c.loop.lose(c, "another reader") }
-
-// lose ends a claim that somebody else has taken over.
-func (l *Loop) lose(c *Claim, to string) {
+func (c *Claim) Lose() {
+	l := c.loop
 	l.claimsMu.Lock()
 	defer l.unlock()
-	l.lost(c, to)
-}
-
-// lost does what lose does. claimsMu is held.
-func (l *Loop) lost(c *Claim, to string) {
-	if l.drop(c) {
-		held := len(l.claims)
-		l.note(func() { l.o.Logger.Info("eventhubs: partition lost", "partition", c.id, "to", to, "held", held) })
+	if p := l.partition(c.id); p.claim == c {
+		l.lost(p, "another reader")
+		l.poke()
 	}
 }
 
-// Release gives the partition back, and is the end of the claim. A failing store is called again until ctx ends; the error
-// says that the claim has to expire. Nil means that it was given back, or lost before.
+// lost ends a claim that somebody else has taken over. claimsMu is held.
+func (l *Loop) lost(p *partition, to string) {
+	id := p.claim.id
+	l.drop(p)
+	l.log(slog.LevelInfo, "eventhubs: partition lost", "partition", id, "to", to, "held", l.held)
+}
+
+// Release gives the partition back, and is the end of the claim. A failing store is called again until ctx ends; the
+// error says that the claim has to expire. Nil means that it was given back, or lost before.
 func (c *Claim) Release(ctx context.Context) error {
-	l := c.loop
-	record, ok := l.startRelease(c)
+	record, ok := c.startRelease()
 	if !ok {
 		return nil
 	}
-	err := l.release(ctx, record)
-	l.endRelease(c, err)
+	err := c.loop.release(ctx, record)
+	c.endRelease(err == nil)
 	if err != nil {
-		return fmt.Errorf("give back partition %s: others can claim it in %v: %w", c.id, l.o.Expiration, err)
+		return fmt.Errorf("give back partition %s: others can claim it in %v: %w", c.id, c.loop.o.Expiration, err)
 	}
 	return nil
 }
 
-func (l *Loop) startRelease(c *Claim) (azeventhubs.Ownership, bool) {
+func (c *Claim) startRelease() (record azeventhubs.Ownership, ok bool) {
+	l := c.loop
 	l.claimsMu.Lock()
 	defer l.unlock()
-	if !l.drop(c) {
-		return azeventhubs.Ownership{}, false
+	p := l.partition(c.id)
+	if p.claim != c {
+		return record, false
 	}
-	l.partition(c.id).releasing = true
+	l.drop(p)
+	p.releasing = true
 	return c.record, true
 }
 
-func (l *Loop) endRelease(c *Claim, err error) {
+func (c *Claim) endRelease(released bool) {
+	l := c.loop
 	l.claimsMu.Lock()
 	defer l.unlock()
 	p := l.partition(c.id)
 	p.releasing = false
 	l.touch(p)
-	to, held := c.promised, len(l.claims)
 	switch {
-	case err != nil:
-	case to != "":
-		l.note(func() { l.o.Logger.Info("eventhubs: partition handed over", "partition", c.id, "to", to, "held", held) })
+	case !released:
+	case c.promised != "":
+		l.log(slog.LevelInfo, "eventhubs: partition handed over", "partition", c.id, "to", c.promised, "held", l.held)
 	default:
-		l.note(func() { l.o.Logger.Debug("eventhubs: partition given back", "partition", c.id, "held", held) })
+		l.log(slog.LevelDebug, "eventhubs: partition released", "partition", c.id, "held", l.held)
 	}
 }
 
-// release gives a record back under its ETag, until ctx ends. A renewal that was under way, or an answer that was lost, may
-// have changed the ETag: the record is looked up then.
+// release gives a record back under its ETag, until ctx ends.
 func (l *Loop) release(ctx context.Context, record azeventhubs.Ownership) error {
 	for attempt := 1; ; attempt++ {
-		given, err := l.releaseOnce(ctx, &record)
-		if given {
+		current, err := l.releaseOnce(ctx, record)
+		if current.OwnerID == "" && err == nil {
 			return nil
 		}
-		if err != nil && !retry.Sleep(ctx, l.pause(attempt)) {
+		if err == nil && !sameETag(current.ETag, record.ETag) {
+			record = current
+			continue
+		}
+		if !retry.Sleep(ctx, l.pause(attempt)) {
 			return errors.Join(ctx.Err(), err)
 		}
 	}
 }
 
-func (l *Loop) releaseOnce(ctx context.Context, record *azeventhubs.Ownership) (given bool, err error) {
+// releaseOnce returns the record as it is after that, or none if it isn't ours. A renewal that was under way, or a
+// call whose answer was lost, may have changed its ETag, so if the store refuses it, it is looked up.
+func (l *Loop) releaseOnce(
+	ctx context.Context, record azeventhubs.Ownership,
+) (current azeventhubs.Ownership, err error) {
 	ctx, cancel := context.WithTimeout(ctx, l.bound)
 	defer cancel()
-	want := *record
-	want.OwnerID = ""
-	got, err := l.o.Store.ClaimOwnership(ctx, []azeventhubs.Ownership{want}, nil)
-	if err != nil || len(got) > 0 {
-		return err == nil, err
+	record.OwnerID = ""
+	given, err := l.o.Store.ClaimOwnership(ctx, []azeventhubs.Ownership{record}, nil)
+	if err != nil || len(given) > 0 {
+		return current, err
 	}
 	records, _, err := l.listClaims(ctx)
-	if err != nil {
-		return false, err
-	}
 	for _, r := range records {
-		if r.PartitionID != record.PartitionID || r.OwnerID != l.o.Owner {
-			continue
+		if r.PartitionID == record.PartitionID && r.OwnerID == l.o.Owner {
+			current = r
 		}
-		if sameETag(r.ETag, record.ETag) {
-			return false, errRefused
-		}
-		*record = r
-		return false, nil
 	}
-	return true, nil // it was given back, or lost
+	return current, err
 }

@@ -53,7 +53,10 @@ func newGroup(r *rand.Rand, partitions, n int, canAsk bool) *group {
 	for i := range partitions {
 		g.ids = append(g.ids, fmt.Sprintf("%03d", i))
 	}
-	strategy := []azeventhubs.ProcessorStrategy{azeventhubs.ProcessorStrategyGreedy, azeventhubs.ProcessorStrategyBalanced}[r.IntN(2)]
+	strategy := azeventhubs.ProcessorStrategyGreedy
+	if r.IntN(2) == 0 {
+		strategy = azeventhubs.ProcessorStrategyBalanced
+	}
 	for i := range n {
 		g.members = append(g.members, &member{
 			name: "m" + strconv.Itoa(i), strategy: strategy,
@@ -65,7 +68,8 @@ func newGroup(r *rand.Rand, partitions, n int, canAsk bool) *group {
 		switch m := g.members[r.IntN(holders)]; r.IntN(8) {
 		case 0: // nobody has ever claimed it
 		case 1:
-			g.write(azeventhubs.Ownership{PartitionID: id, OwnerID: "dead"}, -time.Duration(r.Int64N(int64(2*expiration))))
+			age := time.Duration(r.Int64N(int64(2 * expiration)))
+			g.write(azeventhubs.Ownership{PartitionID: id, OwnerID: "dead"}, -age)
 		case 2:
 			g.write(azeventhubs.Ownership{PartitionID: id}, -time.Duration(r.Int64N(int64(2*expiration))))
 		default:
@@ -107,8 +111,8 @@ func (g *group) claim(o azeventhubs.Ownership) (azeventhubs.Ownership, bool) {
 	return g.write(o, 0), true
 }
 
-// round has every member list, plan and act once, in any order: either each on what the one before has done, or all on the
-// same listing.
+// round has every member list, plan and act once, in any order: either each on what the one before has done, or all
+// on the same listing.
 func (g *group) round() {
 	order := g.rand.Perm(len(g.members))
 	var acts []func()
@@ -186,19 +190,22 @@ func (m *member) plan(g *group) (act func()) {
 		wants := m.sdkPlan(g, records)
 		return func() { m.claim(g, wants) }
 	}
-	v := balance.View{
-		Now: g.now, Owner: m.name, Partitions: g.ids, Records: records, Requests: requests, CanAsk: g.canAsk,
-		Held: map[string]balance.Held{}, Asked: m.asked, Strategy: m.strategy, Round: true,
-		Interval: interval, Expiration: expiration, Promise: promise, Rand: g.rand,
-	}
-	for id := range m.held {
-		_, promised := m.promised[id]
-		v.Held[id] = balance.Held{Promised: promised}
-	}
 	for _, r := range requests {
 		if a, ok := m.asked[r.PartitionID]; ok && r.OwnerID == m.name && r.Promised > 0 && !a.Promised {
-			m.asked[r.PartitionID] = balance.Asked{From: a.From, Promised: true, Until: g.now.Add(r.Promised + interval)}
+			a.Promised, a.Until = true, g.now.Add(r.Promised+interval)
+			m.asked[r.PartitionID] = a
 		}
+	}
+	v := balance.View{
+		Now: g.now, Group: azeventhubs.Ownership{OwnerID: m.name}, Partitions: g.ids,
+		Records: records, Requests: requests, CanAsk: g.canAsk, Known: map[string]balance.Known{},
+		Strategy: m.strategy, Round: true,
+		Interval: interval, Expiration: expiration, Promise: promise, Rand: g.rand,
+	}
+	for _, id := range g.ids {
+		_, held := m.held[id]
+		_, promised := m.promised[id]
+		v.Known[id] = balance.Known{Held: held, Promised: promised, Asked: m.asked[id]}
 	}
 	d := balance.Plan(v)
 	m.calm = len(d.Claim)+len(d.Ask)+len(d.Grant)+len(d.Pending) == 0
@@ -215,7 +222,7 @@ func (m *member) act(g *group, v balance.View, d balance.Decision, holdings map[
 	}
 	asked := map[string]balance.Asked{}
 	for _, id := range d.Pending {
-		asked[id] = v.Asked[id]
+		asked[id] = v.Known[id].Asked
 	}
 	for _, r := range d.Ask {
 		if asked[r.PartitionID].From != r.FromOwnerID {
@@ -265,7 +272,7 @@ func (m *member) judge(g *group, v balance.View, claim azeventhubs.Ownership, ho
 	if o.OwnerID == "" || o.OwnerID == m.name || g.now.Sub(o.LastModifiedTime) > expiration {
 		return
 	}
-	if a, asked := v.Asked[o.PartitionID]; g.canAsk && (!asked || a.From != o.OwnerID || !v.Now.After(a.Until)) {
+	if a := v.Known[o.PartitionID].Asked; g.canAsk && (a.From != o.OwnerID || !v.Now.After(a.Until)) {
 		g.wrong = append(g.wrong, fmt.Sprintf("%s takes %s from %s without asking", m.name, o.PartitionID, o.OwnerID))
 	}
 	members := map[string]bool{m.name: true}
@@ -278,7 +285,8 @@ func (m *member) judge(g *group, v balance.View, claim azeventhubs.Ownership, ho
 		members[r.OwnerID] = true
 	}
 	if holdings[o.OwnerID] <= max(holdings[m.name]+1, len(g.ids)/len(members)) {
-		g.wrong = append(g.wrong, fmt.Sprintf("%s, which has %d, takes %s from %s, which has %d", m.name, holdings[m.name], o.PartitionID, o.OwnerID, holdings[o.OwnerID]))
+		g.wrong = append(g.wrong, fmt.Sprintf("%s, which has %d, takes %s from %s, which has %d",
+			m.name, holdings[m.name], o.PartitionID, o.OwnerID, holdings[o.OwnerID]))
 	}
 }
 

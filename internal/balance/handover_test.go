@@ -57,7 +57,8 @@ func TestJoiningConsumerDiesAfterAsking(t *testing.T) {
 	}
 }
 
-// foreign renews partitions as another SDK's consumer does, which knows of no requests, and gives up those that it loses.
+// foreign renews partitions as another SDK's consumer does, which knows of no requests, and gives up those that it
+// loses.
 func foreign(ctx context.Context, t *testing.T, store handover.Store, n int) (taken *[]time.Time) {
 	taken = &[]time.Time{}
 	var held []azeventhubs.Ownership
@@ -166,10 +167,13 @@ func TestDeadConsumer(t *testing.T) {
 		require.Len(t, a.held(), 10)
 		await(t, 3*interval+expiration, 15, a, b)
 		requireDisjoint(t, 30, a, b)
+		taken := 0
 		for _, c := range []*consumer{a, b} {
-			lost, _ := c.count()
+			lost, handed := c.count()
 			require.Zero(t, lost)
+			taken += c.taken - handed
 		}
+		require.Equal(t, 30, taken, "each of the dead one's was taken once")
 	})
 }
 
@@ -238,7 +242,8 @@ func TestAddedPartitionsAreTaken(t *testing.T) {
 	})
 }
 
-// TestDrain: nothing new is claimed, requests are withdrawn, what is held is renewed, and whoever asks for it gets an answer.
+// TestDrain: nothing new is claimed, requests are withdrawn, what is held is renewed, and whoever asks for it gets an
+// answer.
 func TestDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newMemory()
@@ -259,7 +264,42 @@ func TestDrain(t *testing.T) {
 		time.Sleep(time.Minute)
 		require.Empty(t, a.held())
 		lost, _ := a.count()
-		require.Zero(t, lost-len(a.log.about("partition given back")))
+		require.Zero(t, lost-len(a.log.about("partition released")))
+	})
+	t.Run("while claims are under way", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			store := newMemory()
+			b := start(t, store, "b", 8, func(o *balance.Options) {
+				o.Taken = func(*balance.Claim) { t.Error("it is draining") }
+				o.Store.(*faulty).set(func(_ context.Context, call, _ string) error {
+					time.Sleep(time.Second)
+					return nil
+				}, nil)
+			})
+			time.Sleep(1500 * time.Millisecond)
+			b.Drain()
+			time.Sleep(3 * time.Second)
+			names, _ := owners(t, store)
+			require.Len(t, names, 8)
+			for id, owner := range names {
+				require.Empty(t, owner, "partition %s", id)
+			}
+		})
+	})
+	t.Run("after Taken", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var taken, drained atomic.Int64
+			b := start(t, newMemory(), "b", 1, func(o *balance.Options) {
+				o.Taken = func(*balance.Claim) {
+					time.Sleep(time.Second)
+					taken.Store(time.Now().Unix())
+				}
+			})
+			time.Sleep(time.Second / 2)
+			b.Drain()
+			drained.Store(time.Now().Unix())
+			require.Equal(t, taken.Load(), drained.Load(), "Drain has waited")
+		})
 	})
 	t.Run("requests are withdrawn", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {

@@ -3,7 +3,6 @@ package balance
 import (
 	"context"
 	"log/slog"
-	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -17,13 +16,14 @@ import (
 
 // Options describe a Loop. All fields are required, except those that say otherwise.
 type Options struct {
-	// Store keeps who owns which partition. If it is a handover.Store, partitions are asked for before they are taken;
-	// otherwise they are taken at once, as the SDKs do. Its calls must end with their contexts.
+	// Store keeps who owns which partition. If it is a handover.Store, partitions are asked for before they are
+	// taken; otherwise they are taken at once, as the SDKs do. Its calls must end with their contexts.
 	Store                              azeventhubs.CheckpointStore
 	Namespace, EventHub, ConsumerGroup string
 	// Owner is the name under which partitions are claimed. It is this consumer's alone.
 	Owner string
-	// Strategy is greedy, which claims a whole share at once, or balanced, which claims one partition per UpdateInterval.
+	// Strategy is greedy, which claims a whole share at once, or balanced, which claims one partition per
+	// UpdateInterval.
 	Strategy azeventhubs.ProcessorStrategy
 	// UpdateInterval is the longest time between two listings of the store.
 	UpdateInterval time.Duration
@@ -33,29 +33,31 @@ type Options struct {
 	DrainTimeout time.Duration
 	// Partitions are the ids known at the start.
 	Partitions []string
-	// AskPartitions returns the ids there are now. It is called every minute, and bounds itself.
+	// AskPartitions returns the ids there are now. It is called every minute, and has as long as a call of the store.
 	AskPartitions func(ctx context.Context) ([]string, error)
 	// Refused reports whether an error of the store needs a person to mend it. Nil means that none does.
 	Refused func(error) bool
-	// Taken is called, by Run's goroutine, with each partition that becomes ours. It must not block.
+	// Taken is called with each partition that becomes ours. It must not block, nor call Drain.
 	Taken  func(*Claim)
 	Logger *slog.Logger
 }
 
 const (
-	// longestCall bounds a call of the store, or half an Expiration if that is less: a claim is due after a third of it,
-	// so one call that hangs is over before the claim expires.
-	longestCall = 20 * time.Second
+	// longestCall and shortestCall limit what bounds a call of the store: a sixth of an Expiration, but no less than
+	// shortestCall, nor more than half an Expiration. A claim is renewed after a third, so two calls that hang are
+	// over before it expires, and tell an outage from a pause of the process.
+	longestCall  = 20 * time.Second
+	shortestCall = 2 * time.Second
 	// askEvery is how often the partition ids are asked for.
 	askEvery = time.Minute
-	// promiseMargin is what a reader gets beyond DrainTimeout for its last checkpoint and to give the partition back, and
-	// then again what the other consumer waits beyond that.
+	// promiseMargin is what a reader gets beyond DrainTimeout for its last checkpoint and to give the partition back,
+	// and how long whoever waits for it waits beyond that.
 	promiseMargin = 5 * time.Second
-	// atOnce bounds the calls for single partitions that are under way.
+	// atOnce bounds the calls about single partitions that are under way.
 	atOnce = 32
-	// grace is how long claims that are under way when ctx ends get to be answered: one that is cut off may be stored.
+	// grace is how long claims that are under way at Run's end get to be answered: one that is cut off may be stored.
 	grace = time.Second
-	// lastCalls bounds the listing and the claim with which Run gives back what nobody has released.
+	// lastCalls bounds how Run gives back what nobody has released: a listing and a claim.
 	lastCalls = 5 * time.Second
 )
 
@@ -64,60 +66,61 @@ type Loop struct {
 	o        Options
 	requests handover.Store // nil if the store keeps no requests
 	bound    time.Duration  // of a call of the store
-	wake     chan struct{}  // something may be due
+	wake     chan struct{}  // a listing is due
 	answers  chan func()    // what to do, in Run's goroutine, about the answers of calls
-	slots    chan struct{}
+	slots    chan struct{}  // for calls about single partitions
 
 	// Only Run's goroutine uses these.
-	rand      *rand.Rand
-	ids       []string
-	askAt     time.Time // when the ids are due; zero means never
-	roundAt   time.Time // when the next round is due
-	listAt    time.Time // when a listing is due out of turn; zero means never
-	round     bool      // it has begun, and no listing has succeeded since
-	asking    bool      // a call for the ids is under way
-	isListing bool      // so is a listing
-	underWay  int       // all calls that are
-	asked     map[string]Asked
-	known     map[string]azeventhubs.Ownership // the records that were ever listed
-	writing   map[string]bool                  // partitions whose request is being written
-	questions trouble                          // with the ids
-	handovers trouble                          // with requests
-	refused   error
+	rand       *rand.Rand
+	ids        []string
+	known      map[string]azeventhubs.Ownership // what was last listed
+	roundAt    time.Time                        // when the next round is due
+	listAt     time.Time                        // when a listing is due out of turn; zero means never
+	askAt      time.Time                        // when the ids are due
+	round      bool                             // a round has begun, and no listing has succeeded since
+	isListing  bool                             // a listing is under way
+	isAsking   bool                             // a call for the ids is
+	underWay   int                              // all calls that are
+	unanswered int                              // questions for the ids in a row
+	refused    error
 
 	claimsMu   sync.Mutex // guards what follows, and what claims say it guards
-	claims     map[string]*Claim
 	partitions map[string]*partition
+	held       int    // how many of them have a claim
 	moment     uint64 // counts what happens, so that it is known what a listing can't have seen
 	draining   bool
-	listing    trouble
-	claiming   trouble
+	taking     int // calls of Taken
+	doubt      bool
 	hasListed  bool
 	hasClaimed bool
+	listing    trouble
+	claiming   trouble
+	asking     trouble // with requests
 	outages    []outage
-	changed    chan struct{} // closed, and replaced, when Await may know more
+	changed    chan struct{} // closed, and replaced, when more is known
 	notes      []func()      // to be called once claimsMu is unlocked
 }
 
 // partition is what is known of a partition, whether it is ours or not.
 type partition struct {
-	touched   uint64    // the moment of the last change that we may have made to its record
-	claiming  bool      // a claim is under way
-	releasing bool      // so is its release
-	doubt     time.Time // when the first call began of those that may have changed the record since it was last known
-	trouble   trouble
-	refusals  int
-	retryAt   time.Time // after a failure or refusal
+	claim     *Claim    // nil unless it is ours
+	touched   uint64    // the moment when we may last have changed its record
+	claiming  bool      // a claim or a renewal is under way
+	releasing bool      // a release is
+	writing   bool      // a call about its request is
+	trouble   trouble   // claims that have failed, with no success since
+	refusals  int       // claims that the store has refused, with no success since
+	retryAt   time.Time // when to claim it after that
+	asked     Asked
 }
 
 // New returns a Loop that holds nothing until Run is called.
 func New(o Options) *Loop {
 	l := &Loop{
-		o: o, bound: min(longestCall, o.Expiration/2),
+		o: o, bound: min(longestCall, max(o.Expiration/6, min(shortestCall, o.Expiration/2))), ids: sorted(o.Partitions),
 		wake: make(chan struct{}, 1), answers: make(chan func()), slots: make(chan struct{}, atOnce),
-		rand: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), ids: sorted(o.Partitions), asked: map[string]Asked{},
-		writing: map[string]bool{},
-		claims:  map[string]*Claim{}, partitions: map[string]*partition{}, changed: make(chan struct{}),
+		rand: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), partitions: map[string]*partition{},
+		changed: make(chan struct{}),
 	}
 	l.requests, _ = o.Store.(handover.Store)
 	return l
@@ -129,16 +132,16 @@ func sorted(ids []string) []string {
 	return slices.Compact(ids)
 }
 
-// Run lists, plans and claims until ctx ends; then it returns nil within six seconds. What is still held then is given
-// back, and all claims are over. An error means that the store has refused a listing, or a claim, before it had answered
-// the first of that kind, and that a person has to mend it. Run may be called once.
+// Run lists, plans and claims until ctx ends; then it gives back what is still held, and returns nil within six
+// seconds. An error means that the store has refused a listing, or a claim, before it had answered the first of its
+// kind, and that a person has to mend it. Run may be called once.
 func (l *Loop) Run(ctx context.Context) error {
 	claiming, cut := context.WithCancel(context.WithoutCancel(ctx)) // claims outlast ctx: see grace
 	defer cut()
-	now := time.Now()
-	l.roundAt, l.askAt = now, now
+	l.roundAt = time.Now()
+	l.askAt = l.roundAt
 	if len(l.ids) > 0 {
-		l.askAt = now.Add(askEvery)
+		l.askAt = l.askAt.Add(askEvery)
 	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -148,43 +151,46 @@ func (l *Loop) Run(ctx context.Context) error {
 		case answer := <-l.answers:
 			answer()
 		case <-l.wake:
+			l.listSoon(time.Now())
 		case <-timer.C:
 		}
 		if ctx.Err() != nil || l.refused != nil {
 			break
 		}
-		timer.Reset(time.Until(l.start(ctx, claiming)))
+		timer.Stop()
+		if next := l.start(ctx, claiming); !next.IsZero() { // otherwise an answer comes first
+			timer.Reset(time.Until(next))
+		}
 	}
 	l.finish(ctx, cut)
 	return l.refused
 }
 
 // start starts what is due, and returns when something is due next.
-func (l *Loop) start(ctx, claiming context.Context) time.Time {
+func (l *Loop) start(ctx, claiming context.Context) (next time.Time) {
 	now := time.Now()
-	if len(l.asked) > 0 && l.isDraining() {
-		clear(l.asked)
-		l.listSoon(now) // to withdraw what was asked for
-	}
-	next := l.renew(claiming, now)
-	if !l.asking && !now.Before(l.askAt) {
+	next = l.renew(claiming, now)
+	if !l.isAsking && !now.Before(l.askAt) {
 		l.askPartitions(ctx)
 	}
-	if !l.asking {
+	if !l.isAsking {
 		next = sooner(next, l.askAt)
 	}
-	if !l.isListing && !now.Before(l.roundAt) {
+	if l.isListing {
+		return next
+	}
+	if !now.Before(l.roundAt) {
 		l.round = true
-		l.roundAt = now.Add(l.interval())
+		// Rounds are never further apart than UpdateInterval, so limits that are counted in those hold. They vary, so
+		// that consumers don't stay in step.
+		l.roundAt = now.Add(l.o.UpdateInterval - time.Duration(l.rand.Int64N(int64(l.o.UpdateInterval/5)+1)))
 		l.listSoon(now)
 	}
-	if !l.isListing && !l.listAt.IsZero() && !now.Before(l.listAt) {
+	if !l.listAt.IsZero() && !now.Before(l.listAt) {
 		l.list(ctx, claiming)
+		return next
 	}
-	if !l.isListing {
-		next = sooner(sooner(next, l.roundAt), l.listAt)
-	}
-	return next
+	return sooner(sooner(next, l.roundAt), l.listAt)
 }
 
 // sooner returns the earlier of two times, of which the zero one means never.
@@ -195,16 +201,10 @@ func sooner(a, b time.Time) time.Time {
 	return a
 }
 
-// interval returns how long after one round the next begins. It is never longer than UpdateInterval, so that limits which
-// are counted in UpdateIntervals hold; and consumers don't stay in step.
-func (l *Loop) interval() time.Duration {
-	return l.o.UpdateInterval - time.Duration(l.rand.Int64N(int64(l.o.UpdateInterval/5)+1))
-}
-
-// listSoon has the records listed at a time out of turn.
+// listSoon has the records listed out of turn.
 func (l *Loop) listSoon(at time.Time) { l.listAt = sooner(l.listAt, at) }
 
-// soon is how often the store is listed while we wait for partitions that we have asked for.
+// soon is how often the records are listed while we wait for partitions that we have asked for.
 func (l *Loop) soon() time.Duration { return max(l.o.UpdateInterval/10, 10*time.Millisecond) }
 
 // begin makes a call in a goroutine of its own. What it returns is done in Run's.
@@ -249,22 +249,20 @@ func (l *Loop) finish(ctx context.Context, cut context.CancelFunc) {
 	}
 }
 
-// endClaims ends the claims, and reports whether there may be some to give back, and a store that answers.
+// endClaims ends the claims, and reports whether something may have to be given back, and the store may take it.
 func (l *Loop) endClaims() bool {
 	l.claimsMu.Lock()
 	defer l.unlock()
-	doubt := len(l.claims) > 0
-	for _, c := range l.claims {
-		l.drop(c)
-	}
 	for _, p := range l.partitions {
-		doubt = doubt || !p.doubt.IsZero()
+		if p.claim != nil {
+			l.doubt = true
+			l.drop(p)
+		}
 	}
-	l.change()
-	return doubt && l.listing.failures < 2
+	return l.doubt && l.listing.failures < 2
 }
 
-// giveBackAll gives back everything that has our name.
+// giveBackAll gives back whatever has our name.
 func (l *Loop) giveBackAll(ctx context.Context) error {
 	records, _, err := l.listClaims(ctx)
 	if err != nil {
@@ -280,26 +278,40 @@ func (l *Loop) giveBackAll(ctx context.Context) error {
 	return err
 }
 
-// Drain stops claiming: nothing new is claimed or asked for, and requests are withdrawn. What is held is renewed until it
-// is released.
+// Drain stops claiming: nothing new is claimed or asked for, and requests are withdrawn. What is held is renewed
+// until it is released. Once Drain has returned, Taken is not called any more.
 func (l *Loop) Drain() {
 	l.claimsMu.Lock()
 	defer l.unlock()
 	l.draining = true
+	for l.taking > 0 {
+		changed := l.changed
+		l.claimsMu.Unlock()
+		<-changed
+		l.claimsMu.Lock()
+	}
 	l.poke()
 }
 
-func (l *Loop) isDraining() bool {
-	l.claimsMu.Lock()
-	defer l.claimsMu.Unlock()
-	return l.draining
+// poke has the records listed now.
+func (l *Loop) poke() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
 }
 
 // Claims returns what is held now, by partition id.
-func (l *Loop) Claims() []*Claim {
+func (l *Loop) Claims() (held []*Claim) {
 	l.claimsMu.Lock()
 	defer l.claimsMu.Unlock()
-	return slices.SortedFunc(maps.Values(l.claims), func(a, b *Claim) int { return strings.Compare(a.id, b.id) })
+	for _, p := range l.partitions {
+		if p.claim != nil {
+			held = append(held, p.claim)
+		}
+	}
+	slices.SortFunc(held, func(a, b *Claim) int { return strings.Compare(a.id, b.id) })
+	return held
 }
 
 // Health is how the checkpoint store answers.
@@ -316,23 +328,20 @@ type Health struct {
 func (l *Loop) Health() Health {
 	l.claimsMu.Lock()
 	defer l.claimsMu.Unlock()
-	h := Health{Answered: l.hasListed, FailingSince: sooner(l.listing.since, l.claiming.since), Err: l.claiming.err}
-	if h.Err == nil || l.listing.last.After(l.claiming.last) {
-		h.Err = l.listing.err
+	last := l.listing
+	if l.claiming.last.After(last.last) {
+		last = l.claiming
 	}
-	return h
+	return Health{Answered: l.hasListed, FailingSince: sooner(l.listing.since, l.claiming.since), Err: last.err}
 }
 
-// poke has Run look at what is due.
-func (l *Loop) poke() {
-	select {
-	case l.wake <- struct{}{}:
-	default:
-	}
-}
-
-// note has something be done once claimsMu is unlocked: loggers and Taken are the user's code.
+// note has something done once claimsMu is unlocked: the Logger and Taken are not ours.
 func (l *Loop) note(do func()) { l.notes = append(l.notes, do) }
+
+// log logs once claimsMu is unlocked.
+func (l *Loop) log(level slog.Level, message string, args ...any) {
+	l.note(func() { l.o.Logger.Log(context.Background(), level, message, args...) })
+}
 
 // unlock unlocks claimsMu, and does what was noted.
 func (l *Loop) unlock() {
@@ -344,7 +353,7 @@ func (l *Loop) unlock() {
 	}
 }
 
-// change has those look again who Await. claimsMu is held.
+// change has those look again that wait for something to be known. claimsMu is held.
 func (l *Loop) change() {
 	close(l.changed)
 	l.changed = make(chan struct{})
@@ -360,23 +369,21 @@ func (l *Loop) partition(id string) *partition {
 	return p
 }
 
-// touch notes that a partition's record may have changed: listings that are under way say nothing of it. claimsMu is held.
+// touch notes that a record may have changed: listings that are under way say nothing of it. claimsMu is held.
 func (l *Loop) touch(p *partition) {
 	l.moment++
 	p.touched = l.moment
 }
 
-// drop ends a claim, unless it is over. claimsMu is held.
-func (l *Loop) drop(c *Claim) bool {
-	if c.over {
-		return false
-	}
-	c.over = true
-	c.end(ErrLost)
-	delete(l.claims, c.id)
-	p := l.partition(c.id)
-	p.trouble, p.refusals, p.retryAt = trouble{}, 0, time.Time{}
+// drop ends a claim. claimsMu is held.
+func (l *Loop) drop(p *partition) {
+	p.claim.end(ErrLost)
+	p.claim = nil
+	l.held--
+	p.settle()
 	l.touch(p)
 	l.change()
-	return true
 }
+
+// settle notes that the last claim has succeeded, or doesn't matter any more. claimsMu is held.
+func (p *partition) settle() { p.trouble, p.refusals, p.retryAt = trouble{}, 0, time.Time{} }

@@ -2,8 +2,6 @@ package balance
 
 import (
 	"math/rand/v2"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
@@ -13,41 +11,36 @@ import (
 
 // View is what a plan is made from: what one listing of the store said, and what this consumer knows besides.
 type View struct {
-	Now   time.Time
-	Owner string // our name
-	// Group has the names of the namespace, event hub and consumer group, for records of partitions never claimed.
-	Group      azeventhubs.Ownership
+	Now        time.Time
+	Group      azeventhubs.Ownership // our name, and those of the namespace, the event hub and the consumer group
 	Partitions []string
 	Records    []azeventhubs.Ownership
 	Requests   []handover.Request
-	// CanAsk says that the store keeps requests. Otherwise partitions are taken at once.
-	CanAsk bool
-	// Held are the partitions that are ours, or are being claimed, whatever their records say.
-	Held map[string]Held
-	// Skip are partitions whose records may have changed since they were listed, or whose claims wait after a failure.
-	Skip map[string]bool
-	// Asked are the partitions that we have asked for.
-	Asked      map[string]Asked
-	Draining   bool
+	CanAsk     bool             // the store keeps requests; if not, partitions are taken at once
+	Known      map[string]Known // by partition
+	Draining   bool             // nothing new is claimed or asked for
+	Round      bool             // the balanced strategy may take one more partition
 	Strategy   azeventhubs.ProcessorStrategy
-	Round      bool // the balanced strategy may take one more partition
 	Interval   time.Duration
 	Expiration time.Duration
-	Promise    time.Duration // what we promise to whom asks us
+	Promise    time.Duration // how long we may take to release what others ask us for
 	Rand       *rand.Rand
 }
 
-// Held is a partition of ours.
-type Held struct {
-	Claiming bool // the claim is under way
-	Promised bool // we have promised it to another consumer
+// Known is what a consumer knows of a partition. The zero value is nothing.
+type Known struct {
+	Held     bool // it is ours, whatever its record says
+	Claiming bool // it may be: a claim is under way
+	Promised bool // it is ours, and promised to another consumer
+	Skip     bool // it isn't ours, and its record isn't to be relied on
+	Asked    Asked
 }
 
-// Asked is a partition that we have asked for.
+// Asked is that we have asked a consumer for a partition. The zero value is that we have not.
 type Asked struct {
 	From     string
-	Promised bool      // its owner has promised it
-	Until    time.Time // when to take it, whatever its owner does
+	Promised bool      // it has promised the partition
+	Until    time.Time // when we take the partition, whatever its owner does
 }
 
 // Decision is what to do.
@@ -55,310 +48,259 @@ type Decision struct {
 	Claim   []azeventhubs.Ownership // with our name, under the ETags listed
 	Ask     []handover.Request
 	Grant   []handover.Request // with our promise, under the ETags listed
-	Delete  []handover.Request // likewise
-	Pending []string           // partitions that we have asked for, and go on waiting for
+	Delete  []handover.Request // under the ETags listed
+	Pending []string           // partitions that we have asked for, and wait for
 }
 
-// Plan decides what to do about partitions that are not ours, and about those that others ask us for. It depends on
-// its View alone.
+// Plan decides what to do about the partitions that are not ours, and about those that others ask us for. It depends
+// on its View alone. When to renew what is ours depends on no listing, so it is not for Plan to say.
 func Plan(v View) Decision {
 	p := newPlan(v)
 	p.grant()
 	if !v.Draining {
 		p.claimOurs()
-		p.awaitAsked()
 		p.claimFree()
 		p.takeFromOthers()
 	}
 	p.tidy()
-	return p.Decision
+	return p.out
 }
 
 // plan is a plan being made.
 type plan struct {
-	View
-	Decision
-	records  map[string]azeventhubs.Ownership
-	requests map[string]handover.Request
-	holders  map[string]string // who holds a partition now: "" if it is free
-	heirs    map[string]string // who will, once what was asked for was handed over
-	holds    map[string]int    // how many partitions each member holds
-	counts   map[string]int    // how many each is heir to
-	least    int               // what each member is to have at least
-	uneven   bool              // some have one more
-	took     bool              // this round has taken a partition
+	v      View
+	out    Decision
+	me     string
+	parts  []part
+	holds  map[string]int // how many partitions each member holds
+	counts map[string]int // how many it will, once what was asked for is handed over
+	least  int            // what each member is due at least
+	uneven bool           // some are due one more
+	took   bool           // this round has taken a partition
+}
+
+// part is what a plan knows of a partition.
+type part struct {
+	Known
+	id      string
+	record  azeventhubs.Ownership
+	request handover.Request
+	fresh   bool   // the request means something: whoever made it is a member for as long as after a claim
+	holder  string // who has a claim that has not expired, as the SDKs see it (azeventhubs, processor_load_balancer.go)
+	heir    string // who will have it, once it is handed over
 }
 
 func newPlan(v View) *plan {
-	p := &plan{
-		View: v, records: map[string]azeventhubs.Ownership{}, requests: map[string]handover.Request{},
-		holders: map[string]string{}, heirs: map[string]string{},
-		holds: map[string]int{}, counts: map[string]int{v.Owner: 0},
-	}
+	p := &plan{v: v, me: v.Group.OwnerID, parts: make([]part, len(v.Partitions)), holds: map[string]int{}}
+	p.counts = map[string]int{p.me: 0}
+	records := make(map[string]azeventhubs.Ownership, len(v.Records))
 	for _, o := range v.Records {
-		p.records[o.PartitionID] = o
+		records[o.PartitionID] = o
 	}
+	requests := make(map[string]handover.Request, len(v.Requests))
 	for _, r := range v.Requests {
-		p.requests[r.PartitionID] = r
+		requests[r.PartitionID] = r
 	}
-	for _, id := range v.Partitions {
-		holder := p.holder(id)
-		heir := p.heir(id, holder)
-		p.holders[id], p.heirs[id] = holder, heir
-		if holder != "" {
-			p.holds[holder]++
-			p.counts[holder] += 0 // a member, even if everything was asked of it
+	for i, id := range v.Partitions {
+		record, listed := records[id]
+		if !listed {
+			record = v.Group
+			record.PartitionID, record.OwnerID = id, ""
 		}
-		if r := p.requests[id]; p.fresh(r) && (holder != "" || p.reserved(id)) {
-			p.counts[r.OwnerID] += 0 // about to have one
-		}
-		if heir != "" {
-			p.counts[heir]++
-		}
+		p.parts[i] = part{Known: v.Known[id], id: id, record: record, request: requests[id]}
+		p.add(&p.parts[i])
 	}
 	p.least = len(v.Partitions) / len(p.counts)
 	p.uneven = len(v.Partitions)%len(p.counts) > 0
 	return p
 }
 
-// holder returns who holds a partition: whoever has a claim that hasn't expired, as to the SDKs
-// (azeventhubs, processor_load_balancer.go).
-func (p *plan) holder(id string) string {
-	o := p.records[id]
-	switch _, held := p.Held[id]; {
-	case held:
-		return p.Owner
-	case p.Skip[id], p.Now.Sub(o.LastModifiedTime) > p.Expiration:
-		return ""
-	}
-	return o.OwnerID
-}
-
-// heir returns who will hold a partition once it was handed over.
-func (p *plan) heir(id, holder string) string {
-	r := p.requests[id]
-	asked, weAsked := p.Asked[id]
+// add finds out who has a partition, and who will have it.
+func (p *plan) add(s *part) {
+	r := s.request
+	s.fresh = r.OwnerID != "" && p.v.Now.Sub(r.LastModifiedTime) <= p.v.Expiration+r.Promised
+	age := p.v.Now.Sub(s.record.LastModifiedTime)
 	switch {
-	case p.Skip[id]:
-	case p.fresh(r) && (r.FromOwnerID == holder || p.reserved(id)):
-		return r.OwnerID
-	case weAsked && asked.From == holder: // the request could not be stored
-		return p.Owner
+	case s.Held || s.Claiming:
+		s.holder = p.me
+	case !s.Skip && age <= p.v.Expiration:
+		s.holder = s.record.OwnerID
 	}
-	return holder
-}
-
-// fresh reports whether a request means anything: whoever made it counts as a member for as long as after a claim.
-func (p *plan) fresh(r handover.Request) bool {
-	return r.OwnerID != "" && p.Now.Sub(r.LastModifiedTime) <= p.Expiration+r.Promised
-}
-
-// reserved reports whether a partition was released just now, for whoever asked for it.
-func (p *plan) reserved(id string) bool {
-	o, listed := p.records[id]
-	return listed && o.OwnerID == "" && p.holder(id) == "" && p.Now.Sub(o.LastModifiedTime) <= p.Interval
-}
-
-// share returns how many partitions we may hold. Nobody gets one more than the least before it has the least.
-func (p *plan) share() int {
-	if p.uneven && p.counts[p.Owner] >= p.least {
-		return p.least + 1
+	released := s.holder == "" && s.record.OwnerID == "" && age <= p.v.Interval // for whoever has asked for it
+	s.heir = s.holder
+	switch {
+	case s.Skip:
+	case s.fresh && (r.FromOwnerID == s.holder || released):
+		s.heir = r.OwnerID
+	case s.holder != "" && s.Asked.From == s.holder: // the request could not be written
+		s.heir = p.me
 	}
-	return p.least
+	if s.holder != "" {
+		p.holds[s.holder]++
+		p.counts[s.holder] += 0 // a member, even if everything is asked of it
+	}
+	if s.fresh && (s.holder != "" || released) {
+		p.counts[r.OwnerID] += 0 // so is who asks
+	}
+	if s.heir != "" {
+		p.counts[s.heir]++
+	}
 }
 
-// claim adds a claim.
-func (p *plan) claim(id string) {
-	o, listed := p.records[id]
-	if !listed {
-		o = p.Group
-		o.PartitionID = id
+// pass makes somebody heir to a partition.
+func (p *plan) pass(s *part, to string) {
+	if s.heir != "" {
+		p.counts[s.heir]--
 	}
-	o.OwnerID = p.Owner
-	p.Claim = append(p.Claim, o)
-}
-
-// move makes somebody heir to a partition.
-func (p *plan) move(id, to string) {
-	if from := p.heirs[id]; from != "" {
-		p.counts[from]--
-	}
-	p.heirs[id] = to
+	s.heir = to
 	p.counts[to]++
 }
 
-// claimOurs claims what has our name and isn't held: we were restarted, or the answer to a claim was lost.
-func (p *plan) claimOurs() {
-	for _, id := range p.Partitions {
-		if _, held := p.Held[id]; !held && p.holders[id] == p.Owner {
-			p.claim(id)
-		}
+func (p *plan) claim(s *part) {
+	s.record.OwnerID = p.me
+	p.out.Claim = append(p.out.Claim, s.record)
+	if s.holder != "" {
+		p.holds[s.holder]--
 	}
+	p.holds[p.me]++
 }
 
-// awaitAsked claims what we have asked for and is free, or should have been long ago. It withdraws requests that would leave
-// us with more than their owners: others may have asked at the same time.
-func (p *plan) awaitAsked() {
-	for _, id := range p.Partitions {
-		holder := p.holders[id]
-		if p.heirs[id] != p.Owner || holder == p.Owner {
-			continue
-		}
-		r, listed := p.requests[id]
-		listed = listed && p.fresh(r)
-		asked, known := p.Asked[id]
-		overdue := known && p.Now.After(asked.Until)
-		theirs, ours := p.counts[holder], p.counts[p.Owner] // the partition is counted among ours
-		switch {
-		case holder == "":
-			p.claim(id)
-			p.holds[p.Owner]++
-		case overdue && theirs >= ours && p.holds[holder] > max(p.holds[p.Owner]+1, p.least):
-			p.claim(id)
-			p.holds[holder]--
-			p.holds[p.Owner]++
-			p.Pending = append(p.Pending, id) // its owner may renew it at the same moment
-		case overdue, r.Promised == 0 && theirs < ours-1:
-			p.move(id, holder)
-			if listed {
-				p.Delete = append(p.Delete, r)
-			}
-		default:
-			p.Pending = append(p.Pending, id)
-			p.took = true
-			if !listed {
-				p.ask(id, holder)
-			}
-		}
+func (p *plan) ask(s *part) {
+	r := handover.Request{
+		FullyQualifiedNamespace: p.v.Group.FullyQualifiedNamespace, EventHubName: p.v.Group.EventHubName,
+		ConsumerGroup: p.v.Group.ConsumerGroup, PartitionID: s.id, OwnerID: p.me, FromOwnerID: s.holder,
 	}
+	p.out.Ask = append(p.out.Ask, r)
 }
 
-// more reports whether this round may claim or ask for one more partition.
-func (p *plan) more() bool {
-	if p.counts[p.Owner] >= p.share() {
-		return false
-	}
-	if p.Strategy != azeventhubs.ProcessorStrategyBalanced {
-		return true
-	}
-	return p.Round && !p.took
-}
-
-// claimFree claims partitions that nobody has: those first that were ours before, and else any, so that consumers
-// which start together don't all claim the same.
-func (p *plan) claimFree() {
-	var free []string
-	for _, i := range p.Rand.Perm(len(p.Partitions)) {
-		if id := p.Partitions[i]; p.heirs[id] == "" && !p.Skip[id] {
-			free = append(free, id)
-		}
-	}
-	slices.SortStableFunc(free, func(a, b string) int { return p.rank(a) - p.rank(b) })
-	for _, id := range free {
-		if !p.more() {
-			return
-		}
-		p.claim(id)
-		p.holds[p.Owner]++
-		p.move(id, p.Owner)
-		p.took = true
-	}
-}
-
-func (p *plan) rank(id string) int {
-	if p.records[id].OwnerID == p.Owner {
-		return 0
-	}
-	return 1
-}
-
-// takeFromOthers asks for partitions of whoever has most, as long as that has two more than we have. So nobody is asked who
-// has no more than its share, and no partition moves between those that have.
-func (p *plan) takeFromOthers() {
-	for p.more() {
-		id, from := p.richest()
-		if id == "" {
-			return
-		}
-		if p.CanAsk {
-			p.ask(id, from)
-			p.Pending = append(p.Pending, id)
-		} else {
-			p.claim(id)
-		}
-		p.move(id, p.Owner)
-		p.took = true
-	}
-}
-
-// richest returns a partition of whoever has most, if that has enough more than we have.
-func (p *plan) richest() (id, from string) {
-	kept := map[string][]string{} // what nobody has asked for
-	for _, i := range p.Partitions {
-		if h := p.holders[i]; h != "" && h != p.Owner && p.heirs[i] == h {
-			kept[h] = append(kept[h], i)
-		}
-	}
-	most := p.counts[p.Owner] + 1
-	for h, ids := range kept {
-		if n := p.counts[h]; len(ids) > p.least && (n > most || n == most && from != "" && h < from) {
-			most, from = n, h
-		}
-	}
-	if from == "" {
-		return "", ""
-	}
-	return kept[from][p.Rand.IntN(len(kept[from]))], from
-}
-
-func (p *plan) ask(id, from string) {
-	p.Ask = append(p.Ask, handover.Request{
-		FullyQualifiedNamespace: p.Group.FullyQualifiedNamespace, EventHubName: p.Group.EventHubName,
-		ConsumerGroup: p.Group.ConsumerGroup, PartitionID: id, OwnerID: p.Owner, FromOwnerID: from,
-	})
-}
-
-// grant promises partitions to those who ask for them, as long as that leaves us the least that each member is to have:
-// those who ask may not know of each other yet. On the way out everything is promised.
+// grant promises partitions to those who ask for them, as long as that leaves us what each member is due at least:
+// those who ask may not know of one another yet. On the way out it promises everything.
 func (p *plan) grant() {
 	left := 0
-	for _, h := range p.Held {
-		if !h.Promised {
+	for i := range p.parts {
+		if s := &p.parts[i]; s.holder == p.me && !s.Promised {
 			left++
 		}
 	}
-	for _, id := range p.Partitions {
-		r := p.requests[id]
-		h, held := p.Held[id]
-		asked := held && !h.Claiming && !h.Promised && r.FromOwnerID == p.Owner && r.Promised == 0 && p.heirs[id] != p.Owner
+	for i := range p.parts {
+		s := &p.parts[i]
+		if !s.Held || s.Promised || s.heir == p.me || s.request.Promised > 0 {
+			continue
+		}
+		if left <= p.least && !p.v.Draining {
+			p.pass(s, p.me)
+			continue
+		}
+		r := s.request
+		r.Promised = p.v.Promise
+		p.out.Grant = append(p.out.Grant, r)
+		left--
+	}
+}
+
+// claimOurs claims what was released for us, what we have asked for and should have had long ago, and what has our
+// name: we were restarted, or the answer to a claim was lost. It withdraws requests that would leave us with more
+// than whoever they ask has left; others may have asked at the same time.
+func (p *plan) claimOurs() {
+	for i := range p.parts {
+		s := &p.parts[i]
+		if s.heir != p.me || s.Held || s.Claiming {
+			continue
+		}
+		theirs, ours := p.counts[s.holder], p.counts[p.me] // it is counted among ours
+		overdue := s.Asked.From == s.holder && p.v.Now.After(s.Asked.Until)
 		switch {
-		case !asked:
-		case left > p.least || p.Draining:
-			r.Promised = p.Promise
-			p.Grant = append(p.Grant, r)
-			left--
+		case s.holder == "" || s.holder == p.me:
+			p.claim(s)
+		case overdue && theirs >= ours && p.holds[s.holder] > max(p.holds[p.me]+1, p.least):
+			p.out.Pending = append(p.out.Pending, s.id) // its owner may renew it at the same moment
+			p.claim(s)
+		case overdue, !s.Asked.Promised && theirs < ours-1:
+			p.pass(s, s.holder)
+			if s.fresh {
+				p.out.Delete = append(p.out.Delete, s.request)
+			}
 		default:
-			p.move(id, p.Owner)
+			p.out.Pending = append(p.out.Pending, s.id)
+			p.took = true
+			if !s.fresh {
+				p.ask(s)
+			}
 		}
 	}
 }
 
-// tidy deletes requests that nobody needs any more: ours, once they were met or can't be, and whatever was left behind for
-// a partition that we hold. One that we promised when we held the partition before is such.
-func (p *plan) tidy() {
-	for _, id := range p.Partitions {
-		r, listed := p.requests[id]
-		if !listed || p.Skip[id] {
-			continue
-		}
-		h, held := p.Held[id]
-		holder := p.holders[id]
-		ours := r.OwnerID == p.Owner && !h.Claiming && (p.Draining || held || holder != "" && holder != r.FromOwnerID)
-		old := !p.fresh(r) && p.Now.Sub(r.LastModifiedTime) > handover.Lifetime
-		behind := held && !h.Claiming && (old || r.Promised > 0 && !h.Promised && r.FromOwnerID == p.Owner)
-		if (ours || behind) && !slices.ContainsFunc(p.Delete, func(d handover.Request) bool { return d.PartitionID == id }) {
-			p.Delete = append(p.Delete, r)
+// more reports whether this round may take one more partition. Nobody gets more than the least before it has that.
+func (p *plan) more() bool {
+	share := p.least
+	if p.uneven && p.counts[p.me] >= p.least {
+		share++
+	}
+	oneByOne := p.v.Strategy == azeventhubs.ProcessorStrategyBalanced
+	return p.counts[p.me] < share && (!oneByOne || p.v.Round && !p.took)
+}
+
+// claimFree claims partitions that nobody has, in any order: consumers that start together don't all claim the same.
+func (p *plan) claimFree() {
+	for _, i := range p.v.Rand.Perm(len(p.parts)) {
+		if s := &p.parts[i]; s.heir == "" && !s.Skip && p.more() {
+			p.claim(s)
+			p.pass(s, p.me)
+			p.took = true
 		}
 	}
-	slices.SortFunc(p.Delete, func(a, b handover.Request) int { return strings.Compare(a.PartitionID, b.PartitionID) })
+}
+
+// takeFromOthers asks for partitions of whoever has most, as long as that has two more than we have. So nobody is
+// asked that has no more than its share, and a balanced group rests.
+func (p *plan) takeFromOthers() {
+	for p.more() {
+		s := p.richest()
+		if s == nil {
+			return
+		}
+		if p.v.CanAsk {
+			p.ask(s)
+			p.out.Pending = append(p.out.Pending, s.id)
+		} else {
+			p.claim(s)
+		}
+		p.pass(s, p.me)
+		p.took = true
+	}
+}
+
+// richest returns a partition of whoever has most, or nil.
+func (p *plan) richest() *part {
+	kept := map[string][]*part{} // what nobody has asked for yet
+	for i := range p.parts {
+		if s := &p.parts[i]; s.holder != "" && s.holder != p.me && s.heir == s.holder {
+			kept[s.holder] = append(kept[s.holder], s)
+		}
+	}
+	most, from := p.counts[p.me]+1, ""
+	for name, theirs := range kept {
+		if n := p.counts[name]; len(theirs) > p.least && (n > most || n == most && from != "" && name < from) {
+			most, from = n, name
+		}
+	}
+	if from == "" {
+		return nil
+	}
+	return kept[from][p.v.Rand.IntN(len(kept[from]))]
+}
+
+// tidy deletes requests that nobody needs any more: ours, once they were met or can't be, and what was left behind
+// for a partition that we hold, such as what we promised when we held it before.
+func (p *plan) tidy() {
+	for i := range p.parts {
+		s := &p.parts[i]
+		r := s.request
+		void := s.holder != "" && s.holder != p.me && s.holder != r.FromOwnerID
+		met := r.OwnerID == p.me && (p.v.Draining || s.Held || void)
+		left := s.Held && (!s.fresh || r.FromOwnerID == p.me && r.Promised > 0 && !s.Promised)
+		if r.OwnerID != "" && (met || left) {
+			p.out.Delete = append(p.out.Delete, r)
+		}
+	}
 }

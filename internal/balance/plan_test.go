@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// settle has a group act until it rests, and fails if that takes more than a number of rounds, if anything is done that
-// may not be, or if the rest doesn't last.
+// settle has a group act until it rests, and fails if that takes more than a number of rounds, if anything is done
+// that may not be, or if the rest doesn't last.
 func settle(t *testing.T, g *group, limit int, seed uint64) (rounds int) {
 	for calm := 0; calm < 3; rounds++ {
 		if rounds == limit {
@@ -28,8 +28,8 @@ func settle(t *testing.T, g *group, limit int, seed uint64) (rounds int) {
 	return rounds - 3
 }
 
-// TestGroupsConverge: whatever the records are at the start, every partition is held by one live consumer in the end, no two
-// shares differ by more than one, and then nothing more is done.
+// TestGroupsConverge: whatever the records are at the start, every partition is held by one live consumer in the end,
+// no two shares differ by more than one, and then nothing more is done.
 func TestGroupsConverge(t *testing.T) {
 	for seed := range uint64(1000) {
 		r := rand.New(rand.NewPCG(seed, 1))

@@ -1,11 +1,14 @@
 package balance_test
 
 import (
+	"context"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/go-eventhubs/eventhubs/internal/balance"
 )
 
 func TestOneConsumerTakesAll(t *testing.T) {
@@ -14,6 +17,38 @@ func TestOneConsumerTakesAll(t *testing.T) {
 		require.Zero(t, await(t, time.Second, 32, a), "at once")
 		require.Len(t, a.log.about("INFO", "partition taken"), 32)
 		require.Len(t, a.log.about("partition taken", "held=32"), 1)
+	})
+}
+
+// TestManyPartitions: what a share costs grows with it, and not with its square.
+func TestManyPartitions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newMemory()
+		a := start(t, store, "a", 1024)
+		time.Sleep(time.Minute)
+		b := start(t, store, "b", 1024)
+		await(t, 2*interval, 512, a, b)
+		lost, handed := a.count()
+		require.Zero(t, lost)
+		require.Equal(t, 512, handed)
+	})
+}
+
+// TestAnswersTakeTime: while there is nothing to do but to wait for the first answers, nothing is done.
+func TestAnswersTakeTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := start(t, newMemory(), "a", 4, func(o *balance.Options) {
+			o.Partitions = nil
+			o.AskPartitions = func(context.Context) ([]string, error) {
+				time.Sleep(time.Second)
+				return partitions(4), nil
+			}
+			o.Store.(*faulty).set(func(context.Context, string, string) error {
+				time.Sleep(3 * time.Second)
+				return nil
+			}, nil)
+		})
+		await(t, 10*time.Second, 4, a)
 	})
 }
 

@@ -3,14 +3,12 @@ package balance_test
 import (
 	"context"
 	"errors"
-	"maps"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
 
-	"github.com/go-eventhubs/eventhubs"
+	"github.com/go-eventhubs/eventhubs/internal/checkpoint"
 	"github.com/go-eventhubs/eventhubs/internal/handover"
 )
 
@@ -24,43 +22,7 @@ const (
 
 var errDown = errors.New("the store is down")
 
-// newMemory returns a store that keeps requests too.
-func newMemory() handover.Store {
-	return &memory{CheckpointStore: eventhubs.NewMemoryCheckpointStore(), requests: map[string]handover.Request{}}
-}
-
-type memory struct {
-	azeventhubs.CheckpointStore
-	mu       sync.Mutex
-	requests map[string]handover.Request
-}
-
-func (m *memory) ListClaims(ctx context.Context, namespace, hub, group string) ([]azeventhubs.Ownership, []handover.Request, error) {
-	records, err := m.ListOwnership(ctx, namespace, hub, group, nil)
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return records, slices.Collect(maps.Values(m.requests)), err
-}
-
-func (m *memory) PutRequest(_ context.Context, r handover.Request) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	was := m.requests[r.PartitionID]
-	if r.ETag == nil || was.LastModifiedTime.Equal(r.LastModifiedTime) {
-		r.LastModifiedTime = time.Now()
-		m.requests[r.PartitionID] = r
-	}
-	return nil
-}
-
-func (m *memory) DeleteRequest(_ context.Context, r handover.Request) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.requests[r.PartitionID].LastModifiedTime.Equal(r.LastModifiedTime) {
-		delete(m.requests, r.PartitionID)
-	}
-	return nil
-}
+func newMemory() handover.Store { return checkpoint.NewMemoryStore() }
 
 // faulty is one consumer's way to a store. Its calls are counted, and fail or hang as a test wants.
 type faulty struct {
@@ -76,7 +38,9 @@ type faulty struct {
 func newFaulty(s handover.Store) *faulty { return &faulty{Store: s, calls: map[string]int{}} }
 
 // set has calls fail before they reach the store, and after it.
-func (f *faulty) set(before func(ctx context.Context, call, partition string) error, after func(call, partition string) error) {
+func (f *faulty) set(
+	before func(ctx context.Context, call, partition string) error, after func(call, partition string) error,
+) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.before, f.after = before, after
