@@ -90,11 +90,12 @@ var untrusted = amqp.Limits{Sessions: 100, Links: 200, Bytes: 1 << 20}
 
 // Broker is a namespace. It is safe for concurrent use.
 type Broker struct {
-	hubs      map[string]*hub // by name in lower case
 	rules     map[string]Rule
 	directory Directory
-	created   time.Time
 	faults    faults
+
+	hubsMu sync.RWMutex
+	hubs   map[string]*hub // by name in lower case
 
 	tokenTimeout time.Duration
 	limits       amqp.Config // of all connections
@@ -107,7 +108,7 @@ type Broker struct {
 
 // New checks the options and returns a namespace.
 func New(o Options) (*Broker, error) {
-	b := &Broker{hubs: map[string]*hub{}, rules: map[string]Rule{}, directory: o.Directory, created: time.Now(), peers: map[*peer]struct{}{}}
+	b := &Broker{directory: o.Directory, hubs: map[string]*hub{}, rules: map[string]Rule{}, peers: map[*peer]struct{}{}}
 	b.tokenTimeout = cmp.Or(o.TokenTimeout, defaultTokenTimeout)
 	b.limits = amqpConfig(o)
 	for _, h := range o.Hubs {
@@ -180,7 +181,7 @@ func (b *Broker) leave(p *peer) {
 // RightsChanged closes the links of those who no longer have the right to them.
 func (b *Broker) RightsChanged() {
 	for _, p := range b.connected() {
-		p.closeUncovered(func(o opened) *amqp.Error { return unauthorized(o.path, o.right) })
+		p.closeUncovered(func(o opened) *amqp.Error { return unauthorized(o.target.path, o.right) })
 	}
 }
 
@@ -213,9 +214,6 @@ func (b *Broker) Close() {
 	defer t.Stop()
 	b.served.Wait()
 }
-
-// hub finds a hub by name, without regard to case.
-func (b *Broker) hub(name string) *hub { return b.hubs[strings.ToLower(name)] }
 
 // Events returns a copy of what a partition holds now. It is an error if there is no such hub or partition.
 func (b *Broker) Events(hubName, partitionID string) ([]Event, error) {

@@ -148,16 +148,6 @@ func (p *peer) forgetExpired(now time.Time) {
 
 // closeUncovered closes the links that no token covers, and says why.
 func (p *peer) closeUncovered(why func(opened) *amqp.Error) {
-	uncovered := map[*amqp.Link]opened{}
-	p.mu.Lock()
 	now := time.Now()
-	for l, o := range p.open {
-		if !p.allowedLocked(o.path, o.right, now) {
-			uncovered[l] = o
-		}
-	}
-	p.mu.Unlock()
-	for l, o := range uncovered {
-		p.detach(l, why(o))
-	}
+	p.closeLinks(func(o opened) bool { return !p.allowedLocked(o.target.path, o.right, now) }, why)
 }

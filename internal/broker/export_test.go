@@ -28,3 +28,6 @@ func (b *Broker) CheckSAS(token, path string) ([]Right, error) {
 
 // Limits are those of the connections to come.
 func (b *Broker) Limits() *amqp.Config { return &b.limits }
+
+// PartitionOf is where a key goes.
+func PartitionOf(key string, partitions int) int { return partitionOf(key, partitions) }

@@ -44,7 +44,7 @@ func (p *peer) describe(m *amqp.Message, name, partition string) *amqp.Message {
 	}
 	switch kind, _ := m.ApplicationProperties.Get("type").(string); kind {
 	case typeHub:
-		return h.describe(p.broker)
+		return h.describe()
 	case typePartition:
 		part := h.partition(partition)
 		if part == nil {
@@ -75,14 +75,15 @@ func (p *peer) mayAsk(m *amqp.Message, path string) bool {
 	return true
 }
 
-func (h *hub) describe(b *Broker) *amqp.Message {
+func (h *hub) describe() *amqp.Message {
+	ids := h.partitionIDs()
 	m := status(200, "OK")
 	m.Value = amqp.Map{
 		{Key: "name", Value: h.name},
 		{Key: "type", Value: typeHub},
-		{Key: "created_at", Value: b.created},
-		{Key: "partition_count", Value: int32(len(h.partitions))},
-		{Key: "partition_ids", Value: h.partitionIDs()},
+		{Key: "created_at", Value: h.created},
+		{Key: "partition_count", Value: int32(len(ids))},
+		{Key: "partition_ids", Value: ids},
 		{Key: "georeplication_factor", Value: int32(1)},
 	}
 	return m

@@ -37,11 +37,11 @@ const (
 	nodeManagement = "$management"
 )
 
-// opened is a link that needs a token as long as it is open.
+// opened is a link that is open as long as a token covers it and what it is to is there.
 type opened struct {
-	path  string
-	right Right
-	leave func()
+	target target
+	right  Right
+	leave  func()
 }
 
 func newPeer(b *Broker, nc net.Conn) *peer {
@@ -155,12 +155,19 @@ func (p *peer) attach(l *amqp.Link, path string) {
 		l.Refuse(err)
 	case l.Receiving:
 		p.attachReader(l, t)
-	case !p.keep(l, t.path, RightSend, func() {}):
-		l.Refuse(unauthorized(t.path, right))
 	default:
+		if refused := p.keep(l, opened{t, right, func() {}}); refused != nil {
+			l.Refuse(refused)
+			return
+		}
 		s := &publisher{peer: p, hub: t.hub, partition: t.partition, at: entityOfLink(l)}
 		l.Accept(amqp.LinkOptions{Sink: s, Closed: func() { p.forget(l) }})
 	}
+}
+
+func notFound(entity string) *amqp.Error {
+	return amqp.Errorf(amqp.CondNotFound, "The messaging entity '%s' could not be found. TrackingId:%s",
+		entity, trackingID())
 }
 
 func unauthorized(path string, right Right) *amqp.Error {
@@ -192,8 +199,8 @@ func (p *peer) attachReader(l *amqp.Link, t target) {
 		l.Refuse(err)
 		return
 	}
-	if !p.keep(l, t.path, RightListen, func() { t.partition.leave(r) }) {
-		l.Refuse(unauthorized(t.path, RightListen))
+	if refused := p.keep(l, opened{t, RightListen, func() { t.partition.leave(r) }}); refused != nil {
+		l.Refuse(refused)
 		return
 	}
 	leaving, err := t.partition.join(r)
@@ -215,16 +222,34 @@ func receiverName(l *amqp.Link) string {
 	return l.Name
 }
 
-// keep remembers a link that is about to be accepted. It reports whether a token covers it still: from here on expire
-// sees to that.
-func (p *peer) keep(l *amqp.Link, path string, right Right, leave func()) bool {
+// keep remembers a link that is about to be accepted, or says why it can't be any more. From here on expire and Reset
+// see to it.
+func (p *peer) keep(l *amqp.Link, o opened) *amqp.Error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.allowedLocked(path, right, time.Now()) {
-		return false
+	if !p.allowedLocked(o.target.path, o.right, time.Now()) {
+		return unauthorized(o.target.path, o.right)
 	}
-	p.open[l] = opened{path, right, leave}
-	return true
+	if p.broker.hub(o.target.hub.name) != o.target.hub {
+		return notFound(o.target.hub.name)
+	}
+	p.open[l] = o
+	return nil
+}
+
+// closeLinks detaches the links that a function chooses, which is called with the peer's lock held, and says why.
+func (p *peer) closeLinks(choose func(opened) bool, why func(opened) *amqp.Error) {
+	chosen := map[*amqp.Link]opened{}
+	p.mu.Lock()
+	for l, o := range p.open {
+		if choose(o) {
+			chosen[l] = o
+		}
+	}
+	p.mu.Unlock()
+	for l, o := range chosen {
+		p.detach(l, why(o))
+	}
 }
 
 // detach ends a link from this side. One that is not accepted yet is refused: Accept then finds it ended, and has it
@@ -262,9 +287,9 @@ type target struct {
 func (b *Broker) target(path string, receiving bool) (target, *amqp.Error) {
 	t := target{path: path}
 	parts := strings.Split(path, "/")
-	t.hub = b.hubs[parts[0]]
+	t.hub = b.hub(parts[0])
 	if t.hub == nil {
-		return t, amqp.Errorf(amqp.CondNotFound, "The messaging entity '%s' could not be found. TrackingId:%s", parts[0], trackingID())
+		return t, notFound(parts[0])
 	}
 	parts = parts[1:]
 	if receiving {
@@ -273,18 +298,18 @@ func (b *Broker) target(path string, receiving bool) (target, *amqp.Error) {
 		}
 		t.group, parts = parts[1], parts[2:]
 		if !t.hub.groups[t.group] {
-			return t, amqp.Errorf(amqp.CondNotFound, "The messaging entity '%s:consumergroup:%s' could not be found. TrackingId:%s", t.hub.name, t.group, trackingID())
+			return t, notFound(t.hub.name + ":consumergroup:" + t.group)
 		}
 	}
 	if len(parts) == 0 {
 		return t, nil
 	}
 	if len(parts) != 2 || parts[0] != "partitions" {
-		return t, amqp.Errorf(amqp.CondNotFound, "The messaging entity '%s' could not be found. TrackingId:%s", path, trackingID())
+		return t, notFound(path)
 	}
 	if t.partition = t.hub.partition(parts[1]); t.partition == nil {
 		return t, amqp.Errorf(condArgumentOutOfRange, noSuchPartition+" It should be between 0 and %d. "+
-			"(Parameter 'PartitionId') - Actual value: %s", len(t.hub.partitions)-1, parts[1])
+			"(Parameter 'PartitionId') - Actual value: %s", len(t.hub.partitions())-1, parts[1])
 	}
 	return t, nil
 }

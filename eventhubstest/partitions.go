@@ -1,0 +1,26 @@
+package eventhubstest
+
+import "fmt"
+
+// AddPartitions adds n partitions to an event hub while it is in use, as Premium and Dedicated namespaces can.
+// Clients find them by asking for the hub's properties; events that name no partition go there as well, and keys are
+// spread over all. Links that are open stay open. It is an error if there is no such hub, or it would have more than
+// 10,000 partitions.
+func (s *Server) AddPartitions(hub string, n int) error {
+	if err := s.broker.AddPartitions(hub, n); err != nil {
+		return fmt.Errorf("eventhubstest: add partitions: %w", err)
+	}
+	return nil
+}
+
+// Reset has an event hub be as if it were deleted and created again, with as many partitions and the same consumer
+// groups: it is empty, sequence numbers and offsets begin anew, and its properties tell when that was. Links to it
+// are detached with "amqp:not-found". Connections and tokens stay. Checkpoints of the old hub now lie past the end of
+// their partitions, where readers are refused with "com.microsoft:argument-error". It is an error if there is no such
+// hub.
+func (s *Server) Reset(hub string) error {
+	if err := s.broker.Reset(hub); err != nil {
+		return fmt.Errorf("eventhubstest: reset: %w", err)
+	}
+	return nil
+}
