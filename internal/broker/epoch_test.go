@@ -109,7 +109,7 @@ func TestStealRace(t *testing.T) {
 			all.Go(func() {
 				var err error
 				// One that is evicted before its attach is answered is refused with the same condition.
-				if readers[i], err = c.reader(group, "", with(fmt.Sprint(i), int64(round))); err != nil {
+				if readers[i], err = c.reader(group, latest, with(fmt.Sprint(i), int64(round))); err != nil {
 					requireCondition(t, err, "amqp:link:stolen")
 				}
 			})

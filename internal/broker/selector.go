@@ -9,7 +9,7 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/amqp"
 )
 
-// selector says where in a partition a reader begins.
+// selector says where in a partition a reader begins. Its zero value is after the latest event.
 type selector struct {
 	by        selectBy
 	value     int64
@@ -30,14 +30,17 @@ const selectorFilter = "apache.org:selector-filter:string"
 // selectorSyntax is what the SDKs write. .NET leaves the quotes out.
 var selectorSyntax = regexp.MustCompile(`^\s*amqp\.annotation\.(x-opt-offset|x-opt-sequence-number|x-opt-enqueued-time)\s*(>=?)\s*('[^']*'|[^'\s]+)\s*$`)
 
-// selectorOf reads the filter of a receiving link. Without one a reader begins at the latest event.
+// earliest is where a reader begins that has no filter.
+var earliest = selector{by: byOffset, value: -1}
+
+// selectorOf reads the filter of a receiving link.
 func selectorOf(filters amqp.Map) (selector, *amqp.Error) {
 	v := filters.Get(selectorFilter)
 	if d, ok := v.(amqp.Described); ok {
 		v = d.Value
 	}
 	if v == nil {
-		return selector{}, nil
+		return earliest, nil
 	}
 	expression, ok := v.(string)
 	if !ok {

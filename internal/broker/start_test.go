@@ -42,7 +42,7 @@ func TestStart(t *testing.T) {
 		selector string
 		first    int
 	}{
-		{"", latest},
+		{"", 0},
 		{offset + " > '-1'", 0},
 		{offset + " >= '-1'", 0},
 		{offset + " > '@latest'", latest},
