@@ -44,25 +44,25 @@ const (
 
 func (p *peer) takeToken(m *amqp.Message, path string) *amqp.Message {
 	if op, _ := m.ApplicationProperties.Get("operation").(string); op != "put-token" {
-		return status(400, "the operation has to be put-token")
+		return refusalf(amqp.CondNotAllowed, "the operation has to be put-token")
 	}
 	token, _ := m.Value.(string)
 	kind, _ := m.ApplicationProperties.Get("type").(string)
 	if len(path) > maxPath {
-		return status(400, "the name of what the token is for is too long")
+		return refusalf(condArgumentError, "the name of what the token is for is too long")
 	}
 	if len(token) > maxToken {
-		return status(400, "the token is too long")
+		return refusalf(condArgumentError, "the token is too long")
 	}
 	g, err := p.broker.checkToken(kind, token, path)
 	if err != nil {
-		return status(401, err.Error())
+		return refusalf(amqp.CondUnauthorized, "%v", err)
 	}
 	p.trust()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if _, renewed := p.tokens[path]; !renewed && (len(p.tokens) >= maxTokens || p.conn.Take(tokenSize+len(path)) != nil) {
-		return status(403, "too many tokens on one connection")
+		return refusalf(amqp.CondResourceLimitExceeded, "too many tokens on one connection")
 	}
 	p.tokens[path] = g
 	p.watchExpiry(g.expires)

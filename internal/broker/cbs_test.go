@@ -50,11 +50,29 @@ func TestPutToken(t *testing.T) {
 		"long audience":         {hub + "/" + strings.Repeat("x", 2000), sas(hub, "root", rootKey, hour), 400, "too long"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			code, description := serve(t, broker.Options{}).dial(t).put(tt.audience, tt.token)
+			answer := serve(t, broker.Options{}).dial(t).putAnswer(tt.audience, tt.token)
+			code, description := statusOf(answer)
 			require.Equal(t, tt.code, code, description)
 			require.Contains(t, description, tt.why)
 			require.NotContains(t, description, rootKey)
+			requireErrorCondition(t, answer, tt.code)
 		})
+	}
+}
+
+// requireErrorCondition checks that a refusal carries a condition: JavaScript's client looks for that first.
+func requireErrorCondition(t *testing.T, answer *goamqp.Message, code int32) {
+	t.Helper()
+	condition := answer.ApplicationProperties["error-condition"]
+	switch code {
+	case 200, 202:
+		require.Nil(t, condition)
+	case 401:
+		require.EqualValues(t, "amqp:unauthorized-access", condition)
+	case 404:
+		require.EqualValues(t, "amqp:not-found", condition)
+	default:
+		require.Contains(t, []any{"amqp:not-allowed", "com.microsoft:argument-error"}, condition)
 	}
 }
 
@@ -76,8 +94,10 @@ func TestPutTokenMalformed(t *testing.T) {
 		"body in data":      {&goamqp.Message{Data: [][]byte{[]byte(good)}, ApplicationProperties: map[string]any{"operation": "put-token", "type": kind, "name": "hub"}}, 401},
 	} {
 		t.Run(name, func(t *testing.T) {
-			code, description := statusOf(c.request("$cbs", tt.m))
+			answer := c.request("$cbs", tt.m)
+			code, description := statusOf(answer)
 			require.Equal(t, tt.code, code, description)
+			requireErrorCondition(t, answer, tt.code)
 		})
 	}
 	code, _ := c.put("hub", good)

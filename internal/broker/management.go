@@ -33,14 +33,15 @@ const (
 
 func (p *peer) describe(m *amqp.Message, name, partition string) *amqp.Message {
 	if op, _ := m.ApplicationProperties.Get("operation").(string); op != "READ" {
-		return status(400, "the operation has to be READ")
+		return refusalf(amqp.CondNotAllowed, "the operation has to be READ")
 	}
 	if !p.mayAsk(m, strings.ToLower(name)) {
-		return status(401, "Unauthorized access. A token for '"+name+"' is required to perform this operation.")
+		return refusalf(amqp.CondUnauthorized,
+			"Unauthorized access. A token for '%s' is required to perform this operation.", name)
 	}
 	h := p.broker.hub(name)
 	if h == nil {
-		return status(404, "The messaging entity '"+name+"' could not be found. TrackingId:"+trackingID())
+		return refusal(notFound(name))
 	}
 	switch kind, _ := m.ApplicationProperties.Get("type").(string); kind {
 	case typeHub:
@@ -48,11 +49,12 @@ func (p *peer) describe(m *amqp.Message, name, partition string) *amqp.Message {
 	case typePartition:
 		part := h.partition(partition)
 		if part == nil {
-			return status(404, "The partition '"+partition+"' of '"+h.name+"' could not be found. TrackingId:"+trackingID())
+			return refusalf(amqp.CondNotFound, "The partition '%s' of '%s' could not be found. TrackingId:%s",
+				partition, h.name, trackingID())
 		}
 		return part.describe()
 	default:
-		return status(400, "the type has to be com.microsoft:eventhub or com.microsoft:partition")
+		return refusalf(condArgumentError, "the type has to be %s or %s", typeHub, typePartition)
 	}
 }
 

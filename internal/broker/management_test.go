@@ -89,15 +89,19 @@ func TestManagementRequests(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, m := range []*goamqp.Message{{Value: "", ApplicationProperties: tt.properties}, {Data: [][]byte{{1}}, ApplicationProperties: tt.properties}} {
-				code, description := statusOf(c.request("$management", m))
+				answer := c.request("$management", m)
+				code, description := statusOf(answer)
 				require.Equal(t, tt.code, code, description)
+				requireErrorCondition(t, answer, tt.code)
 			}
 		})
 	}
 	for rule, key := range map[string]string{"sender": "s", "listener": "l"} { // any right will do
 		c := s.dial(t)
-		code, _ := statusOf(c.request("$management", &goamqp.Message{ApplicationProperties: read(nil, nil)}))
+		answer := c.request("$management", &goamqp.Message{ApplicationProperties: read(nil, nil)})
+		code, _ := statusOf(answer)
 		require.Equal(t, int32(401), code)
+		requireErrorCondition(t, answer, 401)
 		c.authorize("sb://host/hub/$management", rule, key) // what the Go SDK asks a token for
 		code, _ = statusOf(c.request("$management", &goamqp.Message{ApplicationProperties: read(nil, nil)}))
 		require.Equal(t, int32(200), code)

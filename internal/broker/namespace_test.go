@@ -231,9 +231,14 @@ func (c *client) authorize(audience, rule, key string) {
 // put puts a token, and returns the status.
 func (c *client) put(audience, token string) (code any, description any) {
 	c.t.Helper()
-	return statusOf(c.request("$cbs", &goamqp.Message{Value: token, ApplicationProperties: map[string]any{
+	return statusOf(c.putAnswer(audience, token))
+}
+
+func (c *client) putAnswer(audience, token string) *goamqp.Message {
+	c.t.Helper()
+	return c.request("$cbs", &goamqp.Message{Value: token, ApplicationProperties: map[string]any{
 		"operation": "put-token", "type": "servicebus.windows.net:sastoken", "name": audience,
-	}}))
+	}})
 }
 
 func statusOf(m *goamqp.Message) (code any, description any) {
