@@ -72,7 +72,9 @@ func requireErrorCondition(t *testing.T, answer *goamqp.Message, code int32) {
 	case 404:
 		require.EqualValues(t, "amqp:not-found", condition)
 	default:
-		require.Contains(t, []any{"amqp:not-allowed", "com.microsoft:argument-error"}, condition)
+		require.Contains(t, []any{
+			"amqp:not-allowed", "com.microsoft:argument-error", "com.microsoft:argument-out-of-range",
+		}, condition)
 	}
 }
 

@@ -49,8 +49,7 @@ func (p *peer) describe(m *amqp.Message, name, partition string) *amqp.Message {
 	case typePartition:
 		part := h.partition(partition)
 		if part == nil {
-			return refusalf(amqp.CondNotFound, "The partition '%s' of '%s' could not be found. TrackingId:%s",
-				partition, h.name, trackingID())
+			return refusalf(condArgumentOutOfRange, "%s TrackingId:%s", noSuchPartition, trackingID())
 		}
 		return part.describe()
 	default:

@@ -57,9 +57,15 @@ func TestPropertiesOfWhatIsNotThere(t *testing.T) {
 	require.ErrorContains(t, err, "rpc: failed, status code 404 and description: The messaging entity 'none' could not be found")
 	_, err = s.consumer(t, "none").GetPartitionProperties(ctx(t), "0", nil)
 	require.ErrorContains(t, err, "status code 404")
+	c := s.open(t)
 	for _, id := range []string{"4", "-1", "x", "00"} {
 		_, err = s.consumer(t, "hub").GetPartitionProperties(ctx(t), id, nil)
-		require.ErrorContains(t, err, "status code 404 and description: The partition '"+id+"'")
+		require.ErrorContains(t, err, "status code 400 and description: The specified partition is invalid for an EventHub "+
+			"partition sender or receiver.")
+		m := readRequest("com.microsoft:partition")
+		m.ApplicationProperties["partition"] = id
+		answer := c.request("$management", m)
+		require.EqualValues(t, "com.microsoft:argument-out-of-range", answer.ApplicationProperties["error-condition"])
 	}
 }
 
@@ -85,7 +91,7 @@ func TestManagementRequests(t *testing.T) {
 		"type no text":      {read("type", []byte("com.microsoft:eventhub")), 400},
 		"name no text":      {read("name", true), 404},
 		"no name":           {read("name", ""), 404},
-		"partition no text": {read("partition", int32(0)), 404},
+		"partition no text": {read("partition", int32(0)), 400},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, m := range []*goamqp.Message{{Value: "", ApplicationProperties: tt.properties}, {Data: [][]byte{{1}}, ApplicationProperties: tt.properties}} {
