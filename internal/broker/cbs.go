@@ -58,6 +58,9 @@ func (p *peer) takeToken(m *amqp.Message, path string) *amqp.Message {
 	if err != nil {
 		return refusalf(amqp.CondUnauthorized, "%v", err)
 	}
+	if hub := entityOf(path).hub; hub != "" && p.broker.hub(hub) == nil { // only who may know learns what isn't there
+		return refusal(notFound("sb://" + p.conn.Hostname() + "/" + hub))
+	}
 	p.trust()
 	p.mu.Lock()
 	defer p.mu.Unlock()

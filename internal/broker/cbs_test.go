@@ -47,7 +47,12 @@ func TestPutToken(t *testing.T) {
 		"escapes broken":        {hub, "SharedAccessSignature sr=%zz&sig=%zz&se=1&skn=%zz", 401, "InvalidSignature"},
 		"not a SAS":             {hub, "Bearer x", 401, "InvalidSignature"},
 		"empty":                 {hub, "", 401, "InvalidSignature"},
-		"long audience":         {hub + "/" + strings.Repeat("x", 2000), sas(hub, "root", rootKey, hour), 400, "too long"},
+		"no such hub": {
+			"sb://host/None/Partitions/0", sas("sb://host/", "root", rootKey, hour), 404,
+			"/none' could not be found. TrackingId:",
+		},
+		"no such hub, wrong key": {"sb://host/none", sas("sb://host/none", "root", "x", hour), 401, "InvalidSignature"},
+		"long audience":          {hub + "/" + strings.Repeat("x", 2000), sas(hub, "root", rootKey, hour), 400, "too long"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			answer := serve(t, broker.Options{}).dial(t).putAnswer(tt.audience, tt.token)

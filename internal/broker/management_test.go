@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -54,10 +55,18 @@ func utc(p azeventhubs.PartitionProperties) azeventhubs.PartitionProperties {
 func TestPropertiesOfWhatIsNotThere(t *testing.T) {
 	s := serve(t, broker.Options{})
 	_, err := s.consumer(t, "none").GetEventHubProperties(ctx(t), nil)
-	require.ErrorContains(t, err, "rpc: failed, status code 404 and description: The messaging entity 'none' could not be found")
+	notFound := fmt.Sprintf("status code 404 and description: The messaging entity 'sb://%s/none' could not be found", s.addr)
+	require.ErrorContains(t, err, "rpc: failed, "+notFound)
 	_, err = s.consumer(t, "none").GetPartitionProperties(ctx(t), "0", nil)
-	require.ErrorContains(t, err, "status code 404")
-	c := s.open(t)
+	require.ErrorContains(t, err, notFound)
+	c := s.open(t) // with a token for the whole namespace the node itself is asked
+	m := readRequest("com.microsoft:eventhub")
+	m.ApplicationProperties["name"] = "none"
+	answer := c.request("$management", m)
+	code, description := statusOf(answer)
+	require.Equal(t, int32(404), code)
+	require.Contains(t, description, "The messaging entity 'none' could not be found")
+	requireErrorCondition(t, answer, 404)
 	for _, id := range []string{"4", "-1", "x", "00"} {
 		_, err = s.consumer(t, "hub").GetPartitionProperties(ctx(t), id, nil)
 		require.ErrorContains(t, err, "status code 400 and description: The specified partition is invalid for an EventHub "+
