@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-eventhubs/eventhubs/internal/amqp"
@@ -99,6 +100,8 @@ type Broker struct {
 
 	tokenTimeout time.Duration
 	limits       amqp.Config // of all connections
+
+	connections atomic.Int64 // that there have been
 
 	mu     sync.Mutex
 	closed bool

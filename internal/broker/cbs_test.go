@@ -1,10 +1,12 @@
 package broker_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	goamqp "github.com/Azure/go-amqp"
@@ -109,6 +111,45 @@ func TestPutTokenMalformed(t *testing.T) {
 	}
 	code, _ := c.put("hub", good)
 	require.Equal(t, int32(202), code, "the connection goes on")
+}
+
+// A connection has one pair of links to $cbs, as on Azure: clients that leak them fail here as well.
+func TestOnePairOfTokenLinks(t *testing.T) {
+	virtual(t, broker.Options{}, func(t *testing.T, s *namespace) {
+		const opened = "$cbs node has already been opened."
+		c := s.open(t)
+		send, read := attachSender("$cbs"), attachReader("$cbs")
+		attach := func(how func(*testing.T, *namespace, *client) func(context.Context) error) error {
+			return how(t, s, c)(ctx(t))
+		}
+		sender, err := c.session().NewSender(ctx(t), "$cbs", nil)
+		require.NoError(t, err)
+		requireCondition(t, attach(send), "amqp:not-allowed", "A link to connection '", opened)
+		receiver, err := c.session().NewReceiver(ctx(t), "hub/$cbs", nil)
+		require.NoError(t, err)
+		requireCondition(t, attach(read), "amqp:not-allowed", opened)
+		s.open(t) // another connection has its own
+
+		require.NoError(t, sender.Close(ctx(t)))
+		require.NoError(t, receiver.Close(ctx(t)))
+		for range 3 {
+			c.authorize("sb://host/", "root", rootKey)
+		}
+		for range 2 {
+			require.NoError(t, attachSender("$management")(t, s, c)(ctx(t)))
+			require.NoError(t, attachReader("$management")(t, s, c)(ctx(t)))
+		}
+
+		// One that is not detached yet stays.
+		sender = c.sender("$cbs")
+		s.AddFault(broker.Fault{On: broker.OnDetach, Link: broker.TokenLink, Times: 1, Delay: time.Second})
+		detached := make(chan error, 1)
+		go func() { detached <- sender.Close(ctx(t)) }()
+		synctest.Wait()
+		requireCondition(t, attach(send), "amqp:not-allowed", opened)
+		require.NoError(t, <-detached)
+		require.NoError(t, attach(send))
+	})
 }
 
 func TestRights(t *testing.T) {

@@ -1,7 +1,6 @@
 package broker_test
 
 import (
-	"fmt"
 	"testing"
 	"time"
 
@@ -55,7 +54,7 @@ func utc(p azeventhubs.PartitionProperties) azeventhubs.PartitionProperties {
 func TestPropertiesOfWhatIsNotThere(t *testing.T) {
 	s := serve(t, broker.Options{})
 	_, err := s.consumer(t, "none").GetEventHubProperties(ctx(t), nil)
-	notFound := fmt.Sprintf("status code 404 and description: The messaging entity 'sb://%s/none' could not be found", s.addr)
+	notFound := "status code 404 and description: The messaging entity 'sb://" + s.addr + "/none' could not be found"
 	require.ErrorContains(t, err, "rpc: failed, "+notFound)
 	_, err = s.consumer(t, "none").GetPartitionProperties(ctx(t), "0", nil)
 	require.ErrorContains(t, err, notFound)

@@ -19,6 +19,7 @@ const (
 type node struct {
 	peer   *peer
 	ask    func(*amqp.Message) question
+	paired bool         // it takes one link in each direction at a time
 	unread atomic.Int64 // bytes of answers, with what they count beside
 
 	linksMu sync.Mutex
@@ -35,6 +36,10 @@ type question struct {
 }
 
 func (n *node) attach(l *amqp.Link) {
+	if refused := n.admit(l); refused != nil {
+		l.Refuse(refused)
+		return
+	}
 	o := amqp.LinkOptions{Sink: n, Closed: func() { n.forget(l) }}
 	if l.Receiving {
 		o.Sink, o.Source = nil, n.register(l)
@@ -42,7 +47,26 @@ func (n *node) attach(l *amqp.Link) {
 	l.Accept(o)
 }
 
-// register has answers go to a link.
+// admit counts a link in, or says why it can't be had.
+func (n *node) admit(l *amqp.Link) *amqp.Error {
+	n.linksMu.Lock()
+	defer n.linksMu.Unlock()
+	if n.links == nil {
+		n.links, n.replies = map[*amqp.Link]*answers{}, map[string]*answers{}
+	}
+	if n.paired {
+		for other := range n.links {
+			if other.Receiving == l.Receiving {
+				return amqp.Errorf(amqp.CondNotAllowed, "A link to connection '%d' %s node has already been opened. TrackingId:%s",
+					n.peer.id, nodeCBS, trackingID())
+			}
+		}
+	}
+	n.links[l] = nil
+	return nil
+}
+
+// register has answers go to a link that was admitted.
 func (n *node) register(l *amqp.Link) *answers {
 	address := l.PeerAddress()
 	if address == "" {
@@ -51,9 +75,6 @@ func (n *node) register(l *amqp.Link) *answers {
 	a := &answers{node: n, link: l, address: address}
 	n.linksMu.Lock()
 	defer n.linksMu.Unlock()
-	if n.replies == nil {
-		n.links, n.replies = map[*amqp.Link]*answers{}, map[string]*answers{}
-	}
 	n.links[l], n.replies[address], n.newest = a, a, a
 	return a
 }

@@ -14,6 +14,7 @@ import (
 // peer is one connection of a client: its tokens, and what it has open.
 type peer struct {
 	broker *Broker
+	id     int64 // as descriptions of errors name the connection
 	wire   *wire
 	conn   *amqp.Conn
 	done   chan struct{} // closed by close, drop and end
@@ -45,10 +46,10 @@ type opened struct {
 }
 
 func newPeer(b *Broker, nc net.Conn) *peer {
-	p := &peer{broker: b, wire: newWire(nc), done: make(chan struct{})}
+	p := &peer{broker: b, id: b.connections.Add(1), wire: newWire(nc), done: make(chan struct{})}
 	p.tokens, p.open = map[string]grant{}, map[*amqp.Link]opened{}
 	p.nodes = map[string]*node{
-		nodeCBS:        {peer: p, ask: p.putToken},
+		nodeCBS:        {peer: p, ask: p.putToken, paired: true},
 		nodeManagement: {peer: p, ask: p.read},
 	}
 	p.conn = amqp.NewConn(p.wire, b.limits, p)
