@@ -62,3 +62,49 @@ func TestSilenceConnection(t *testing.T) {
 		})
 	}
 }
+
+// Every exchange is one that clients of the SDK come to. Their links to $cbs and $management end with their sessions.
+func TestSDKComesToEveryExchange(t *testing.T) {
+	s := eventhubstest.Start(t, nil)
+	happened := map[string]*atomic.Int64{}
+	count := func(name string, f eventhubstest.Fault) {
+		f.Happened, f.Delay = new(atomic.Int64), time.Microsecond
+		happened[name] = f.Happened
+		s.Fault(f)
+	}
+	for _, on := range []eventhubstest.Operation{
+		eventhubstest.OnConnect, eventhubstest.OnSASL, eventhubstest.OnOpen, eventhubstest.OnBegin,
+		eventhubstest.OnHubProperties, eventhubstest.OnPartitionProperties, eventhubstest.OnPublish, eventhubstest.OnReceive,
+		eventhubstest.OnEnd, eventhubstest.OnClose,
+	} {
+		count(string(on), eventhubstest.Fault{On: on})
+	}
+	links := []eventhubstest.LinkKind{
+		eventhubstest.SenderLink, eventhubstest.ReaderLink, eventhubstest.TokenLink, eventhubstest.ManagementLink,
+	}
+	for _, link := range links {
+		count("attach "+string(link), eventhubstest.Fault{On: eventhubstest.OnAttach, Link: link})
+		if link != eventhubstest.TokenLink {
+			count("token "+string(link), eventhubstest.Fault{On: eventhubstest.OnToken, Link: link})
+		}
+	}
+	for _, link := range links[:2] {
+		count("detach "+string(link), eventhubstest.Fault{On: eventhubstest.OnDetach, Link: link})
+	}
+
+	p, c := producer(t, s.Config("hub")), consumer(t, s.Config("hub"))
+	require.NoError(t, send(ctx(t), p, "0", "x"))
+	pc := partition(t, c, "0")
+	_, err := pc.ReceiveEvents(ctx(t), 1, nil)
+	require.NoError(t, err)
+	_, err = c.GetEventHubProperties(ctx(t), nil)
+	require.NoError(t, err)
+	_, err = c.GetPartitionProperties(ctx(t), "0", nil)
+	require.NoError(t, err)
+	require.NoError(t, pc.Close(ctx(t)))
+	require.NoError(t, p.Close(ctx(t)))
+	require.NoError(t, c.Close(ctx(t)))
+	for name, n := range happened {
+		require.Eventually(t, func() bool { return n.Load() > 0 }, patience, time.Millisecond, name)
+	}
+}
