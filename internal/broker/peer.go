@@ -91,7 +91,7 @@ func (p *peer) trust() {
 // close ends the connection from this side.
 func (p *peer) close() {
 	p.once.Do(func() { close(p.done) })
-	if p.wire.isSilent() { // it would not hear of it
+	if p.wire.silent.Load() { // it would not hear of it
 		p.drop()
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -12,14 +13,14 @@ import (
 // up to its idle timeout. Waits are on channels, timers and the socket.
 type wire struct {
 	net.Conn
+	silent  atomic.Bool
+	cutOnce sync.Once
+	gone    chan struct{} // closed by cut
 
 	stateMu  sync.Mutex
-	silent   bool
-	closed   bool      // by the side that serves it
-	deadline time.Time // of reading; zero: none
-	moved    chan struct{}
-	cutOnce  sync.Once
-	gone     chan struct{} // closed by cut
+	closed   bool          // by the side that serves it
+	deadline time.Time     // of reading; zero: none
+	moved    chan struct{} // closed and replaced when the others change while await may wait
 }
 
 func newWire(nc net.Conn) *wire {
@@ -46,32 +47,21 @@ func (w *wire) cut() {
 }
 
 // silence has nothing pass from now on. It can't be undone.
-func (w *wire) silence() {
-	w.stateMu.Lock()
-	defer w.stateMu.Unlock()
-	w.silent = true
-}
-
-// isSilent reports whether the wire has gone silent.
-func (w *wire) isSilent() bool {
-	w.stateMu.Lock()
-	defer w.stateMu.Unlock()
-	return w.silent
-}
+func (w *wire) silence() { w.silent.Store(true) }
 
 // linger waits until a silent wire is cut, so that its peer doesn't see a close before. It returns at once if the wire
 // isn't silent.
 func (w *wire) linger() {
-	if w.isSilent() {
+	if w.silent.Load() {
 		<-w.gone // DropConnections and Close cut it
 	}
 }
 
 // Read reads from the socket, or waits for the deadline if the wire is silent.
 func (w *wire) Read(b []byte) (int, error) {
-	if !w.isSilent() {
+	if !w.silent.Load() {
 		n, err := w.Conn.Read(b)
-		if !w.isSilent() {
+		if !w.silent.Load() {
 			return n, err
 		}
 	}
@@ -111,7 +101,7 @@ func at(t time.Time) (due <-chan time.Time, stop func() bool) {
 
 // Write writes to the socket, or loses b if the wire is silent.
 func (w *wire) Write(b []byte) (int, error) {
-	if w.isSilent() {
+	if w.silent.Load() {
 		return len(b), nil
 	}
 	return w.Conn.Write(b)
@@ -119,12 +109,8 @@ func (w *wire) Write(b []byte) (int, error) {
 
 // Close closes the socket, unless the wire is silent.
 func (w *wire) Close() error {
-	w.stateMu.Lock()
-	w.closed = true
-	silent := w.silent
-	w.move()
-	w.stateMu.Unlock()
-	if silent {
+	w.change(func() { w.closed = true })
+	if w.silent.Load() {
 		return nil
 	}
 	return w.Conn.Close()
@@ -132,10 +118,7 @@ func (w *wire) Close() error {
 
 // SetReadDeadline holds when the wire is silent, too.
 func (w *wire) SetReadDeadline(t time.Time) error {
-	w.stateMu.Lock()
-	w.deadline = t
-	w.move()
-	w.stateMu.Unlock()
+	w.change(func() { w.deadline = t })
 	return w.Conn.SetReadDeadline(t)
 }
 
@@ -147,8 +130,13 @@ func (w *wire) SetDeadline(t time.Time) error {
 	return w.SetWriteDeadline(t)
 }
 
-// move wakes await. stateMu is held.
-func (w *wire) move() {
-	close(w.moved)
-	w.moved = make(chan struct{})
+// change changes the state, and has await look at it again.
+func (w *wire) change(f func()) {
+	w.stateMu.Lock()
+	defer w.stateMu.Unlock()
+	f()
+	if w.silent.Load() { // or nobody waits: Read looks at the state after it has found the wire silent
+		close(w.moved)
+		w.moved = make(chan struct{})
+	}
 }
