@@ -1,7 +1,6 @@
 package broker_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -123,22 +122,20 @@ func (n *namespace) consumer(t *testing.T, hub string) *azeventhubs.ConsumerClie
 	return c
 }
 
-// tap is a socket that tells when something was sent on it, and how it ended.
+// tap is a socket that tells what was read from it, and how it ended.
 type tap struct {
 	net.Conn
 	closing atomic.Bool // by the client
 
-	mu    sync.Mutex
-	text  string
-	sent  chan struct{}
-	read  int   // bytes
-	ended error // what reading has returned before the client closed
+	seenMu sync.Mutex
+	read   int   // bytes
+	ended  error // what reading has returned before the client closed
 }
 
 func (n *tap) Read(b []byte) (int, error) {
 	read, err := n.Conn.Read(b)
-	n.mu.Lock()
-	defer n.mu.Unlock()
+	n.seenMu.Lock()
+	defer n.seenMu.Unlock()
 	n.read += read
 	if err != nil && !n.closing.Load() && !errors.Is(err, os.ErrDeadlineExceeded) {
 		n.ended = err
@@ -153,28 +150,9 @@ func (n *tap) Close() error {
 
 // seen is how much was read, and how the connection ended if the client did not close it.
 func (n *tap) seen() (bytes int, ended error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
+	n.seenMu.Lock()
+	defer n.seenMu.Unlock()
 	return n.read, n.ended
-}
-
-// await returns a channel that is closed when something that holds the text has been sent.
-func (n *tap) await(text string) <-chan struct{} {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.text, n.sent = text, make(chan struct{})
-	return n.sent
-}
-
-func (n *tap) Write(b []byte) (int, error) {
-	written, err := n.Conn.Write(b)
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.text != "" && bytes.Contains(b, []byte(n.text)) {
-		close(n.sent)
-		n.text = ""
-	}
-	return written, err
 }
 
 // client is a connection of go-amqp, with one session.
