@@ -73,9 +73,9 @@ func (l *Loop) life() time.Duration { return l.o.Expiration - min(dating, l.o.Ex
 
 // Await waits until it is certain that the partition is ours. It returns false if it was lost, or if ctx ends first.
 //
-// It is certain until the claim would have expired; if it could not be renewed, while the last two rounds have shown that
-// it is ours; and while the store is known to be down, so that nobody can have taken it. Otherwise this process was
-// paused, and somebody may have.
+// It is certain until the claim would have expired; if it could not be renewed, while the last two rounds have shown
+// that it is ours; and while the store is known to be down, so that nobody can have taken it. Otherwise this process
+// was paused, and somebody may have.
 func (c *Claim) Await(ctx context.Context) bool {
 	for {
 		held, certain, changed := c.certain()
@@ -117,14 +117,14 @@ func (c *Claim) Check() error {
 	return nil
 }
 
-// Lose notes that another reader has the partition, as the link has told.
+// Lose notes that another reader has the partition, as the link has told. If nobody else has claimed it by the next
+// round, it is claimed again then, and no sooner: two consumers that share a name would take it from each other.
 func (c *Claim) Lose() {
 	l := c.loop
 	l.claimsMu.Lock()
 	defer l.unlock()
 	if p := l.partition(c.id); p.claim == c {
 		l.lost(p, "another reader")
-		l.poke()
 	}
 }
 

@@ -370,6 +370,21 @@ func TestRelease(t *testing.T) {
 			})
 		})
 	}
+	t.Run("meanwhile it is not claimed again", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			a := start(t, newMemory(), "a", 2)
+			synctest.Wait()
+			a.store.fail(release)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			time.AfterFunc(30*time.Second, a.store.heal)
+			require.NoError(t, a.Claims()[0].Release(ctx))
+			require.Len(t, a.held(), 1)
+			await(t, 2*interval, 2, a)
+			time.Sleep(time.Minute)
+			require.Equal(t, 3, a.taken)
+		})
+	})
 	t.Run("the store is down", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			a := start(t, newMemory(), "a", 2)
@@ -414,15 +429,15 @@ func TestEnd(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				store := newMemory()
-				var stop context.CancelFunc
+				var stopped atomic.Bool
 				c := start(t, store, "c", 4, func(o *balance.Options) {
 					f := o.Store.(*faulty)
 					wrong(&consumer{store: f})
-					o.Taken = func(*balance.Claim) {}
+					o.Taken = func(*balance.Claim) { require.False(t, stopped.Load()) }
 				})
-				stop = c.stop
 				time.Sleep(100 * time.Millisecond)
-				stop()
+				stopped.Store(true)
+				c.stop()
 				began := time.Now()
 				<-c.ended
 				require.NoError(t, c.err)
@@ -453,11 +468,13 @@ func TestEnd(t *testing.T) {
 func TestLose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := start(t, newMemory(), "a", 2)
+		time.Sleep(interval) // the second round has passed, and the third is at least 6 s away
 		synctest.Wait()
 		c := a.Claims()[0]
 		c.Lose()
 		require.ErrorIs(t, context.Cause(c.Context()), balance.ErrLost)
-		require.Equal(t, []string{"1"}, a.held())
+		time.Sleep(interval / 2)
+		require.Equal(t, []string{"1"}, a.held(), "not before the next round")
 		await(t, interval+time.Second, 2, a)
 	})
 }

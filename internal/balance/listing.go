@@ -154,12 +154,12 @@ func (l *Loop) compare(p *partition, began time.Time, r azeventhubs.Ownership, l
 	switch {
 	case listed && r.OwnerID != l.o.Owner:
 		l.lost(p, r.OwnerID)
-	case !listed && !p.claiming: // it was deleted: make it anew
+	case !listed: // it was deleted: make it anew
 		c.record.ETag = nil
 		p.retryAt = time.Now()
-	case listed && p.claiming, sameETag(r.ETag, c.record.ETag): // as far as is known
+	case sameETag(r.ETag, c.record.ETag):
 		c.seen = began
-	case listed: // a renewal was stored, though its answer didn't say so: others reckon with its date
+	default: // a renewal was stored, though its answer didn't say so: others reckon with its date
 		c.record, c.seen = r, began
 		if r.LastModifiedTime.Before(began) {
 			c.renewed = later(c.renewed, r.LastModifiedTime)

@@ -117,8 +117,9 @@ type partition struct {
 // New returns a Loop that holds nothing until Run is called.
 func New(o Options) *Loop {
 	l := &Loop{
-		o: o, bound: min(longestCall, max(o.Expiration/6, min(shortestCall, o.Expiration/2))), ids: sorted(o.Partitions),
-		wake: make(chan struct{}, 1), answers: make(chan func()), slots: make(chan struct{}, atOnce),
+		o: o, bound: min(longestCall, max(o.Expiration/6, min(shortestCall, o.Expiration/2))),
+		ids: sorted(o.Partitions), wake: make(chan struct{}, 1),
+		answers: make(chan func()), slots: make(chan struct{}, atOnce),
 		rand: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), partitions: map[string]*partition{},
 		changed: make(chan struct{}),
 	}

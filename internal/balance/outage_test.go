@@ -180,7 +180,7 @@ func TestOneRecordThatCannotBeWritten(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, one by one: %v", name, oneByOne), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					a, b := shared(t, 8, func(o *balance.Options) { o.Store.(*faulty).oneByOne = oneByOne })
-					bad := a.held()[1]
+					bad := a.held()[0]
 					a.store.set(func(ctx context.Context, call, partition string) error {
 						if call == claim && partition == bad {
 							return wrong(ctx)
@@ -242,11 +242,16 @@ func TestListingThatHangs(t *testing.T) {
 // whose the partition is.
 func TestPausedProcess(t *testing.T) {
 	for name, pause := range map[string]time.Duration{
-		"long": 3 * time.Minute, "long, and what was under way fails": 3 * time.Minute, "short": 30 * time.Second,
+		"short": 30 * time.Second, "long": 3 * time.Minute, "long, and what was under way fails": 3 * time.Minute,
+		"long, in an outage, and what was under way fails": 3 * time.Minute,
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				a, b := shared(t, 8)
+				if strings.Contains(name, "outage") {
+					a.store.fail()
+					time.Sleep(30 * time.Second)
+				}
 				resume, goOn := context.WithCancel(context.Background())
 				defer goOn()
 				a.store.set(func(_ context.Context, _, _ string) error { // no call of it moves, and none fails
@@ -261,6 +266,7 @@ func TestPausedProcess(t *testing.T) {
 				claims := a.Claims()
 				require.Len(t, claims, 4, "it knows nothing yet")
 				long := pause > expiration
+				require.Equal(t, long, len(b.held()) == 8)
 				for _, c := range claims {
 					require.Equal(t, !long, awaits(t, c))
 					if long {
@@ -271,13 +277,14 @@ func TestPausedProcess(t *testing.T) {
 				for _, c := range claims {
 					go func() { answers <- c.Await(t.Context()) }()
 				}
-				a.store.heal()
+				synctest.Wait()
+				a.store.set(func(context.Context, string, string) error {
+					time.Sleep(time.Second)
+					return nil
+				}, nil)
 				goOn()
 				for range claims {
 					require.Equal(t, !long, <-answers)
-				}
-				if long {
-					require.Len(t, b.held(), 8)
 				}
 				await(t, 5*interval, 4, a, b)
 			})

@@ -139,9 +139,6 @@ func (p *plan) add(s *part) {
 		p.holds[s.holder]++
 		p.counts[s.holder] += 0 // a member, even if everything is asked of it
 	}
-	if s.fresh && (s.holder != "" || released) {
-		p.counts[r.OwnerID] += 0 // so is who asks
-	}
 	if s.heir != "" {
 		p.counts[s.heir]++
 	}

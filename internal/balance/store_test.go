@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
@@ -16,6 +17,7 @@ import (
 const (
 	list          = "list"
 	claim         = "claim"
+	release       = "release"
 	putRequest    = "put request"
 	deleteRequest = "delete request"
 )
@@ -98,12 +100,19 @@ func (f *faulty) ClaimOwnership(
 	results := make([][]azeventhubs.Ownership, len(want))
 	errs := make([]error, len(want))
 	one := func(i int) {
-		errs[i] = f.around(ctx, claim, want[i].PartitionID, func() (err error) {
+		kind := claim
+		if want[i].OwnerID == "" {
+			kind = release
+		}
+		errs[i] = f.around(ctx, kind, want[i].PartitionID, func() (err error) {
 			results[i], err = f.Store.ClaimOwnership(ctx, want[i:i+1], nil)
 			return err
 		})
 	}
 	if f.oneByOne {
+		slices.SortFunc(want, func(a, b azeventhubs.Ownership) int {
+			return strings.Compare(a.PartitionID, b.PartitionID)
+		})
 		for i := range want {
 			if one(i); errs[i] != nil {
 				return nil, errs[i]
