@@ -198,12 +198,13 @@ func (l *Loop) view(now time.Time, answer listed) View {
 	known := make(map[string]Known, len(l.partitions))
 	for id, p := range l.partitions {
 		k := Known{Claiming: p.claiming, Asked: p.asked}
-		if p.claim != nil {
+		switch {
+		case p.claim != nil:
 			k.Held, k.Claiming, k.Promised = true, false, p.claim.granting || p.claim.isWanted()
-		} else if now.Add(l.soon()).Before(p.retryAt) { // those almost due are claimed with the others
+		case now.Add(l.soon()).Before(p.retryAt): // those almost due are claimed with the others
 			k.Skip = true
 			l.listSoon(p.retryAt)
-		} else {
+		default:
 			k.Skip = !p.claiming && (p.releasing || p.touched > answer.moment)
 		}
 		known[id] = k
