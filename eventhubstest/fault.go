@@ -19,6 +19,8 @@ const (
 	OnBegin   Operation = "begin"   // a session is begun
 	OnAttach  Operation = "attach"  // a link is opened: one that carries events, unless Link names another
 	OnToken   Operation = "token"   // a token is put on $cbs: signing in
+	// OnAttached comes after a link was attached: a fault with a Condition detaches it again.
+	OnAttached Operation = "attached"
 
 	OnHubProperties       Operation = "hub-properties"       // asking $management for the properties of an event hub
 	OnPartitionProperties Operation = "partition-properties" // asking $management for those of a partition
@@ -62,7 +64,7 @@ type Fault struct {
 	// partition. A token is for what a link names.
 	Hub, Partition string
 	ConsumerGroup  string
-	// Link says which links OnAttach and OnDetach are about, and for which links tokens are. Empty means those that carry
+	// Link says which links OnAttach, OnAttached and OnDetach are about, and for which links tokens are. Empty means those that carry
 	// events, and every token.
 	Link LinkKind
 	// Skip is how many exchanges go well before it happens.

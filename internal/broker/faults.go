@@ -19,6 +19,7 @@ const (
 	OnOpen                Operation = "open"
 	OnBegin               Operation = "begin"
 	OnAttach              Operation = "attach"
+	OnAttached            Operation = "attached"
 	OnToken               Operation = "token"
 	OnHubProperties       Operation = "hub-properties"
 	OnPartitionProperties Operation = "partition-properties"
@@ -93,7 +94,7 @@ func (f Fault) meets(op Operation, on entity) bool {
 	if !f.On.covers(op) || !fits(f.Hub, on.hub) || !fits(f.Partition, on.partition) || !fits(f.ConsumerGroup, on.group) {
 		return false
 	}
-	if f.Link == "" && (op == OnAttach || op == OnDetach) {
+	if f.Link == "" && (op == OnAttach || op == OnAttached || op == OnDetach) {
 		return on.link.carriesEvents()
 	}
 	return fits(f.Link, on.link)

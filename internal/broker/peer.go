@@ -131,6 +131,7 @@ func (p *peer) Attach(l *amqp.Link) {
 	f, ok := p.broker.faults.takeOnLink(OnAttach, l)
 	if !ok {
 		attach()
+		p.attached(l)
 		return
 	}
 	p.undergo(f, exchange{
@@ -138,6 +139,13 @@ func (p *peer) Attach(l *amqp.Link) {
 		quietly: func() { l.Mute(); attach() },
 		refuse:  func(e *amqp.Error) { p.detach(l, e) },
 	})
+}
+
+// attached lets a link that has been attached be ended by a fault.
+func (p *peer) attached(l *amqp.Link) {
+	if f, ok := p.broker.faults.takeOnLink(OnAttached, l); ok {
+		p.undergo(f, exchange{perform: func() {}, refuse: func(e *amqp.Error) { p.detach(l, e) }})
+	}
 }
 
 // node is the one that a path names; nil: none.
