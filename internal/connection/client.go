@@ -18,8 +18,9 @@ type client[C any] struct {
 	end context.CancelCauseFunc
 
 	opened chan struct{} // closed when it is no longer opening
-	turn   chan struct{} // holds an element while a call is in it that takes turns
-	proven chan struct{} // closed when it is proven, and calls don't have to take turns
+	first  chan struct{} // holds an element while a call is in it that may prove it
+	proven chan struct{} // closed when it is proven
+	places chan struct{} // holds an element for each call in it
 	gone   chan struct{} // closed when it is retired
 
 	// The Shared's clientsMu guards the following, and who closes the channels above. sdk and dialer don't change once
@@ -31,11 +32,11 @@ type client[C any] struct {
 	given   bool         // it was given up
 }
 
-// newClient returns a client that is opening.
-func newClient[C any]() *client[C] {
+// newClient returns a client that is opening, for so many calls at once.
+func newClient[C any](atOnce int) *client[C] {
 	c := &client[C]{
-		opened: make(chan struct{}), turn: make(chan struct{}, 1), proven: make(chan struct{}), gone: make(chan struct{}),
-		users: 1,
+		opened: make(chan struct{}), first: make(chan struct{}, 1), proven: make(chan struct{}),
+		places: make(chan struct{}, atOnce), gone: make(chan struct{}), users: 1,
 	}
 	c.ctx, c.end = context.WithCancelCause(context.Background())
 	return c
@@ -54,29 +55,44 @@ func (c *client[C]) awaitOpen(ctx context.Context) error {
 	}
 }
 
-// enter waits until a call may use the client. inTurn means that it has the client's turn, and has to give it back.
-func (s *Shared[C]) enter(ctx context.Context, c *client[C]) (inTurn bool, err error) {
+// enter waits until a call may use the client, until leave is called.
+func (s *Shared[C]) enter(ctx context.Context, c *client[C]) (leave func(), err error) {
 	if err := c.awaitOpen(ctx); err != nil {
-		return false, err
+		return nil, err
 	}
-	together := c.proven
-	if !s.options.Concurrent {
-		together = nil
-	}
+	isFirst := false
 	select {
-	case <-together:
-	case c.turn <- struct{}{}:
-		inTurn = true
+	case <-c.proven:
+	case c.first <- struct{}{}:
+		isFirst = true
 	case <-c.gone: // join says whether the Shared is closed
 	case <-ctx.Done():
-		return false, context.Cause(ctx)
+		return nil, context.Cause(ctx)
 	}
-	err = s.join(c)
-	if err != nil && inTurn {
-		<-c.turn
-		inTurn = false
+	hasPlace := false
+	select {
+	case c.places <- struct{}{}:
+		hasPlace = true
+	case <-c.gone:
+	case <-ctx.Done():
+		err = context.Cause(ctx)
 	}
-	return inTurn, err
+	if err == nil {
+		err = s.join(c)
+	}
+	giveBack := func() {
+		if hasPlace {
+			<-c.places
+		}
+		if isFirst {
+			<-c.first
+		}
+	}
+	if err != nil {
+		giveBack()
+		return nil, err
+	}
+	return func() { giveBack(); s.leave(c) }, nil
 }
 
 // join counts a call as a user.
@@ -93,7 +109,7 @@ func (s *Shared[C]) join(c *client[C]) error {
 	return nil
 }
 
-// leave ends what enter has begun. The last user has a retired client closed.
+// leave ends the use of a client. The last user has a retired client closed.
 func (s *Shared[C]) leave(c *client[C]) {
 	s.clientsMu.Lock()
 	defer s.clientsMu.Unlock()
@@ -126,6 +142,7 @@ func (s *Shared[C]) succeed(c *client[C]) {
 // fail notes why a client can't be opened, and gives it up.
 func (s *Shared[C]) fail(c *client[C], err error) {
 	s.clientsMu.Lock()
+	s.retire(c) // first: who learns of it, and comes again, gets another one
 	if !isClosed(c.opened) {
 		c.openErr = err
 		close(c.opened)

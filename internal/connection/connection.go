@@ -53,8 +53,9 @@ type Options[C any] struct {
 	Close func(ctx context.Context, client C, dialer *dial.Dialer) error
 	// Broken says whether a call's error means that its client is to be given up. Nil means that none does.
 	Broken func(err error) bool
-	// Concurrent lets calls run side by side in one client. Otherwise they take turns.
-	Concurrent bool
+	// AtOnce is how many calls may run side by side in one client, once a first call has succeeded. 0 means one: calls
+	// take turns.
+	AtOnce int
 	// CallTimeout bounds how long a call is in the client. Then the client is given up. 0 means that it is not bounded.
 	CallTimeout time.Duration
 	// OpenTimeout and CloseTimeout replace the package's bounds of 30 and 5 seconds if they are positive.
@@ -84,6 +85,7 @@ func New[C any](o Options[C]) *Shared[C] {
 	if o.CloseTimeout <= 0 {
 		o.CloseTimeout = closeTimeout
 	}
+	o.AtOnce = max(o.AtOnce, 1)
 	s := &Shared[C]{options: o, drained: make(chan struct{}), clients: map[*client[C]]struct{}{}}
 	s.hurry, s.hurryUp = context.WithCancel(context.Background())
 	return s
@@ -103,19 +105,15 @@ func (s *Shared[C]) Do(ctx context.Context, use func(ctx context.Context, client
 		if err != nil {
 			return err
 		}
-		inTurn, err := s.enter(ctx, c)
+		leave, err := s.enter(ctx, c)
 		if errors.Is(err, errRetired) {
 			continue // after a success of another call in it, so this ends
 		}
 		if err != nil {
 			return err
 		}
-		err = s.call(ctx, c, use)
-		if inTurn {
-			<-c.turn
-		}
-		s.leave(c)
-		return err
+		defer leave()
+		return s.call(ctx, c, use)
 	}
 }
 
@@ -199,7 +197,7 @@ func (s *Shared[C]) client() (*client[C], error) {
 		return nil, ErrClosed
 	}
 	if s.current == nil {
-		s.current = newClient[C]()
+		s.current = newClient[C](s.options.AtOnce)
 		s.clients[s.current] = struct{}{}
 		go s.open(s.current)
 	}

@@ -27,9 +27,16 @@ func TestManyCallersShareOneConnection(t *testing.T) {
 }
 
 func TestCallsTakeTurns(t *testing.T) {
-	bubble(t, func(o *producers) { o.Concurrent = false }, func(t *testing.T, s *scene) {
+	bubble(t, func(o *producers) { o.AtOnce = 0 }, func(t *testing.T, s *scene) {
 		require.NoError(t, s.do(t.Context()))
 		require.Equal(t, 5*roundTrip, elapsed(func() { require.NoError(t, all(s.start(5), 5)) }))
+	})
+}
+
+func TestSomeCallsAtOnce(t *testing.T) {
+	bubble(t, func(o *producers) { o.AtOnce = 3 }, func(t *testing.T, s *scene) {
+		require.NoError(t, s.do(t.Context()))
+		require.Equal(t, 4*roundTrip, elapsed(func() { require.NoError(t, all(s.start(10), 10)) }))
 	})
 }
 

@@ -40,9 +40,9 @@ func bubble(t *testing.T, change func(*producers), test func(*testing.T, *scene)
 				_, err := c.NewEventDataBatch(ctx, nil)
 				return err
 			},
-			Close:      func(ctx context.Context, c *azeventhubs.ProducerClient, _ *dial.Dialer) error { return c.Close(ctx) },
-			Broken:     func(err error) bool { return true },
-			Concurrent: true,
+			Close:  func(ctx context.Context, c *azeventhubs.ProducerClient, _ *dial.Dialer) error { return c.Close(ctx) },
+			Broken: func(err error) bool { return true },
+			AtOnce: 100,
 		}
 		if change != nil {
 			change(&o)
