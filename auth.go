@@ -151,8 +151,8 @@ type target struct {
 	timeouts  timeouts
 }
 
-// timeouts replace bounds of package dial, and batchTimeout, if they are not zero, for tests that can't wait so long.
-type timeouts struct{ connect, handshake, batch time.Duration }
+// timeouts replace bounds of package dial, if they are not zero, for tests that can't wait so long.
+type timeouts struct{ connect, handshake time.Duration }
 
 // resolve checks the Config and fills in what the connection string says.
 func (c Config) resolve() (target, error) {
@@ -317,8 +317,21 @@ func (t target) explain(do, on string, err error) error {
 		return nil
 	}
 	about := sdkerr.Target{Namespace: t.cfg.Namespace, EventHub: t.cfg.EventHub, SignIn: t.signIn, DialAdvice: t.dialer().Advice}
-	return fmt.Errorf("eventhubs: %w", about.Explain(do, on, withoutPrefix(err)))
+	explained := fmt.Errorf("eventhubs: %w", about.Explain(do, on, withoutPrefix(err)))
+	switch {
+	case sdkerr.IsUnauthorized(err):
+		return kindOfError{explained, ErrNotAuthorized}
+	case sdkerr.IsNotFound(err):
+		return kindOfError{explained, ErrNotFound}
+	}
+	return explained
 }
+
+// kindOfError is an error that is one of this package's kinds, too.
+type kindOfError struct{ err, kind error }
+
+func (e kindOfError) Error() string   { return e.err.Error() }
+func (e kindOfError) Unwrap() []error { return []error{e.err, e.kind} }
 
 // credential is the one to sign in with, when there is no connection string.
 func (c Config) credential() (azcore.TokenCredential, error) {

@@ -8,8 +8,8 @@
 //
 // [Producer.Send] takes any number of events, makes batches of them, and returns nil only when the service has accepted every one. Events with the same
 // PartitionKey, or the same PartitionID, keep their order, in one call and over the calls that one goroutine makes in turn; of other events nothing is said.
-// Send sits out connections that drop and a service that is busy, for up to a minute. After that it returns a [SendError], which lists the events that were
-// not acknowledged.
+// Send retries lost connections, a busy service and answers that don't come for up to a minute. After that it returns a
+// [SendError], which lists the events that were not acknowledged. What waiting can't mend it reports at once.
 //
 // Not acknowledged is not the same as not stored: when the answer to a batch is lost, nobody can know, and what is sent again may be there twice. Events that
 // must not count twice need an id, in MessageID say, by which those who receive them can tell.

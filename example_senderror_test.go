@@ -37,7 +37,7 @@ func ExampleSendError() {
 	if errors.As(err, &failed) {
 		fmt.Println("Some were not acknowledged; those alone are sent again.")
 		var again []eventhubs.Event
-		for _, i := range failed.Unsent {
+		for _, i := range failed.Unacknowledged {
 			again = append(again, events[i])
 		}
 		err = producer.Send(ctx, again...)

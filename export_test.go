@@ -14,12 +14,6 @@ func WithDialTimeouts(cfg Config, connect, handshake time.Duration) Config {
 	return cfg
 }
 
-// WithBatchTimeout returns the Config with another bound than batchTimeout.
-func WithBatchTimeout(cfg Config, d time.Duration) Config {
-	cfg.timeouts.batch = d
-	return cfg
-}
-
 // Dial makes one connection, as the SDK has it made.
 func Dial(ctx context.Context, cfg Config) (net.Conn, error) {
 	t, err := cfg.resolve()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
 	"github.com/stretchr/testify/require"
@@ -148,32 +149,16 @@ func TestBadConsumer(t *testing.T) {
 	require.EqualError(t, c.Receive(t.Context(), (&received{}).handle), "eventhubs: receive orders/$Default: the consumer is closed")
 }
 
-func TestBadSend(t *testing.T) {
-	srv := eventhubstest.Start(t, nil)
-	p := newProducer(t, srv.Config("hub"))
-
-	require.NoError(t, p.Send(t.Context()))
-
-	good := eventhubs.Event{Body: []byte("good")}
-	err := p.Send(t.Context(), good, eventhubs.Event{Body: make([]byte, 1<<20)})
-	var tooLarge *eventhubs.EventTooLargeError
-	require.ErrorAs(t, err, &tooLarge)
-	require.ErrorIs(t, err, eventhubs.ErrEventTooLarge)
-	require.Equal(t, 1, tooLarge.Index)
-	require.Greater(t, tooLarge.Size, 1<<20)
-	require.EqualValues(t, 1<<20, tooLarge.Limit)
-	require.ErrorContains(t, err, "over the limit of 1048576 bytes")
-
-	err = p.Send(t.Context(), good, eventhubs.Event{PartitionKey: "k", PartitionID: "1"})
-	require.EqualError(t, err, `eventhubs: send: event 1 has both PartitionKey "k" and PartitionID "1": set one of them`)
-
-	err = p.Send(t.Context(), good, eventhubs.Event{Properties: map[string]any{"p": struct{}{}}})
-	require.ErrorContains(t, err, "eventhubs: send: event 1 can't be encoded: nothing was sent")
-
-	err = p.Send(t.Context(), good, eventhubs.Event{PartitionID: "9"})
-	require.ErrorContains(t, err, "eventhubs: send hub: there is no such partition")
-
-	require.Empty(t, srv.AllEvents("hub"), "a call that can't succeed must send nothing")
+func TestBadProducerOptions(t *testing.T) {
+	good := eventhubs.Config{ConnectionString: keyed, EventHub: "orders"}
+	for want, o := range map[string]eventhubs.ProducerOptions{
+		"eventhubs: producer: MaxInFlight is -1: it must not be negative":     {MaxInFlight: -1},
+		"eventhubs: producer: AnswerTimeout is -1ns: it must not be negative": {AnswerTimeout: -1},
+		"eventhubs: producer: RetryFor is -1s: it must not be negative":       {RetryFor: -time.Second},
+	} {
+		_, err := eventhubs.NewProducer(good, &o)
+		require.EqualError(t, err, want)
+	}
 }
 
 func TestWhatIsMissing(t *testing.T) {

@@ -4,207 +4,166 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
 
+	"github.com/go-eventhubs/eventhubs/internal/connection"
 	"github.com/go-eventhubs/eventhubs/internal/dial"
-	"github.com/go-eventhubs/eventhubs/internal/retry"
 	"github.com/go-eventhubs/eventhubs/internal/sdkerr"
+	"github.com/go-eventhubs/eventhubs/internal/send"
 )
 
-// Event is one event to send. The zero value of each field means that the event has none.
-type Event struct {
-	Body []byte
-	// PartitionKey has all events with the same key go to one partition, which the service chooses.
-	PartitionKey string
-	// PartitionID has the event go to one partition. Not both: an event that has a PartitionKey too is refused.
-	PartitionID string
-	// Properties are application properties: strings, booleans, numbers, time.Time, []byte and the like, but no nested maps.
-	Properties  map[string]any
-	ContentType string
-	// MessageID identifies the event to those who read it. If it is empty, Send makes up a UUID. The service doesn't look at it.
-	MessageID string
-	// CorrelationID is a string, a []byte, a uint64 or a go-amqp UUID.
-	CorrelationID any
-}
+// Errors that a Producer and a Consumer return, for errors.Is. The error's text says more.
+var (
+	// ErrClosed is returned by calls of a client that is closed, also by those that are under way when it is closed.
+	ErrClosed = connection.ErrClosed
+	// ErrNotAuthorized means that the service does not allow it: somebody has to give this identity a role, or fix a key.
+	ErrNotAuthorized = errors.New("not authorized")
+	// ErrNotFound means that there is no such event hub or consumer group: somebody has to fix a name.
+	ErrNotFound = errors.New("not found")
+)
 
-// ErrEventTooLarge is what Send fails with when an event is too large for the service; see [EventTooLargeError].
-var ErrEventTooLarge = errors.New("the event is too large")
-
-// EventTooLargeError says which event is too large. It matches ErrEventTooLarge. No event of that call was sent.
-type EventTooLargeError struct {
-	Index int   // in the arguments of Send
-	Size  int   // bytes of the encoded event
-	Limit int64 // bytes that the service takes in one message, its envelope included; 0 if it isn't known
-}
-
-func (e *EventTooLargeError) Error() string {
-	limit := "the limit"
-	if e.Limit > 0 {
-		limit = fmt.Sprintf("the limit of %d bytes", e.Limit)
-	}
-	return fmt.Sprintf("eventhubs: send: event %d has %d bytes, over %s for one event with its envelope: nothing was sent: split it, or store the payload elsewhere and send a reference", e.Index, e.Size, limit)
-}
-
-// Unwrap makes the error match ErrEventTooLarge.
-func (e *EventTooLargeError) Unwrap() error { return ErrEventTooLarge }
-
-// SendError says which events were not acknowledged. Those that were on their way may have been stored all the same: sent again, they may be there twice.
+// SendError says which events were not acknowledged. Those that were on their way may have been stored all the same:
+// sent again, they may be there twice.
 type SendError struct {
-	// Unsent lists them by their index in the arguments of Send, in ascending order.
-	Unsent []int
+	// Unacknowledged lists them by their index in the arguments of Send, in ascending order.
+	Unacknowledged []int
 	// Err is why, for the first of them.
 	Err error
 }
 
 func (e *SendError) Error() string {
-	return fmt.Sprintf("%v (%d events not acknowledged)", e.Err, len(e.Unsent))
+	return fmt.Sprintf("%v (%d events not acknowledged)", e.Err, len(e.Unacknowledged))
 }
 
+// Unwrap returns Err.
 func (e *SendError) Unwrap() error { return e.Err }
 
-// ProducerOptions are for things to come. Nil is right.
-type ProducerOptions struct{}
-
-// Producer sends events to one event hub. It is safe for concurrent use: calls of Send that run at the same time share batches. Close it when it is no longer wanted.
-type Producer struct {
-	target       target
-	cfg          Config // the target's
-	client       *azeventhubs.ProducerClient
-	dialer       *dial.Dialer // of its connection
-	batchTimeout time.Duration
-
-	sending context.Context // ends with Close
-	close   context.CancelFunc
-	senders sync.WaitGroup
-	budget  budget
-	reached atomic.Bool // a link was opened: name, rights and address are right
-
-	mu       sync.Mutex
-	outboxes map[destination]*outbox
-	known    map[string]bool // partitions that are there
+// ProducerOptions are what a Producer may use and how patient it is. The zero value is right for most programs.
+type ProducerOptions struct {
+	// MaxInFlight is how many bytes may be on their way. Send waits for room when there is more; one connection gets
+	// three quarters of it at the most. An event counts with its size, doubled for all but the body, and half a KB. 0
+	// means 16 MiB.
+	MaxInFlight int
+	// AnswerTimeout is how long the service may take to answer for a batch. Then its connection is given up, and the batch
+	// is sent again over a new one. 0 means 30 seconds.
+	AnswerTimeout time.Duration
+	// RetryFor is how long Send tries again what may pass by itself: lost connections, a busy service, answers that don't
+	// come, and authorization that fails after it has worked. The last try can take AnswerTimeout longer, and 30 seconds
+	// to open a connection. 0 means a minute.
+	RetryFor time.Duration
 }
 
+// Defaults of ProducerOptions.
 const (
-	// inFlightBytes bounds what a Producer has on its way, by the events' own measure; then Send waits.
-	inFlightBytes = 16 << 20
-	// batchTimeout is how long the service may take to answer for a batch, beside the waits of Config.Retry. Then the batch is sent again. Microsoft's other SDKs wait for 60 seconds.
-	batchTimeout = 30 * time.Second
-	// sendPatience is how long a batch is tried again once the SDK has given up, while somebody waits for it.
-	sendPatience = time.Minute
+	defaultMaxInFlight   = 16 << 20
+	defaultAnswerTimeout = 30 * time.Second // Microsoft's other SDKs wait for 60
+	defaultRetryFor      = time.Minute
 )
 
-// NewProducer checks the Config and returns a Producer. It does not connect: the first Send does.
-func NewProducer(cfg Config, _ *ProducerOptions) (*Producer, error) {
+func (o ProducerOptions) withDefaults() (ProducerOptions, error) {
+	switch {
+	case o.MaxInFlight < 0:
+		return o, fmt.Errorf("eventhubs: producer: MaxInFlight is %d: it must not be negative", o.MaxInFlight)
+	case o.AnswerTimeout < 0:
+		return o, fmt.Errorf("eventhubs: producer: AnswerTimeout is %v: it must not be negative", o.AnswerTimeout)
+	case o.RetryFor < 0:
+		return o, fmt.Errorf("eventhubs: producer: RetryFor is %v: it must not be negative", o.RetryFor)
+	}
+	setDefault(&o.MaxInFlight, defaultMaxInFlight)
+	setDefault(&o.AnswerTimeout, defaultAnswerTimeout)
+	setDefault(&o.RetryFor, defaultRetryFor)
+	return o, nil
+}
+
+// Producer sends events to one event hub. It is safe for concurrent use: calls of Send that run at the same time share
+// batches. Close it when it is no longer needed.
+//
+// It has a connection for events that are for no particular partition, and one for each partition that events name.
+type Producer struct {
+	target target
+	engine *send.Engine
+	client *azeventhubs.ProducerClient // for the user
+	dialer *dial.Dialer                // of its connection
+}
+
+// NewProducer checks the Config and the options, which may be nil, and returns a Producer. It does not connect: the
+// first Send does.
+func NewProducer(cfg Config, o *ProducerOptions) (*Producer, error) {
 	t, err := cfg.resolve()
 	if err != nil {
 		return nil, err
 	}
-	cfg = t.cfg
-	p := &Producer{target: t, cfg: cfg, batchTimeout: t.batchTimeout(), budget: budget{free: inFlightBytes}, outboxes: map[destination]*outbox{}, known: map[string]bool{}}
-	if p.client, p.dialer, err = t.newProducerClient(cfg.Retry); err != nil {
-		return nil, fmt.Errorf("eventhubs: make a producer for %s: %w", cfg.EventHub, withoutPrefix(err))
+	if o == nil {
+		o = &ProducerOptions{}
 	}
-	p.sending, p.close = context.WithCancel(context.Background())
+	options, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	p := &Producer{target: t}
+	if p.client, p.dialer, err = t.newProducerClient(t.cfg.Retry); err != nil {
+		return nil, fmt.Errorf("eventhubs: make a producer for %s: %w", t.cfg.EventHub, withoutPrefix(err))
+	}
+	p.engine = send.New(send.Options{
+		New: func() (*azeventhubs.ProducerClient, *dial.Dialer, error) {
+			return t.newProducerClient(azeventhubs.RetryOptions{MaxRetries: -1}) // the engine does it
+		},
+		EventHub: t.cfg.EventHub, Room: options.MaxInFlight,
+		AnswerTimeout: options.AnswerTimeout, RetryFor: options.RetryFor, Retry: t.cfg.Retry,
+		Logger: t.cfg.Logger, Explain: t.explainSend,
+	})
 	return p, nil
 }
 
-// errNoAnswer is what a batch fails with that the service has not answered for. It may have been stored.
-var errNoAnswer = errors.New("the service has not answered in time")
+func (t target) explainSend(err error) error { return t.explain(sdkerr.Send, t.cfg.EventHub, err) }
 
-// batchTimeout is the bound of one call of the SDK that sends: batchTimeout, and all waits between its tries (azeventhubs, internal/utils/retrier.go, calcDelay).
-func (t target) batchTimeout() time.Duration {
-	if t.timeouts.batch > 0 {
-		return t.timeouts.batch
-	}
-	o := t.cfg.Retry
-	setDefault(&o.MaxRetries, 3)
-	setDefault(&o.RetryDelay, 4*time.Second)
-	setDefault(&o.MaxRetryDelay, 2*time.Minute)
-	d := batchTimeout
-	for try := range min(max(o.MaxRetries, 0), 20) {
-		d += min(max(o.RetryDelay, 0)*(1<<(try+1)-1), max(o.MaxRetryDelay, 0)) * 13 / 10
-	}
-	return d
-}
-
-// Client is the SDK's client underneath, for all that this package doesn't do. Closing it breaks the Producer.
+// Client is a client of the SDK, for all that this package doesn't do. Its connection is its own, and is made when it is
+// first used. Close closes it.
 func (p *Producer) Client() *azeventhubs.ProducerClient { return p.client }
 
 // Format describes the Producer without its Config's secrets, whatever the verb.
 func (p *Producer) Format(f fmt.State, _ rune) {
-	_, _ = fmt.Fprintf(f, "eventhubs.Producer(%s)", p.cfg)
+	_, _ = fmt.Fprintf(f, "eventhubs.Producer(%s)", p.target.cfg)
 }
 
-// Close closes the connection. Calls of Send that are under way fail, and so do later ones. It may be called more than once.
-func (p *Producer) Close(ctx context.Context) error {
-	p.mu.Lock()
-	p.close() // under the lock, so that no sender starts after this
-	p.mu.Unlock()
-	p.senders.Wait()
-	if err := p.client.Close(ctx); err != nil {
-		return fmt.Errorf("eventhubs: close the producer for %s: %w", p.cfg.EventHub, err)
+// Send sends events, and returns nil once the service has accepted every one of them; with none it does nothing.
+// Events with the same PartitionKey or PartitionID keep their order, in this call and over calls that one goroutine
+// makes in turn.
+//
+// Calls that run at the same time share batches: what comes in while a batch is on its way fills the next one. Nothing
+// is held back to wait for more. When very much is on its way, Send waits for room (ProducerOptions.MaxInFlight).
+//
+// What can't be sent at all fails the call before anything is sent: an event that is too large ([EventTooLargeError]),
+// has both a key and a partition, or can't be encoded; a partition that doesn't exist. A failure after that is a
+// [SendError], which lists the events that were not acknowledged. Any other error means that nothing was sent.
+//
+// What may pass by itself is tried again for ProducerOptions.RetryFor; while no connection was ever made, as often as
+// Config.Retry says. When ctx ends, Send returns at once. Events in a batch that is on its way by then may be stored,
+// and the others are not sent. The events belong to Send until it returns.
+func (p *Producer) Send(ctx context.Context, events ...Event) error {
+	if err := outgoing(events).check(); err != nil {
+		return err
+	}
+	if err := p.engine.Send(ctx, outgoing(events)); err != nil {
+		return p.target.sendError(err)
 	}
 	return nil
 }
 
-// Send sends events, and returns nil once the service has accepted every one of them; with none it does nothing.
-// Events with the same PartitionKey or PartitionID keep their order, in this call and over calls that one goroutine makes in turn.
-//
-// Calls that run at the same time share batches: what comes in while a batch is on its way fills the next one. Nothing is held back to wait for more. When very
-// much is on its way, Send waits for room.
-//
-// An event that can't be sent at all (EventTooLargeError, a key and a partition id, properties that can't be encoded) fails the call
-// before anything is sent. A failure after that is a [SendError], which lists the events that were not acknowledged. When ctx ends, Send
-// returns at once; what is in a batch by then is sent, and the outcome is unknown. Connections that drop and a service that is busy are sat out,
-// for a minute at the most. The events belong to Send until it returns.
-func (p *Producer) Send(ctx context.Context, events ...Event) error {
-	if len(events) == 0 {
-		return nil
+// Close closes the connections. Calls of Send that are under way fail with ErrClosed, and so do later ones. It returns
+// when everything is closed: within 5 seconds, unless a credential has not answered yet. When ctx ends, it returns
+// earlier, with the cause, and the rest is cut off. It may be called more than once.
+func (p *Producer) Close(ctx context.Context) error {
+	defer context.AfterFunc(ctx, p.dialer.Close)() // the SDK waits for answers of the service
+	err := p.engine.Close(ctx)
+	if cerr := p.client.Close(ctx); err == nil {
+		err = cerr
 	}
-	if err := p.check(ctx, events); err != nil {
-		return err
+	p.dialer.Close()
+	if err != nil {
+		return fmt.Errorf("eventhubs: close the producer for %s: %w", p.target.cfg.EventHub, err)
 	}
-	c := newCall(p, events)
-	c.enqueue(ctx)
-	return c.wait(ctx)
-}
-
-// try does one step of sending, again and again while it fails for what may pass and somebody waits for it.
-func (p *Producer) try(wanted func() bool, step func() error) error {
-	began := time.Now()
-	for attempt := 1; ; attempt++ {
-		err := step()
-		if err == nil {
-			p.reached.Store(true)
-			return nil
-		}
-		if p.sending.Err() != nil {
-			return p.explainSend(errProducerClosed)
-		}
-		renews := sdkerr.IsUnauthorized(err) && attempt == 1 // a token may have run out while a link was opened
-		if !isTransient(err) && !renews || !p.reached.Load() || time.Since(began) > sendPatience || !wanted() {
-			return p.explainSend(err)
-		}
-		wait := retry.Backoff(attempt)
-		if retry.Worth(attempt) {
-			p.cfg.Logger.Warn("eventhubs: sending fails, and is tried again", "event_hub", p.cfg.EventHub, "attempt", attempt, "again_in", wait, "error", err)
-		}
-		if !retry.Sleep(p.sending, wait) {
-			return p.explainSend(errProducerClosed)
-		}
-	}
-}
-
-// isTransient reports whether an error of sending may pass by itself: a connection that was lost, or a service that is busy.
-func isTransient(err error) bool {
-	var sdk *azeventhubs.Error
-	return errors.Is(err, errNoAnswer) || errors.As(err, &sdk) && sdk.Code == azeventhubs.ErrorCodeConnectionLost || sdkerr.IsBusy(err)
-}
-
-func (p *Producer) explainSend(err error) error {
-	return p.target.explain(sdkerr.Send, p.cfg.EventHub, err)
+	return nil
 }

@@ -98,7 +98,7 @@ func routes(ctx context.Context, producer *eventhubs.Producer, consumer *eventhu
 		switch err := producer.Send(r.Context(), eventhubs.Event{Body: body, PartitionKey: r.URL.Query().Get("key")}); {
 		case err == nil:
 			w.WriteHeader(http.StatusAccepted) // and Event Hubs has the event
-		case errors.Is(err, eventhubs.ErrEventTooLarge):
+		case errors.As(err, new(*eventhubs.EventTooLargeError)):
 			http.Error(w, err.Error(), http.StatusRequestEntityTooLarge)
 		default:
 			log.Print(err)

@@ -124,7 +124,7 @@ func ourEvent(e addressed) (eventhubs.Event, error) {
 }
 
 func ourFault(err error) error {
-	if errors.Is(err, eventhubs.ErrEventTooLarge) {
+	if errors.As(err, new(*eventhubs.EventTooLargeError)) {
 		return &fault{kindTooLarge, err.Error()}
 	}
 	return goFault(err)

@@ -8,6 +8,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"regexp"
 	"strconv"
@@ -57,6 +59,9 @@ func IsInvalid(err error) bool {
 	}
 	return false
 }
+
+// IsFull reports whether a limit of the service is reached that waiting does not lift.
+func IsFull(err error) bool { return hasCondition(err, amqp.ErrCondResourceLimitExceeded) }
 
 // IsBusy reports whether the service has said that it can't do it now: it leaves links and connection as they are.
 func IsBusy(err error) bool {
@@ -108,9 +113,35 @@ func IsStorageRefusal(err error) bool {
 // can be read over it.
 func IsUndecodable(err error) bool { return hasCondition(err, amqp.ErrCondDecodeError) }
 
+// IsLost reports whether a link or its connection was lost, or can't be made.
+func IsLost(err error) bool {
+	var sdk *azeventhubs.Error
+	var network net.Error
+	return errors.As(err, &sdk) && sdk.Code == azeventhubs.ErrorCodeConnectionLost || errors.As(err, &network) ||
+		errors.Is(err, io.EOF) || hasCondition(err, amqp.ErrCondConnectionForced)
+}
+
+// IsRefusal reports whether the service has refused a message, which leaves the link and the connection as they are.
+func IsRefusal(err error) bool {
+	var sdk *azeventhubs.Error
+	var e *amqp.Error
+	return !errors.As(err, &sdk) && errors.As(err, &e)
+}
+
+// IsRefusedToken reports whether $cbs has refused a token.
+func IsRefusedToken(err error) bool {
+	return hasStatus(err, http.StatusUnauthorized) || hasStatus(err, http.StatusForbidden)
+}
+
+// hasCondition looks for the condition that the service gave. An error of azeventhubs hides its cause, but its text has
+// that of go-amqp's.
 func hasCondition(err error, condition amqp.ErrCond) bool {
 	var e *amqp.Error
-	return errors.As(err, &e) && e.Condition == condition
+	if errors.As(err, &e) {
+		return e.Condition == condition
+	}
+	var sdk *azeventhubs.Error
+	return errors.As(err, &sdk) && strings.Contains(sdk.Error(), fmt.Sprintf("*Error{Condition: %s,", condition))
 }
 
 // hasStatus looks for the status code of an answer from $management or $cbs.

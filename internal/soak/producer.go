@@ -143,7 +143,7 @@ func (s *sender) send(events []eventhubs.Event) error {
 		var partly *eventhubs.SendError
 		if errors.As(err, &partly) {
 			var unsent []eventhubs.Event
-			for _, i := range partly.Unsent {
+			for _, i := range partly.Unacknowledged {
 				unsent = append(unsent, events[i])
 			}
 			s.sent.Add(int64(len(events) - len(unsent)))

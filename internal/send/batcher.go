@@ -1,0 +1,149 @@
+package send
+
+import (
+	"context"
+	"errors"
+	"runtime"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
+)
+
+func (d Destination) options() *azeventhubs.EventDataBatchOptions {
+	o := &azeventhubs.EventDataBatchOptions{}
+	if d.Key != "" {
+		o.PartitionKey = &d.Key
+	}
+	if d.Partition != "" {
+		o.PartitionID = &d.Partition
+	}
+	return o
+}
+
+// work is a batcher: it sends what is in a queue, until there is nothing left.
+func (e *Engine) work(q *queue) {
+	for b := e.next(q); b != nil; b = e.next(q) {
+		(&batcher{engine: e, batch: b}).deliver()
+		runtime.Gosched() // who has waited for this batch may have more for the next
+	}
+}
+
+// batcher sends one batch, in parts if the link does not take it as a whole.
+type batcher struct {
+	engine *Engine
+	batch  *batch
+	part   *azeventhubs.EventDataBatch // what is on its way; nil: the next part has to be filled
+	begin  position                    // of the part
+	end    position                    // of the part, and the beginning of the next one
+}
+
+// position is a place in a batch: an entry, and the event of it that comes next, by its index in the call. 0 means that
+// the entry was not begun.
+type position struct{ entry, event int }
+
+// deliver sends the batch and settles it.
+func (s *batcher) deliver() {
+	b := s.batch
+	wanted := func() bool { return b.present.Load() > 0 }
+	for s.end.entry < len(b.entries) && wanted() {
+		s.part, s.begin = nil, s.end
+		if err := b.queue.link.try(s.engine.ctx, b.began, wanted, s.send); err != nil {
+			s.fail(err)
+		}
+	}
+	s.engine.settle(b)
+}
+
+// send fills a part, unless it is filled, and sends it. A part that was filled for a link that took more is filled again.
+func (s *batcher) send() error {
+	use := func(ctx context.Context, client *azeventhubs.ProducerClient) error {
+		if s.part != nil && s.part.NumBytes() > uint64(s.batch.queue.link.limit.Load()) {
+			s.part, s.end = nil, s.begin
+		}
+		if s.part == nil {
+			part, err := client.NewEventDataBatch(ctx, s.batch.queue.to.options())
+			if err != nil {
+				return err
+			}
+			s.fill(part)
+			s.part = part
+		}
+		if s.part.NumEvents() == 0 {
+			return nil // all who had events in it have left, or learn why those can't be sent
+		}
+		return client.SendEventDataBatch(ctx, s.part, nil)
+	}
+	return s.batch.queue.link.shared.Do(s.engine.ctx, use)
+}
+
+// fill reads events into a part, until it is full or there are no more.
+func (s *batcher) fill(part *azeventhubs.EventDataBatch) {
+	b := s.batch
+	b.readingMu.Lock()
+	defer b.readingMu.Unlock()
+	for full := false; s.end.entry < len(b.entries) && !full; {
+		en := &b.entries[s.end.entry]
+		b.read = max(b.read, s.end.entry+1)
+		from := max(en.from, s.end.event)
+		switch err := en.call.broken(b.queue.to); {
+		case en.gone:
+		case err != nil:
+			b.failures = append(b.failures, failure{s.end.entry, from, en.to, err})
+		default:
+			s.end.event, full = s.read(part, en, from)
+		}
+		if !full {
+			s.end = position{entry: s.end.entry + 1}
+		}
+	}
+}
+
+// read reads the events of an entry. It returns the one that comes next if the part is full.
+func (s *batcher) read(part *azeventhubs.EventDataBatch, en *entry, from int) (next int, full bool) {
+	for i := from; i < en.to; i++ {
+		err := part.AddEventData(en.events.Data(i), nil)
+		switch {
+		case err == nil:
+			continue
+		case errors.Is(err, azeventhubs.ErrEventDataTooLarge) && part.NumEvents() > 0:
+			return i, true
+		case errors.Is(err, azeventhubs.ErrEventDataTooLarge): // the link takes less than it did when it was checked
+			err = s.batch.queue.link.tooLarge(en.events, i)
+		default:
+			err = &EncodeError{Index: i, Err: err}
+		}
+		s.batch.failures = append(s.batch.failures, failure{s.end.entry, i, i + 1, err})
+		en.call.fail(s.batch.queue.to, err)
+	}
+	return 0, false
+}
+
+// fail notes that a part was not acknowledged, or all that is left if it could not even be filled.
+func (s *batcher) fail(err error) {
+	b := s.batch
+	b.readingMu.Lock()
+	defer b.readingMu.Unlock()
+	if s.part == nil {
+		s.end = position{entry: len(b.entries)}
+		b.read = len(b.entries)
+	}
+	whole := s.begin == position{} && s.end.entry == len(b.entries)
+	if whole {
+		b.err = err
+	}
+	for i := s.begin.entry; i <= s.end.entry && i < len(b.entries); i++ {
+		en, from, to := &b.entries[i], b.entries[i].from, b.entries[i].to
+		if i == s.begin.entry {
+			from = max(from, s.begin.event)
+		}
+		if i == s.end.entry {
+			to = s.end.event
+		}
+		if en.gone || from >= to {
+			continue
+		}
+		if !whole {
+			b.failures = append(b.failures, failure{i, from, to, err})
+		}
+		en.call.fail(b.queue.to, err)
+	}
+}

@@ -1,0 +1,201 @@
+package send
+
+import (
+	"context"
+	"sync"
+)
+
+// chunk is how much of the room a call asks for at once.
+const chunk = 128 << 10
+
+// Send sends events, and returns nil once the service has accepted every one of them.
+//
+// It fails with a TooLargeError before anything is sent, and with whatever keeps the link to a partition from being
+// opened for the first time. A failure after that is an Error. When ctx ends, Send returns: what is in no batch of the
+// SDK's yet is not sent any more.
+func (e *Engine) Send(ctx context.Context, events Events) error {
+	if events.Len() == 0 {
+		return nil
+	}
+	if err := e.check(ctx, events); err != nil {
+		return err
+	}
+	if events.Len() == 1 {
+		return e.sendOne(ctx, events)
+	}
+	c := &call{engine: e, events: events}
+	err := c.enqueue(ctx)
+	return c.wait(ctx, err)
+}
+
+// sendOne is Send for one event, which needs no account of what became of others.
+func (e *Engine) sendOne(ctx context.Context, events Events) error {
+	p, err := e.put(ctx, events.To(0), entry{events: events, to: 1}, events.Cost(0))
+	if err != nil {
+		return &Error{Unacknowledged: []int{0}, Err: err}
+	}
+	select {
+	case <-p.batch.done:
+	case <-ctx.Done():
+		open := unknownEvents
+		if e.withdraw(p) {
+			open = withdrawnEvents
+		} else if isDone(p.batch.done) {
+			break
+		}
+		return &Error{Unacknowledged: []int{0}, Err: p.batch.queue.link.leftEarly(ctx, open)}
+	}
+	if err := p.outcome(0); err != nil {
+		return &Error{Unacknowledged: []int{0}, Err: err}
+	}
+	return nil
+}
+
+func isDone(done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	default:
+		return false
+	}
+}
+
+// What a call leaves open whose context has ended.
+const (
+	withdrawnEvents = "what is listed was not sent"
+	unknownEvents   = "whether what is listed was stored is unknown"
+)
+
+// outcome is what became of an event, once its batch is done.
+func (p place) outcome(event int) error {
+	for _, f := range p.batch.failures {
+		if f.entry == p.entry && f.from <= event && event < f.to {
+			return f.err
+		}
+	}
+	return p.batch.err
+}
+
+// call is one call of Send with several events, and where they are.
+type call struct {
+	engine *Engine
+	events Events
+	parts  []part
+	seen   int // of parts: those that were done when they were last looked at
+	failed bool
+
+	// failuresMu guards why events for a destination with an order failed: those after them must not overtake them.
+	failuresMu sync.Mutex
+	failures   map[Destination]error
+}
+
+// part is a row of events of a call that are in one batch.
+type part struct {
+	place
+	from, to int
+	left     bool // the caller has left before the batch was done
+}
+
+// fail notes that an event for a destination has failed. c is nil for a call with one event.
+func (c *call) fail(to Destination, err error) {
+	if c == nil || !to.ordered() {
+		return
+	}
+	c.failuresMu.Lock()
+	defer c.failuresMu.Unlock()
+	if c.failures == nil {
+		c.failures = map[Destination]error{}
+	}
+	c.failures[to] = err
+}
+
+// broken returns why an earlier event for a destination with an order has failed, or nil.
+func (c *call) broken(to Destination) error {
+	if c == nil {
+		return nil
+	}
+	c.failuresMu.Lock()
+	defer c.failuresMu.Unlock()
+	return c.failures[to]
+}
+
+// enqueue puts the events into their queues, and waits where there is no room. When one has failed, the rest is not
+// sent.
+func (c *call) enqueue(ctx context.Context) error {
+	for i, n := 0, c.events.Len(); i < n && !c.hasFailed(); {
+		from, to, cost := i, c.events.To(i), 0
+		for ; i < n && c.events.To(i) == to; i++ {
+			more := c.events.Cost(i)
+			if cost > 0 && cost+more > chunk {
+				break
+			}
+			cost += more
+		}
+		p, err := c.engine.put(ctx, to, entry{events: c.events, call: c, from: from, to: i}, cost)
+		if err != nil {
+			return err
+		}
+		c.parts = append(c.parts, part{place: p, from: from, to: i})
+	}
+	return nil
+}
+
+// hasFailed reports whether an event has failed, as far as the batches are done that were put first.
+func (c *call) hasFailed() bool {
+	for ; !c.failed && c.seen < len(c.parts) && isDone(c.parts[c.seen].batch.done); c.seen++ {
+		b := c.parts[c.seen].batch
+		c.failed = b.err != nil || len(b.failures) > 0 && c.reason(c.parts[c.seen]) != nil
+	}
+	return c.failed
+}
+
+// reason is why an event of a part whose batch is done was not acknowledged, or nil.
+func (c *call) reason(p part) error {
+	for i := p.from; i < p.to; i++ {
+		if err := p.outcome(i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// wait waits for all outcomes, or until ctx ends, and sums them up. enqueued is why not all events were put into queues.
+func (c *call) wait(ctx context.Context, enqueued error) error {
+	open := withdrawnEvents
+	for i := range c.parts {
+		p := &c.parts[i]
+		select {
+		case <-p.batch.done:
+			continue
+		case <-ctx.Done():
+		}
+		if p.left = true; c.engine.withdraw(p.place) {
+			continue
+		}
+		if p.left = !isDone(p.batch.done); p.left {
+			open = unknownEvents
+		}
+	}
+	failed := &Error{}
+	next := 0
+	for i := range c.parts {
+		p := &c.parts[i]
+		next = p.to
+		if p.left {
+			failed.add(p.from, p.to, p.batch.queue.link.leftEarly(ctx, open))
+			continue
+		}
+		if p.batch.err == nil && len(p.batch.failures) == 0 {
+			continue
+		}
+		for j := p.from; j < p.to; j++ {
+			failed.add(j, j+1, p.outcome(j))
+		}
+	}
+	failed.add(next, c.events.Len(), enqueued)
+	if failed.Err == nil {
+		return nil
+	}
+	failed.add(next, c.events.Len(), failed.Err)
+	return failed
+}

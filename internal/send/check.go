@@ -1,0 +1,129 @@
+package send
+
+import (
+	"context"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
+	"github.com/Azure/go-amqp"
+)
+
+// check finds out before anything is sent what can't be sent: what is for a partition that isn't there, or too large.
+// Most events need no look for that. A link that was never open has to be opened.
+func (e *Engine) check(ctx context.Context, events Events) error {
+	var links []*link // to be opened
+	last, large := "", false
+	for i := range events.Len() {
+		partition, isLarge := events.To(i).Partition, events.Cost(i) > smallestLimit
+		large = large || isLarge
+		if partition == last && !isLarge {
+			continue
+		}
+		last = partition
+		l, err := e.unopened(partition)
+		if err != nil {
+			return err
+		}
+		if l != nil {
+			links = append(links, l)
+		}
+	}
+	if err := ensureAll(ctx, links); err != nil || !large {
+		return err
+	}
+	for i := range events.Len() {
+		if events.Cost(i) <= smallestLimit {
+			continue
+		}
+		if err := e.checkSize(events, i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unopened returns the link for a partition if it was never open.
+func (e *Engine) unopened(partition string) (*link, error) {
+	e.queuesMu.Lock()
+	defer e.queuesMu.Unlock()
+	if e.closed {
+		return nil, ErrClosed
+	}
+	l := e.link(partition)
+	if l.limit.Load() > 0 {
+		return nil, nil
+	}
+	return l, nil
+}
+
+// ensureAll opens links side by side. It returns why the first of them can't be opened.
+func ensureAll(ctx context.Context, links []*link) error {
+	if len(links) == 1 {
+		return links[0].ensure(ctx)
+	}
+	errs := make([]chan error, len(links))
+	for i, l := range links {
+		errs[i] = make(chan error, 1)
+		go func() { errs[i] <- l.ensure(ctx) }()
+	}
+	var first error
+	for _, err := range errs {
+		if err := <-err; err != nil && first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+// checkSize reports an event that is too large for its link, or can't be encoded.
+func (e *Engine) checkSize(events Events, i int) error {
+	e.queuesMu.Lock()
+	l := e.link(events.To(i).Partition)
+	e.queuesMu.Unlock()
+	if events.Cost(i) <= int(l.limit.Load()) {
+		return nil
+	}
+	size, err := messageSize(events.Data(i), events.To(i).Key)
+	switch {
+	case err != nil:
+		return &EncodeError{Index: i, Err: err}
+	case int64(size) > l.limit.Load():
+		return l.tooLarge(events, i)
+	}
+	return nil
+}
+
+// tooLarge is the error for an event that doesn't fit into a message.
+func (l *link) tooLarge(events Events, i int) error {
+	size, _ := messageSize(events.Data(i), events.To(i).Key) // the SDK has encoded it, or checkSize has
+	return &TooLargeError{Index: i, Size: size, Limit: l.limit.Load()}
+}
+
+// messageSize is how many bytes a message has that holds one event, as the SDK counts them: the event, and, once more,
+// all of it but its body, which makes the batch's envelope (azeventhubs, event_data_batch.go, addAMQPMessage).
+func messageSize(d *azeventhubs.EventData, key string) (int, error) {
+	m := amqp.NewMessage(d.Body)
+	m.Properties = &amqp.MessageProperties{ContentType: d.ContentType, CorrelationID: d.CorrelationID}
+	if d.MessageID != nil {
+		m.Properties.MessageID = *d.MessageID
+	}
+	if len(d.Properties) > 0 {
+		m.ApplicationProperties = d.Properties
+	}
+	if key != "" {
+		m.Annotations = amqp.Annotations{"x-opt-partition-key": key}
+	}
+	event, err := m.MarshalBinary()
+	if err != nil {
+		return 0, err
+	}
+	m.Data = nil
+	envelope, err := m.MarshalBinary()
+	if err != nil {
+		return 0, err
+	}
+	const short, header, longHeader = 256, 5, 8
+	if len(event) < short {
+		return len(envelope) + len(event) + header, nil
+	}
+	return len(envelope) + len(event) + longHeader, nil
+}

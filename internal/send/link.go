@@ -1,0 +1,201 @@
+package send
+
+import (
+	"context"
+	"log/slog"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
+
+	"github.com/go-eventhubs/eventhubs/internal/connection"
+	"github.com/go-eventhubs/eventhubs/internal/dial"
+	"github.com/go-eventhubs/eventhubs/internal/retry"
+	"github.com/go-eventhubs/eventhubs/internal/sdkerr"
+)
+
+// smallestLimit is a size that the link of every event hub takes: that of the Basic tier, 256 KB.
+const smallestLimit = 250 << 10
+
+// onTheirWay is how many batches a link has on their way at most: fewer than the service grants credit for, which is
+// 1,000. go-amqp waits for credit with a lock held that all senders need (sender.go, send).
+const onTheirWay = 256
+
+// link is the way to one partition, or, with none, to the whole hub.
+type link struct {
+	engine    *Engine
+	partition string
+	shared    *connection.Shared[*azeventhubs.ProducerClient]
+	share     share // of the Engine's room, which queuesMu guards
+
+	limit     atomic.Int64 // the most bytes of a message; 0: it was never open
+	batchSize atomic.Int64 // the most bytes of a batch; the limit, once it is known
+
+	failing   atomic.Bool
+	failureMu sync.Mutex
+	failure   outage
+}
+
+// outage is what is known about a link on which nothing succeeds.
+type outage struct {
+	since time.Time // of the first failure
+	tries int
+	last  error
+	next  time.Time // when it is logged again; zero: it was not yet
+}
+
+func newLink(e *Engine, partition string) *link {
+	l := &link{engine: e, partition: partition}
+	l.batchSize.Store(smallestLimit)
+	l.shared = connection.New(connection.Options[*azeventhubs.ProducerClient]{
+		New: e.options.New, Open: l.open, Close: closeProducer, Broken: isBroken, AtOnce: onTheirWay,
+		CallTimeout: e.options.AnswerTimeout,
+	})
+	return l
+}
+
+// open opens the link, and learns how large a message may be.
+func (l *link) open(ctx context.Context, client *azeventhubs.ProducerClient) error {
+	o := Destination{Partition: l.partition}.options()
+	o.MaxBytes = math.MaxUint64
+	_, err := client.NewEventDataBatch(ctx, o) // fails on purpose: that tells the limit
+	limit := sdkerr.Limit(err)
+	if limit == 0 {
+		return err
+	}
+	l.limit.Store(limit)
+	l.batchSize.Store(limit)
+	l.engine.reached.Store(true)
+	return nil
+}
+
+// closeProducer closes a client. Its links are detached, and the connection is closed, unless it is lost.
+func closeProducer(ctx context.Context, client *azeventhubs.ProducerClient, _ *dial.Dialer) error {
+	return client.Close(ctx)
+}
+
+// isBroken reports whether a client is given up after an error: not if the service has refused a message, which
+// leaves the link as it is.
+func isBroken(err error) bool { return !sdkerr.IsRefusal(err) }
+
+// ensure opens the link if it was never open.
+func (l *link) ensure(ctx context.Context) error {
+	if l.limit.Load() > 0 {
+		return nil
+	}
+	wanted := func() bool { return ctx.Err() == nil }
+	err := l.try(ctx, time.Now(), wanted, func() error { return l.shared.Open(ctx) })
+	if err != nil && ctx.Err() != nil {
+		return l.leftEarly(ctx, "nothing was sent")
+	}
+	return err
+}
+
+// leftEarly is the error of a call whose context has ended.
+func (l *link) leftEarly(ctx context.Context, open string) error {
+	l.failureMu.Lock()
+	defer l.failureMu.Unlock()
+	return &LeftError{Open: open, Cause: context.Cause(ctx), Last: l.failure.last}
+}
+
+// try does one step of sending, again and again while it fails for what may pass and somebody wants it. It is given
+// RetryFor for that since the link began to fail, or since began if that is later. ctx ends the waits between tries.
+func (l *link) try(ctx context.Context, began time.Time, wanted func() bool, step func() error) error {
+	var first time.Time // failure
+	for n := 1; ; n++ {
+		err := step()
+		if err == nil {
+			l.succeed()
+			return nil
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if n == 1 {
+			first = time.Now()
+		}
+		wait, again := l.engine.pause(err, n, time.Since(l.fail(err, first, began)))
+		if !again || !wanted() {
+			return err
+		}
+		if l.engine.reached.Load() || kindOf(err) == busy { // otherwise the caller is told soon
+			l.log(err, wait)
+		}
+		if !retry.Sleep(ctx, wait) {
+			return context.Cause(ctx)
+		}
+		if !wanted() {
+			return err
+		}
+	}
+}
+
+func (l *link) isFailing() bool { return l.failing.Load() }
+
+// fail notes a failure, and returns since when something has been failing whose first failure and beginning are given.
+func (l *link) fail(err error, first, began time.Time) (since time.Time) {
+	l.failureMu.Lock()
+	defer l.failureMu.Unlock()
+	if l.failure.tries == 0 {
+		l.failure.since = time.Now()
+	}
+	l.failure.tries++
+	l.failure.last = err
+	l.failing.Store(true)
+	since = l.failure.since
+	if began.After(since) {
+		since = began
+	}
+	if first.Before(since) {
+		since = first
+	}
+	return since
+}
+
+// succeed ends an outage.
+func (l *link) succeed() {
+	if !l.failing.Load() {
+		return
+	}
+	l.failureMu.Lock()
+	defer l.failureMu.Unlock()
+	if o := l.failure; !o.next.IsZero() {
+		l.logger().Info("eventhubs: sending works again", "after", rounded(time.Since(o.since)), "tries", o.tries)
+	}
+	l.failure = outage{}
+	l.failing.Store(false)
+}
+
+// log says that something failed and is tried again: for the first time, and then at intervals that double.
+func (l *link) log(err error, wait time.Duration) {
+	l.failureMu.Lock()
+	now := time.Now()
+	o := &l.failure
+	if now.Before(o.next) {
+		l.failureMu.Unlock()
+		return
+	}
+	o.next = now.Add(max(time.Second, now.Sub(o.since)))
+	tries, since := o.tries, o.since
+	l.failureMu.Unlock()
+	log := l.logger().With("tries", tries, "for", rounded(now.Sub(since)), "again_in", rounded(wait),
+		"error", l.engine.options.Explain(err))
+	if sdkerr.IsUnauthorized(err) {
+		log.Warn("eventhubs: sending is not authorized any more, and is tried again", "role", sdkerr.Role(sdkerr.Send))
+		return
+	}
+	log.Warn("eventhubs: sending fails, and is tried again")
+}
+
+func (l *link) logger() *slog.Logger {
+	log := l.engine.options.Logger.With("event_hub", l.engine.options.EventHub)
+	if l.partition != "" {
+		log = log.With("partition", l.partition)
+	}
+	return log
+}
+
+// rounded is a duration as people, and logs in JSON, want it.
+func rounded(d time.Duration) string { return d.Round(time.Millisecond).String() }

@@ -1,0 +1,245 @@
+package send
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// together is how many batches are on their way at once that may go to any partition. Those with a key or for a
+	// partition go one by one, in order.
+	together = 4
+	// freshness is how much of RetryFor may have passed for a batch that waits while its link fails. Events that come
+	// after that get a batch of their own, and with it a time of their own until it is given up.
+	freshness = 8
+)
+
+// queue holds the batches for one destination that wait. It is there only as long as it has batches or batchers, so
+// that keys leave nothing behind. The Engine's queuesMu guards it.
+type queue struct {
+	link     *link
+	to       Destination
+	waiting  []*batch // the last one takes more events
+	batchers int
+}
+
+// batch is a row of events on their way to one destination, and what has become of them. Its events fit into one batch
+// of the SDK's, unless the link takes less than it did before: then it takes several.
+type batch struct {
+	queue   *queue
+	began   time.Time // when it got its first event
+	cost    int
+	present atomic.Int32 // entries whose callers still wait
+	// While the batch is in a queue, queuesMu guards entries; sealed is set when it leaves the queue.
+	entries []entry
+	sealed  bool
+
+	// readingMu is held while a batcher reads events, which takes no longer than encoding them. A caller that leaves
+	// takes it to get its events back.
+	readingMu sync.Mutex
+	read      int // entries that were read, or left out
+
+	// done is closed when the outcome is known. The following don't change any more then. An event may be in more than
+	// one failure: the first one counts, and err last.
+	done     chan struct{}
+	failures []failure // of some events
+	err      error     // of all events
+}
+
+// entry is a row of events of one call.
+type entry struct {
+	events   Events
+	call     *call // nil: the call has one event only
+	from, to int
+	held     int // of the room
+	gone     bool
+}
+
+// failure is why some events of an entry were not acknowledged.
+type failure struct {
+	entry    int
+	from, to int
+	err      error
+}
+
+// place is where a call has put events: a batch and the index of their entry.
+type place struct {
+	batch *batch
+	entry int
+}
+
+// put adds events for one destination to its queue, and waits until there is room for them.
+func (e *Engine) put(ctx context.Context, to Destination, en entry, cost int) (place, error) {
+	e.queuesMu.Lock()
+	defer e.queuesMu.Unlock()
+	if e.closed {
+		return place{}, ErrClosed
+	}
+	l := e.link(to.Partition)
+	held, ok := e.room.take(&l.share, cost)
+	if !ok {
+		var err error
+		if held, err = e.awaitRoom(ctx, l, cost); err != nil {
+			return place{}, err
+		}
+	}
+	en.held = held
+	return e.queue(to, l).add(en, cost), nil
+}
+
+// awaitRoom waits for room. The caller holds queuesMu, which is released meanwhile.
+func (e *Engine) awaitRoom(ctx context.Context, l *link, cost int) (held int, err error) {
+	w := e.room.await(&l.share, cost)
+	e.queuesMu.Unlock()
+	select {
+	case <-w.granted:
+	case <-ctx.Done():
+		err = l.leftEarly(ctx, fmt.Sprintf("there was no room: %d bytes are on their way", e.options.Room))
+	case <-e.ctx.Done():
+		err = ErrClosed
+	}
+	e.queuesMu.Lock()
+	if err == nil && e.closed {
+		err = ErrClosed
+	}
+	if err != nil {
+		e.room.leave(&l.share, w)
+		return 0, err
+	}
+	return w.want, nil
+}
+
+// queue returns the queue of a destination.
+func (e *Engine) queue(to Destination, l *link) *queue {
+	q := e.queues[to]
+	if q == nil {
+		q = &queue{link: l, to: to}
+		e.queues[to] = q
+	}
+	return q
+}
+
+// add puts an entry into the last batch, or into a new one.
+func (q *queue) add(en entry, cost int) place {
+	var b *batch
+	if n := len(q.waiting); n > 0 {
+		b = q.waiting[n-1]
+	}
+	if b == nil || b.cost+cost > int(q.link.batchSize.Load()) || q.link.isFailing() && q.isOld(b) {
+		b = &batch{queue: q, began: time.Now(), entries: newEntries(), done: make(chan struct{})}
+		q.waiting = append(q.waiting, b)
+	}
+	b.entries = append(b.entries, en)
+	b.cost += cost
+	b.present.Add(1)
+	q.startBatcher()
+	return place{b, len(b.entries) - 1}
+}
+
+func (q *queue) isOld(b *batch) bool {
+	return time.Since(b.began) > q.link.engine.options.RetryFor/freshness
+}
+
+// startBatcher starts a batcher if there is something to send and the order allows it.
+func (q *queue) startBatcher() {
+	most := together
+	if q.to.ordered() {
+		most = 1
+	}
+	if len(q.waiting) == 0 || q.batchers >= most {
+		return
+	}
+	q.batchers++
+	q.link.engine.batchers++
+	go q.link.engine.work(q)
+}
+
+// next takes the next batch out of a queue, or ends the batcher if there is none: unless one has come in just now.
+func (e *Engine) next(q *queue) *batch {
+	e.queuesMu.Lock()
+	defer e.queuesMu.Unlock()
+	if len(q.waiting) > 0 {
+		b := q.waiting[0]
+		q.waiting[0] = nil
+		if q.waiting = q.waiting[1:]; len(q.waiting) == 0 {
+			q.waiting = nil // or the slice would grow on, past what was taken
+		}
+		b.sealed = true
+		q.startBatcher() // for what is left
+		return b
+	}
+	if q.batchers--; q.batchers == 0 {
+		delete(e.queues, q.to)
+	}
+	e.batchers--
+	e.signalIdle()
+	return nil
+}
+
+// settle notes that the outcome of a batch is known, and tells those who wait for it.
+func (e *Engine) settle(b *batch) {
+	b.readingMu.Lock()
+	entries := b.entries
+	b.entries, b.read = nil, len(entries)
+	held := 0
+	for i := range entries {
+		held += entries[i].held
+	}
+	b.readingMu.Unlock()
+	e.release(b.queue.link, held)
+	close(b.done)
+	keepEntries(entries)
+}
+
+func (e *Engine) release(l *link, held int) {
+	e.queuesMu.Lock()
+	defer e.queuesMu.Unlock()
+	e.room.release(&l.share, held)
+}
+
+// withdraw takes the events of a caller that leaves back. It reports whether that was possible: they may have been read.
+func (e *Engine) withdraw(p place) bool {
+	b := p.batch
+	b.present.Add(-1)
+	e.queuesMu.Lock()
+	if !b.sealed {
+		defer e.queuesMu.Unlock()
+		e.room.release(&b.queue.link.share, b.entries[p.entry].withdraw())
+		return true
+	}
+	e.queuesMu.Unlock()
+	b.readingMu.Lock()
+	if p.entry < b.read {
+		if p.entry < len(b.entries) {
+			b.entries[p.entry].gone = true // not to be read again
+		}
+		b.readingMu.Unlock()
+		return false
+	}
+	held := b.entries[p.entry].withdraw()
+	b.readingMu.Unlock()
+	e.release(b.queue.link, held)
+	return true
+}
+
+// withdraw empties an entry, and returns what it held of the room.
+func (en *entry) withdraw() (held int) {
+	held = en.held
+	*en = entry{gone: true}
+	return held
+}
+
+// entries keeps the memory of batches that were settled for others.
+var spareEntries = sync.Pool{New: func() any { return new([]entry) }}
+
+func newEntries() []entry {
+	return (*spareEntries.Get().(*[]entry))[:0]
+}
+
+func keepEntries(entries []entry) {
+	clear(entries)
+	spareEntries.Put(&entries)
+}

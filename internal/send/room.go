@@ -1,0 +1,125 @@
+package send
+
+// room bounds what is on its way. Who wants more than there is waits: the calls of one link in turn, and links in the
+// order in which their first call came. A call asks for a little at a time, so that one that wants a lot does not hold
+// up others.
+//
+// A link may have three times as much as it leaves free. So one link alone gets three quarters of the room, and one
+// that does not get rid of what it has leaves some for others.
+type room struct {
+	size, free int
+	arrivals   uint64   // counts those who had to wait
+	waiting    []*share // that calls wait for
+	blocked    bool     // the first of those who may have it waits for free, which others must not take away then
+}
+
+// share is what one link has of a room.
+type share struct {
+	held    int
+	waiting []*waiter
+}
+
+// waiter is a call that waits for room.
+type waiter struct {
+	want    int
+	arrival uint64
+	granted chan struct{} // closed when it has it
+}
+
+const sharing = 3
+
+// fits reports whether there is room for a share to take n.
+func (r *room) fits(s *share, n int) bool {
+	return n <= r.free && r.mayHave(s, n)
+}
+
+// mayHave reports whether a share may have n more as far as the others are concerned.
+func (r *room) mayHave(s *share, n int) bool {
+	return s.held == 0 || s.held+n <= sharing*(r.free-n)
+}
+
+// take takes n for a share if that is possible without waiting. More than the whole room counts as the whole.
+func (r *room) take(s *share, n int) (taken int, ok bool) {
+	n = min(n, r.size)
+	if len(s.waiting) > 0 || r.blocked || !r.fits(s, n) {
+		return 0, false
+	}
+	s.held += n
+	r.free -= n
+	return n, true
+}
+
+// await has a call wait for n.
+func (r *room) await(s *share, n int) *waiter {
+	r.arrivals++
+	w := &waiter{want: min(n, r.size), arrival: r.arrivals, granted: make(chan struct{})}
+	if len(s.waiting) == 0 {
+		r.waiting = append(r.waiting, s)
+	}
+	s.waiting = append(s.waiting, w)
+	r.grant()
+	return w
+}
+
+// leave has a call not wait any more. It may have been granted what it wanted by now.
+func (r *room) leave(s *share, w *waiter) {
+	for i, o := range s.waiting {
+		if o != w {
+			continue
+		}
+		s.waiting = append(s.waiting[:i], s.waiting[i+1:]...)
+		if len(s.waiting) == 0 {
+			r.remove(s)
+		}
+		r.grant()
+		return
+	}
+	r.release(s, w.want)
+}
+
+// release gives n of a share back.
+func (r *room) release(s *share, n int) {
+	s.held -= n
+	r.free += n
+	r.grant()
+}
+
+// grant gives those who wait what is there.
+func (r *room) grant() {
+	for {
+		s := r.next()
+		r.blocked = s != nil && s.waiting[0].want > r.free
+		if s == nil || r.blocked {
+			return
+		}
+		w := s.waiting[0]
+		s.waiting[0] = nil
+		if s.waiting = s.waiting[1:]; len(s.waiting) == 0 {
+			r.remove(s)
+		}
+		s.held += w.want
+		r.free -= w.want
+		close(w.granted)
+	}
+}
+
+// next returns the share whose turn it is, or nil if those that are waited for may not have more.
+func (r *room) next() (first *share) {
+	for _, s := range r.waiting {
+		if r.mayHave(s, s.waiting[0].want) && (first == nil || s.waiting[0].arrival < first.waiting[0].arrival) {
+			first = s
+		}
+	}
+	return first
+}
+
+// remove takes a share off those that are waited for.
+func (r *room) remove(s *share) {
+	s.waiting = nil
+	for i, o := range r.waiting {
+		if o == s {
+			r.waiting = append(r.waiting[:i], r.waiting[i+1:]...)
+			return
+		}
+	}
+}
