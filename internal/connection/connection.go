@@ -214,9 +214,12 @@ func (s *Shared[C]) open(c *client[C]) {
 	}
 	dialer.Watch(func() { s.ended(c) })
 	s.equip(c, sdk, dialer)
+	// The context has no deadline: go-amqp would set it on the socket, in place of what package dial has set (conn.go,
+	// startImpl).
+	ctx, cancel := context.WithCancelCause(c.ctx)
+	defer cancel(nil)
 	tooSlow := fmt.Errorf("open a connection: %w", noAnswer(s.options.OpenTimeout))
-	ctx, cancel := context.WithTimeoutCause(c.ctx, s.options.OpenTimeout, tooSlow)
-	defer cancel()
+	defer time.AfterFunc(s.options.OpenTimeout, func() { cancel(tooSlow) }).Stop()
 	// Open may not look at its context: the SDK asks credentials without one.
 	defer context.AfterFunc(ctx, func() { s.fail(c, context.Cause(ctx)) })()
 	err = s.options.Open(ctx, sdk)

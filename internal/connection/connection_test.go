@@ -71,6 +71,14 @@ func TestOpeningIsNeverAnswered(t *testing.T) {
 	})
 }
 
+// TestSilentPeer: package dial bounds the wait for the first bytes.
+func TestSilentPeer(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, s *scene) {
+		s.srv.Fault(eventhubstest.Fault{On: eventhubstest.OnConnect, Hang: true})
+		require.Equal(t, 10*time.Second, elapsed(func() { require.ErrorContains(t, s.do(t.Context()), "i/o timeout") }))
+	})
+}
+
 // TestOpenIgnoresItsContext: the SDK asks a credential for a token without one.
 func TestOpenIgnoresItsContext(t *testing.T) {
 	answer := make(chan struct{})
