@@ -65,8 +65,6 @@ type Config struct {
 	ApplicationID string
 	// Logger takes what an operator has to know. Nil means [slog.Default]. What goes well is logged at debug level.
 	Logger *slog.Logger
-
-	timeouts timeouts
 }
 
 // Names of the environment variables that [ConfigFromEnv] reads: those of the Python quickstart.
@@ -148,17 +146,13 @@ type target struct {
 	plaintext bool // an emulator, which is spoken to without TLS
 	path      bool // the connection string names the event hub
 	signIn    sdkerr.SignIn
-	timeouts  timeouts
 }
-
-// timeouts replace bounds of package dial, if they are not zero, for tests that can't wait so long.
-type timeouts struct{ connect, handshake time.Duration }
 
 // resolve checks the Config and fills in what the connection string says.
 func (c Config) resolve() (target, error) {
 	setDefault(&c.Logger, slog.Default())
 	setDefaultRetry(&c.Retry)
-	t := target{cfg: c, timeouts: c.timeouts}
+	t := target{cfg: c}
 	resolve := t.resolveNames
 	if c.ConnectionString != "" {
 		resolve = t.resolveConnectionString
@@ -272,7 +266,7 @@ func (t target) sdkHub() string {
 func (t target) dialer() *dial.Dialer {
 	return dial.New(dial.Options{
 		Namespace: t.cfg.Namespace, Endpoint: t.cfg.Endpoint, Plaintext: t.plaintext, WebSockets: t.cfg.WebSockets, TLS: t.cfg.TLSConfig,
-		DialContext: t.cfg.DialContext, ConnectTimeout: t.timeouts.connect, HandshakeTimeout: t.timeouts.handshake,
+		DialContext: t.cfg.DialContext,
 	})
 }
 

@@ -126,9 +126,17 @@ func (s *BlobStore) ownership(ctx context.Context, g Group, partition string, i 
 func (s *BlobStore) ListCheckpoints(
 	ctx context.Context, namespace, eventHub, group string, _ *azeventhubs.ListCheckpointsOptions,
 ) ([]azeventhubs.Checkpoint, error) {
+	list, _, err := s.ListCheckpointTimes(ctx, namespace, eventHub, group)
+	return list, err
+}
+
+// ListCheckpointTimes is ListCheckpoints, and says by partition when each was written, by this machine's clock.
+func (s *BlobStore) ListCheckpointTimes(
+	ctx context.Context, namespace, eventHub, group string,
+) ([]azeventhubs.Checkpoint, map[string]time.Time, error) {
 	g := Group{namespace, eventHub, group}
 	if err := g.Check(); err != nil {
-		return nil, fmt.Errorf("list checkpoints: %w", err)
+		return nil, nil, fmt.Errorf("list checkpoints: %w", err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -136,15 +144,15 @@ func (s *BlobStore) ListCheckpoints(
 	if own == other {
 		other = g
 	}
-	found := &listing{at: map[string]int{}}
+	found := &listing{at: map[string]int{}, times: map[string]time.Time{}}
 	seen := map[string]stored{}
 	if err := s.listPositions(ctx, own, found, seen); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	s.learn(own.CheckpointPrefix(), seen)
 	if other != own {
 		if err := s.listPositions(ctx, other, found, nil); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	for i := range found.checkpoints {
@@ -154,7 +162,7 @@ func (s *BlobStore) ListCheckpoints(
 			c.Offset = ptr(Earliest)
 		}
 	}
-	return found.checkpoints, nil
+	return found.checkpoints, found.times, nil
 }
 
 // listPositions adds what is stored under one spelling of the group, and notes the blobs in seen unless that is nil.
@@ -179,7 +187,7 @@ func (s *BlobStore) listPositions(ctx context.Context, g Group, found *listing, 
 		if seen != nil && i.etag != nil {
 			seen[i.name] = stored{etag: *i.etag, checkpoint: Clone(c)}
 		}
-		found.add(c)
+		found.add(c, i.modified)
 	}
 	return nil
 }
@@ -188,18 +196,21 @@ func (s *BlobStore) listPositions(ctx context.Context, g Group, found *listing, 
 type listing struct {
 	checkpoints []azeventhubs.Checkpoint
 	at          map[string]int
+	times       map[string]time.Time // by partition
 }
 
 // add keeps the further of two checkpoints, and the first if that can't be told. One without a position gives way.
-func (l *listing) add(c azeventhubs.Checkpoint) {
+func (l *listing) add(c azeventhubs.Checkpoint, written time.Time) {
 	i, ok := l.at[c.PartitionID]
 	if !ok {
 		l.at[c.PartitionID] = len(l.checkpoints)
 		l.checkpoints = append(l.checkpoints, c)
+		l.times[c.PartitionID] = written
 		return
 	}
 	order, decided := Compare(l.checkpoints[i], c)
 	if CheckPosition(l.checkpoints[i]) != nil || decided && order < 0 {
 		l.checkpoints[i] = c
+		l.times[c.PartitionID] = written
 	}
 }

@@ -143,6 +143,18 @@ func (s *MemoryStore) SetCheckpoint(
 	return nil
 }
 
+// ReplaceCheckpoint stores a checkpoint whatever is stored.
+func (s *MemoryStore) ReplaceCheckpoint(ctx context.Context, c azeventhubs.Checkpoint) error {
+	g := CheckpointGroup(c)
+	if err := cmp.Or(ctx.Err(), g.CheckPartition(c.PartitionID), CheckPosition(c)); err != nil {
+		return fmt.Errorf("replace checkpoint of partition %q of %s: %w", c.PartitionID, g, err)
+	}
+	s.recordsMu.Lock()
+	defer s.recordsMu.Unlock()
+	s.checkpoints[g.Lower().CheckpointPrefix()+c.PartitionID] = Clone(c)
+	return nil
+}
+
 // PutRequest stores a hand-over request, see handover.Store.
 func (s *MemoryStore) PutRequest(ctx context.Context, r handover.Request) error {
 	g := RequestGroup(r)

@@ -67,6 +67,40 @@ func (s *BlobStore) SetCheckpoint(
 	return s.fail("write checkpoint blob", name, fmt.Errorf("it was changed by others %d times in a row", setTries))
 }
 
+// ReplaceCheckpoint stores c whatever is stored: the partition is not the one that it was. It takes one call, or two if the group has
+// letters in upper case, under which a checkpoint may be stored too.
+func (s *BlobStore) ReplaceCheckpoint(ctx context.Context, c azeventhubs.Checkpoint) error {
+	g := CheckpointGroup(c)
+	if err := cmp.Or(g.CheckPartition(c.PartitionID), CheckPosition(c)); err != nil {
+		return fmt.Errorf("replace checkpoint of partition %q of %s: %w", c.PartitionID, g, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	own, other := s.fold(g), g.Lower()
+	if own == other {
+		other = g
+	}
+	if other != own {
+		name := other.CheckpointPrefix() + c.PartitionID
+		if _, err := s.container.NewBlobClient(name).Delete(ctx, nil); err != nil && !bloberror.HasCode(err, bloberror.BlobNotFound) {
+			return s.fail("delete checkpoint blob", name, err)
+		}
+	}
+	name := own.CheckpointPrefix() + c.PartitionID
+	s.forget(name)
+	err := s.inContainer(ctx, func() error {
+		now, err := s.upload(ctx, name, metadata(c), nil)
+		if err == nil {
+			s.remember(name, stored{etag: *now.etag, checkpoint: Clone(c)})
+		}
+		return err
+	})
+	if err != nil {
+		return s.fail("replace checkpoint blob", name, err)
+	}
+	return nil
+}
+
 // writeCheckpoint replaces the blob as it was.
 func (s *BlobStore) writeCheckpoint(ctx context.Context, name string, c azeventhubs.Checkpoint, was stored) error {
 	var etag *azcore.ETag

@@ -67,13 +67,16 @@ func TestCloseIsCutOff(t *testing.T) {
 // TestCloseConsumer has no goroutine be left that would renew a token: the bubble would not end.
 func TestCloseConsumer(t *testing.T) {
 	for name, spoil := range map[string]func(*eventhubstest.Server){
-		"ready":     func(*eventhubstest.Server) {},
-		"cut":       func(srv *eventhubstest.Server) { srv.DropConnections() },
-		"silent":    func(srv *eventhubstest.Server) { srv.SilenceConnections() },
-		"not asked": nil,
+		"ready":         func(*eventhubstest.Server) {},
+		"cut":           func(srv *eventhubstest.Server) { srv.DropConnections() },
+		"silent":        func(srv *eventhubstest.Server) { srv.SilenceConnections() },
+		"not asked":     nil,
+		"ended context": func(*eventhubstest.Server) {},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, nil, func(t *testing.T, s *scene) {
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
 				d := s.dialer()
 				c, err := azeventhubs.NewConsumerClientFromConnectionString(s.srv.ConnectionString("hub"), "",
 					azeventhubs.DefaultConsumerGroup,
@@ -85,7 +88,10 @@ func TestCloseConsumer(t *testing.T) {
 					spoil(s.srv)
 					synctest.Wait()
 				}
-				require.Zero(t, elapsed(func() { require.NoError(t, connection.CloseConsumer(t.Context(), c, d)) }))
+				if name == "ended context" {
+					cancel()
+				}
+				require.Zero(t, elapsed(func() { require.Equal(t, ctx.Err(), connection.CloseConsumer(ctx, c, d)) }))
 			})
 		})
 	}

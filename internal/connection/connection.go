@@ -143,7 +143,7 @@ func (s *Shared[C]) call(ctx context.Context, c *client[C], use func(context.Con
 	switch {
 	case err == nil:
 		s.prove(c)
-	case calling.Err() != nil && sdkerr.IsContext(err):
+	case calling.Err() != nil && (sdkerr.IsContext(err) || errors.Is(err, dial.ErrClosed)):
 		err = context.Cause(calling)
 	}
 	if err != nil && s.options.Broken != nil && s.options.Broken(err) {

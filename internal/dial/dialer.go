@@ -7,7 +7,6 @@ package dial
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"net"
 	"strings"
 	"sync"
@@ -45,8 +44,6 @@ type Options struct {
 	TLS *tls.Config
 	// DialContext makes the socket to the first hop. Nil means a net.Dialer.
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
-	// ConnectTimeout and HandshakeTimeout replace the package's bounds if they are positive.
-	ConnectTimeout, HandshakeTimeout time.Duration
 }
 
 // Dialer makes the connections of one client of the SDK, which has one at a time. It is safe for concurrent use.
@@ -65,12 +62,6 @@ type Dialer struct {
 func New(o Options) *Dialer {
 	if o.DialContext == nil {
 		o.DialContext = new(net.Dialer).DialContext
-	}
-	if o.ConnectTimeout <= 0 {
-		o.ConnectTimeout = connectTimeout
-	}
-	if o.HandshakeTimeout <= 0 {
-		o.HandshakeTimeout = handshakeTimeout
 	}
 	d := &Dialer{options: o, address: o.address()}
 	if o.Plaintext {
@@ -116,8 +107,15 @@ func hostOf(address string) string {
 	return strings.Trim(address, "[]")
 }
 
-// ErrClosed is what a closed Dialer fails with.
-var ErrClosed = errors.New("the client is closed")
+// ErrClosed is what a closed Dialer fails with. The SDK does not retry it.
+var ErrClosed error = errClosed{}
+
+type errClosed struct{}
+
+func (errClosed) Error() string { return "the client is closed" }
+
+// NonRetriable is how the SDK knows that an error is final (azeventhubs, internal/errors.go, GetRecoveryKind).
+func (errClosed) NonRetriable() {}
 
 // Drop closes the socket without a word. Calls of the client that wait for an answer fail, and the SDK makes a new
 // connection, new links and new claims.
@@ -142,7 +140,7 @@ func (d *Dialer) Close() {
 
 // Dial is the NewWebSocketConn of a client: the SDK speaks AMQP over whatever it returns (azeventhubs,
 // internal/namespace.go, newClientImpl). Its error is an [Error], which the SDK takes for a lost connection and
-// retries, unless ctx has ended. It takes at most the bounds of Options.
+// retries, unless ctx has ended. It takes at most connectTimeout and handshakeTimeout.
 func (d *Dialer) Dial(ctx context.Context, _ azeventhubs.WebSocketConnParams) (net.Conn, error) {
 	r, err := d.route()
 	if err != nil {
@@ -153,7 +151,7 @@ func (d *Dialer) Dial(ctx context.Context, _ azeventhubs.WebSocketConnParams) (n
 		return nil, d.failed(ctx, r, err)
 	}
 	watched := context.AfterFunc(ctx, func() { socket.Close() })
-	_ = socket.SetDeadline(time.Now().Add(d.options.HandshakeTimeout)) // a socket that can't do it fails below
+	_ = socket.SetDeadline(time.Now().Add(handshakeTimeout)) // a socket that can't do it fails below
 	nc, err := d.handshake(socket, r)
 	if !watched() && err == nil {
 		err = ctx.Err()
@@ -168,7 +166,7 @@ func (d *Dialer) Dial(ctx context.Context, _ azeventhubs.WebSocketConnParams) (n
 	// go-amqp waits for the first bytes of AMQP without a bound, and sets a deadline before each read after that (conn.go,
 	// readProtoHeader and readFrame).
 	_ = socket.SetDeadline(time.Time{})
-	_ = socket.SetReadDeadline(time.Now().Add(d.options.HandshakeTimeout))
+	_ = socket.SetReadDeadline(time.Now().Add(handshakeTimeout))
 	if d.ended != nil {
 		nc = &watchedConn{Conn: nc, ended: d.ended}
 	}
@@ -183,7 +181,7 @@ func (d *Dialer) connect(ctx context.Context, r route) (net.Conn, error) {
 	if closed {
 		return nil, ErrClosed
 	}
-	connecting, cancel := context.WithTimeout(ctx, d.options.ConnectTimeout)
+	connecting, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	socket, err := d.options.DialContext(connecting, "tcp", r.first)
 	if err != nil {

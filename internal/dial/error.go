@@ -36,6 +36,9 @@ func (e *Error) As(target any) bool { return errors.As(e.cause, target) }
 
 // failed describes a dial that has failed. If its context has ended, that is why.
 func (d *Dialer) failed(ctx context.Context, r route, err error) error {
+	if err == ErrClosed { //nolint:errorlint // it is ours, and never wrapped
+		return err
+	}
 	what := d.what()
 	if r.proxy != nil {
 		what += " through the proxy " + r.first // without its user and password

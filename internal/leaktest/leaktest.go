@@ -16,7 +16,14 @@ import (
 const patience = 5 * time.Second
 
 // Main runs the tests of a package, for its TestMain, and fails them if goroutines are left.
+//
+// Under the race detector it runs them on one processor. The runtime has one race context for all timers of a synctest
+// bubble, and goroutines of the bubble that run such timers on two processors at the same time crash the detector
+// ("ThreadSanitizer: CHECK failed", golang/go#78156; runtime/time.go, unlockAndRun). The detector finds as much on one.
 func Main(m *testing.M) {
+	if raceDetector {
+		runtime.GOMAXPROCS(1)
+	}
 	code := m.Run()
 	if code == 0 {
 		if left := Left(); len(left) > 0 {

@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"reflect"
 	"regexp"
 	"strconv"
 	"strings"
@@ -22,12 +23,13 @@ import (
 
 // Conditions of the service that go-amqp has no name for.
 const (
-	condServerBusy         amqp.ErrCond = "com.microsoft:server-busy"
-	condTimeout            amqp.ErrCond = "com.microsoft:timeout"
-	condOperationCancelled amqp.ErrCond = "com.microsoft:operation-cancelled"
-	condOutOfRange         amqp.ErrCond = "com.microsoft:argument-out-of-range"
-	condArgument           amqp.ErrCond = "com.microsoft:argument-error"
-	condEntityDisabled     amqp.ErrCond = "com.microsoft:entity-disabled"
+	condServerBusy           amqp.ErrCond = "com.microsoft:server-busy"
+	condTimeout              amqp.ErrCond = "com.microsoft:timeout"
+	condOperationCancelled   amqp.ErrCond = "com.microsoft:operation-cancelled"
+	condOutOfRange           amqp.ErrCond = "com.microsoft:argument-out-of-range"
+	condArgument             amqp.ErrCond = "com.microsoft:argument-error"
+	condGeoReplicationOffset amqp.ErrCond = "com.microsoft:georeplication:invalid-offset" // an offset of another kind of namespace
+	condEntityDisabled       amqp.ErrCond = "com.microsoft:entity-disabled"
 )
 
 // IsUnauthorized reports whether the service refuses a token, or what it is to allow.
@@ -76,24 +78,27 @@ func IsOwnershipLost(err error) bool {
 	return errors.As(err, &sdk) && sdk.Code == azeventhubs.ErrorCodeOwnershipLost || hasCondition(err, amqp.ErrCondStolen)
 }
 
-// receiverName is how the service names the new reader in the description of a link that was stolen.
-var receiverName = regexp.MustCompile(`New receiver '([^']*)' with higher epoch of '(\d+)'`)
+// otherReceiver is how the service names the reader that has the partition, in the descriptions of a link that was
+// stolen, and of one that is refused because that reader has a higher epoch.
+var otherReceiver = regexp.MustCompile(
+	`New receiver '([^']*)' with higher epoch of '(\d+)'|Receiver '([^']*)' with a higher epoch '(\d+)' already exists`)
 
-// Thief is the name of the reader that has taken a link, and its epoch, if the error says so.
+// Thief is the name of the reader that has taken a link, or keeps it from being opened, and its epoch, if the error says
+// so.
 func Thief(err error) (name string, epoch int64, ok bool) {
-	m := receiverName.FindStringSubmatch(err.Error())
+	m := otherReceiver.FindStringSubmatch(err.Error())
 	if m == nil {
 		return "", 0, false
 	}
-	epoch, convErr := strconv.ParseInt(m[2], 10, 64)
-	return m[1], epoch, convErr == nil
+	epoch, convErr := strconv.ParseInt(m[2]+m[4], 10, 64)
+	return m[1] + m[3], epoch, convErr == nil
 }
 
 // IsRefusedPosition reports whether a reader can't begin where it is to begin: after the end of its partition. To the
 // SDK this is an unknown error, for which it makes a new connection again and again (internal/errors.go,
 // GetRecoveryKind).
 func IsRefusedPosition(err error) bool {
-	return hasCondition(err, condArgument) || strings.Contains(err.Error(), string(condArgument))
+	return hasCondition(err, condArgument) || hasCondition(err, condGeoReplicationOffset)
 }
 
 // IsContext reports whether a call has ended with its context.
@@ -109,9 +114,16 @@ func IsStorageRefusal(err error) bool {
 		e.StatusCode == http.StatusNotFound)
 }
 
-// IsUndecodable reports whether go-amqp could not decode a message, which closes the link: nothing after that message
-// can be read over it.
-func IsUndecodable(err error) bool { return hasCondition(err, amqp.ErrCondDecodeError) }
+// localDecodeError is how go-amqp closes a link whose peer's message it can't decode (receiver.go, muxReceive). An error of the service
+// has its condition in another form.
+const localDecodeError = "amqp:internal-error: "
+
+// IsUndecodable reports whether go-amqp could not decode a message, which closes the link: nothing after that message can
+// be read over it.
+func IsUndecodable(err error) bool {
+	text := err.Error()
+	return strings.Contains(text, localDecodeError) && !strings.Contains(text, "unexpected frame")
+}
 
 // IsLost reports whether a link or its connection was lost, or can't be made.
 func IsLost(err error) bool {
@@ -140,13 +152,15 @@ func hasCondition(err error, condition amqp.ErrCond) bool {
 	if errors.As(err, &e) {
 		return e.Condition == condition
 	}
-	var sdk *azeventhubs.Error
-	return errors.As(err, &sdk) && strings.Contains(sdk.Error(), fmt.Sprintf("*Error{Condition: %s,", condition))
+	return strings.Contains(err.Error(), "*Error{Condition: "+string(condition)+",")
 }
+
+// rpcFailed begins what the SDK makes of a refusal by $management or $cbs (internal/rpc.go, asRPCError).
+const rpcFailed = "rpc: failed"
 
 // hasStatus looks for the status code of an answer from $management or $cbs.
 func hasStatus(err error, code int) bool {
-	return strings.Contains(err.Error(), fmt.Sprintf("rpc: failed, status code %d ", code))
+	return strings.Contains(err.Error(), rpcFailed+fmt.Sprintf(", status code %d ", code))
 }
 
 // limitInError ends the error for a batch that is to be larger than its link allows.
@@ -164,4 +178,32 @@ func Limit(err error) int64 {
 	}
 	n, _ := strconv.ParseInt(m[1], 10, 64)
 	return n
+}
+
+// FromLink reports whether a call has failed on a link that was open. The SDK's type for that is internal, and names the
+// link (internal/amqpwrap, Error); what fails before a link is open names none. azeventhubs.Error hides it in a field. A
+// refusal of $management or $cbs names their own link.
+func FromLink(err error) bool {
+	if strings.Contains(err.Error(), rpcFailed) {
+		return false
+	}
+	for v := reflect.ValueOf(err); v.IsValid(); {
+		switch v.Kind() {
+		case reflect.Pointer, reflect.Interface:
+			v = v.Elem()
+			continue
+		case reflect.Struct:
+		default:
+			return false
+		}
+		if name := v.FieldByName("LinkName"); name.IsValid() && name.Kind() == reflect.String {
+			return name.String() != ""
+		}
+		inner := v.FieldByName("innerErr")
+		if !inner.IsValid() {
+			inner = v.FieldByName("err")
+		}
+		v = inner
+	}
+	return false
 }
