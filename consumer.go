@@ -4,76 +4,99 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
 
+	"github.com/go-eventhubs/eventhubs/internal/connection"
 	"github.com/go-eventhubs/eventhubs/internal/dial"
+	"github.com/go-eventhubs/eventhubs/internal/receive"
+	"github.com/go-eventhubs/eventhubs/internal/retry"
+	"github.com/go-eventhubs/eventhubs/internal/sdkerr"
 )
 
-// Handler processes one event. When it returns nil, the event is processed and will not be read again. When it returns an error, the
-// same event comes again after a pause, and the later events of its partition wait; [Stop] ends Receive instead. A panic is not retried:
-// it ends Receive.
+// Handler processes one event. When it returns nil, the event is processed and will not be read again. When it returns
+// an error, the same event comes again after a pause, and the later events of its partition wait; [Stop] ends Receive
+// instead. A panic is not retried: it ends Receive.
 //
-// Handlers of one partition never run at the same time; those of different partitions do. The context ends, with the cause
-// [ErrOwnershipLost], when another consumer has taken the partition over: what the handler does from then on may be done twice. It ends
-// with the cause [ErrDraining] when Receive is told to stop and the handler takes longer than ConsumerOptions.DrainTimeout. It carries the
-// values of Receive's own context.
+// Handlers of one partition never run at the same time; those of different partitions do. The context ends, with the
+// cause [ErrOwnershipLost], when another consumer has taken the partition over: what the handler does from then on may
+// be done twice. It ends with the cause [ErrDraining] when Receive is told to stop and the handler takes longer than
+// ConsumerOptions.DrainTimeout. It carries the values of Receive's own context.
 type Handler func(ctx context.Context, e *ReceivedEvent) error
 
-// BatchHandler processes consecutive events of one partition: at least one, and no more than ConsumerOptions.MaxBatch. Nil means that all are
-// processed; after an error the same events come again. Otherwise it is like [Handler]. The slice is the handler's only until it returns.
+// BatchHandler processes consecutive events of one partition: at least one, and no more than ConsumerOptions.MaxBatch.
+// Nil means that all are processed; after an error the same events come again. Otherwise it is like [Handler]. The
+// slice is the handler's only until it returns.
 type BatchHandler func(ctx context.Context, events []*ReceivedEvent) error
 
 // ReceivedEvent is an event as the SDK hands it over, and where it is from.
 type ReceivedEvent struct {
-	// ReceivedEventData holds body, properties, sequence number and all else. Body is nil unless the message has exactly one data section;
-	// RawAMQPMessage has the rest (azeventhubs, event_data.go).
+	// ReceivedEventData holds body, properties, sequence number and all else. Body is nil unless the message has exactly
+	// one data section; RawAMQPMessage has the rest (azeventhubs, event_data.go).
 	*azeventhubs.ReceivedEventData
 	// PartitionID is the partition that it was read from.
 	PartitionID string
-	// Attempt counts the calls of the handler with this event, in this process and since the partition was taken: 1 is the first.
+	// Attempt counts the calls of the handler with this event, in this process and since the partition was taken: 1 is the
+	// first.
 	Attempt int
 }
 
 // ConsumerOptions tune a Consumer. The zero value of each field, and nil options, are right for production.
 type ConsumerOptions struct {
-	// Group is the consumer group. "" means "$Default".
-	Group string
-	// Start says where reading begins in partitions without a checkpoint. The zero value means the earliest event, so that none is missed;
-	// that also goes for each position in it that is zero.
+	// ConsumerGroup is the consumer group. "" means "$Default".
+	ConsumerGroup string
+	// Start says where reading begins in partitions without a checkpoint. The zero value means the earliest event, so that
+	// none is missed; that also goes for each position in it that is zero.
 	Start azeventhubs.StartPositions
 	// MaxBatch is how many events are taken from the SDK at once, and the most that a BatchHandler gets. 0 means 100.
 	MaxBatch int
-	// Prefetch is how many events of each partition the SDK reads ahead. 0 means 300; negative means none; 5,000 is the most.
+	// Prefetch is how many events of each partition the SDK reads ahead. 0 means 300; negative means none; 5,000 is the
+	// most.
 	Prefetch int32
-	// CheckpointInterval is the longest time between the moment when an event is processed and the writing of a checkpoint that covers it.
-	// 0 means 5 seconds. A partition that has fallen idle is covered within about a second.
+	// CheckpointInterval is the least time between two checkpoints of a partition, and the longest time that an event that
+	// was processed waits for one. If none was written for that long, as after the partition was taken, the first event is
+	// covered within about a second. 0 means 10 seconds. Each checkpoint is a write to storage that costs money.
 	CheckpointInterval time.Duration
-	// CheckpointCount has a checkpoint written as soon as that many events of a partition are processed and not covered. 0 means no limit.
+	// CheckpointCount has a checkpoint written as soon as that many events of a partition are processed and not covered,
+	// whatever CheckpointInterval says. 0 means no limit.
 	CheckpointCount int
-	// DrainTimeout is how long running handlers get when Receive has to end. Then their contexts are cancelled. 0 means 30 seconds; negative means
-	// at once. Handlers that don't look at their context are waited for all the same.
+	// DrainTimeout is how long running handlers get when Receive has to end, or another consumer asks for the partition.
+	// Then their contexts are cancelled. 0 means 30 seconds; negative means at once. A handler that doesn't look at its
+	// context is waited for all the same. After the handlers, the last checkpoints and the release of the partitions take
+	// at most 5 seconds more. So a process that is told to stop needs DrainTimeout and 5 seconds; give it a little more
+	// than that.
 	DrainTimeout time.Duration
-	// Backoff says how long to wait before a handler gets an event again that it has failed with; attempt is how often it has failed.
-	// A negative duration gives up: the error then counts as Stop(err). Nil means 100 ms, doubling up to 30 s, give or take a quarter, without end.
+	// Unreadable decides about an event that can't be decoded: one with a value of a type that the AMQP library underneath
+	// doesn't know, such as the decimals of .NET. Nil as its answer skips that one event. An error, or a nil Unreadable,
+	// has it tried again, with a pause of up to 30 seconds, and its partition waits; an ERROR in the log names it. err
+	// says what is wrong. It is called by the goroutine of the partition, once a try.
+	Unreadable func(partitionID string, sequenceNumber int64, err error) error
+	// LagInterval is how often the service is asked, for each partition, where it ends, for [PartitionStatus].Lag. That is
+	// one request a partition and interval. 0 means never: Lag is nil then.
+	LagInterval time.Duration
+	// Backoff says how long to wait before a handler gets an event again that it has failed with; attempt is how often it
+	// has failed. A negative duration gives up: the error then counts as Stop(err). Nil means 100 ms, doubling up to 30 s,
+	// give or take a quarter, without end.
 	Backoff func(attempt int, err error) time.Duration
-	// Balance is how partitions are shared between the consumers of a group. "" means greedy: each takes its share at once.
+	// Balance is how partitions are shared between the consumers of a group. "" means greedy: each takes its share at
+	// once.
 	Balance azeventhubs.ProcessorStrategy
 	// UpdateInterval is the time between two looks at who owns which partition. 0 means 10 seconds.
 	UpdateInterval time.Duration
-	// ExpirationInterval is how long after its last sign of life the partitions of a consumer are free for others to take. 0 means 60 seconds.
+	// ExpirationInterval is how long after its last sign of life the partitions of a consumer are free for others to take.
+	// 0 means 60 seconds.
 	ExpirationInterval time.Duration
-	// InstanceID names this consumer in ownership records and in the service's errors. It has to be unique among running consumers. "" means a new UUID.
+	// InstanceID names this consumer in ownership records and in the service's errors. It has to be unique among running
+	// consumers. "" means a new UUID.
 	InstanceID string
 }
 
 // What zero means in ConsumerOptions.
 const (
 	defaultMaxBatch           = 100
-	defaultCheckpointInterval = 5 * time.Second
+	defaultCheckpointInterval = 10 * time.Second
 	defaultDrainTimeout       = 30 * time.Second
 	defaultUpdateInterval     = 10 * time.Second
 	defaultExpiration         = time.Minute
@@ -85,7 +108,7 @@ func (o *ConsumerOptions) withDefaults() (ConsumerOptions, error) {
 	if o != nil {
 		out = *o
 	}
-	setDefault(&out.Group, azeventhubs.DefaultConsumerGroup)
+	setDefault(&out.ConsumerGroup, azeventhubs.DefaultConsumerGroup)
 	setDefault(&out.MaxBatch, defaultMaxBatch)
 	setDefault(&out.CheckpointInterval, defaultCheckpointInterval)
 	setDefault(&out.DrainTimeout, defaultDrainTimeout)
@@ -93,15 +116,15 @@ func (o *ConsumerOptions) withDefaults() (ConsumerOptions, error) {
 	setDefault(&out.ExpirationInterval, defaultExpiration)
 	setDefault(&out.Balance, azeventhubs.ProcessorStrategyGreedy)
 	if out.Backoff == nil {
-		out.Backoff = defaultBackoff
+		out.Backoff = func(attempt int, _ error) time.Duration { return retry.Backoff(attempt) }
 	}
 	switch {
 	case out.MaxBatch < 0:
 		return out, fmt.Errorf("eventhubs: options: MaxBatch is %d: it has to be positive", out.MaxBatch)
 	case out.Prefetch > maxPrefetch:
 		return out, fmt.Errorf("eventhubs: options: Prefetch is %d: the most is %d", out.Prefetch, maxPrefetch)
-	case out.CheckpointInterval < 0 || out.CheckpointCount < 0:
-		return out, errors.New("eventhubs: options: CheckpointInterval and CheckpointCount must not be negative")
+	case out.CheckpointInterval < 0 || out.CheckpointCount < 0 || out.LagInterval < 0:
+		return out, errors.New("eventhubs: options: CheckpointInterval, CheckpointCount and LagInterval must not be negative")
 	case out.UpdateInterval < 0 || out.ExpirationInterval <= out.UpdateInterval:
 		return out, fmt.Errorf("eventhubs: options: ExpirationInterval (%v) has to be longer than UpdateInterval (%v), or consumers lose partitions that they are reading",
 			out.ExpirationInterval, out.UpdateInterval)
@@ -120,7 +143,8 @@ func setDefault[T comparable](v *T, def T) {
 	}
 }
 
-// earliestByDefault replaces positions that say nothing, which the SDK takes for the latest event (partition_client.go, getStartExpression).
+// earliestByDefault replaces positions that say nothing, which the SDK takes for the latest event (partition_client.go,
+// getStartExpression).
 func earliestByDefault(p azeventhubs.StartPositions) (azeventhubs.StartPositions, error) {
 	out := azeventhubs.StartPositions{PerPartition: map[string]azeventhubs.StartPosition{}}
 	var ok bool
@@ -156,8 +180,8 @@ var ErrOwnershipLost = errors.New("eventhubs: another consumer has taken the par
 // ErrDraining is the cause of the end of a handler's context when Receive has to end and DrainTimeout has passed.
 var ErrDraining = errors.New("eventhubs: the consumer is stopping")
 
-// Stop marks a handler's error as permanent: Receive finishes what is running, writes checkpoints up to the event before, and returns a
-// [HandlerError] with it. Stop(nil) is a Stop without a reason.
+// Stop marks a handler's error as permanent: Receive finishes what is running, writes checkpoints up to the event
+// before, and returns a [HandlerError] with it. Stop(nil) is a Stop without a reason.
 func Stop(err error) error { return &stopError{err} }
 
 type stopError struct{ err error }
@@ -170,7 +194,8 @@ func (e *stopError) Error() string {
 }
 func (e *stopError) Unwrap() error { return e.err }
 
-// HandlerError is what Receive returns when a handler has ended it: with Stop, by giving up in Backoff, or with a panic.
+// HandlerError is what Receive returns when a handler has ended it: with Stop, by giving up in Backoff, or with a
+// panic.
 type HandlerError struct {
 	PartitionID    string
 	SequenceNumber int64  // of the event, or the first event of the batch
@@ -189,20 +214,26 @@ func (e *HandlerError) Error() string {
 
 func (e *HandlerError) Unwrap() error { return e.Err }
 
-// Consumer receives events of one event hub for one consumer group. It is safe for concurrent use. Close it when it is no longer wanted.
+// Consumer receives events of one event hub for one consumer group. It is safe for concurrent use. Close it when it is
+// no longer wanted. It has a connection for questions to the service, and one for each partition that it reads: what
+// befalls one partition's connection befalls no other.
 type Consumer struct {
-	target target
-	cfg    Config // the target's
-	opts   ConsumerOptions
-	store  CheckpointStore
-	client *azeventhubs.ConsumerClient
-	dialer *dial.Dialer // of its connection
+	target    target
+	opts      ConsumerOptions
+	store     CheckpointStore
+	client    *azeventhubs.ConsumerClient // the user's
+	dialer    *dial.Dialer                // of its connection
+	questions *receive.Questions
 
-	mu      sync.Mutex
-	closed  bool
-	current *receiving // the call of Receive or ReceiveBatch that is running
+	currentMu sync.Mutex
+	closed    bool
+	current   *receiving // the call of Receive or ReceiveBatch that is running
+}
 
-	watch watch // what Partitions shows, and a stalled handler is told by
+// receiving is a running call of Receive or ReceiveBatch.
+type receiving struct {
+	engine   *receive.Engine
+	returned chan struct{}
 }
 
 // NewConsumer checks the Config and the options and returns a Consumer. It does not connect: Receive does.
@@ -218,34 +249,37 @@ func NewConsumer(cfg Config, store CheckpointStore, opts *ConsumerOptions) (*Con
 	if err != nil {
 		return nil, err
 	}
-	c := &Consumer{target: t, cfg: t.cfg, opts: o, store: engineStore(store)}
-	if c.client, c.dialer, err = t.newConsumerClient(o.Group, o.InstanceID, t.cfg.Retry); err != nil {
+	c := &Consumer{target: t, opts: o, store: store}
+	if c.client, c.dialer, err = t.newConsumerClient(o.ConsumerGroup, o.InstanceID, t.cfg.Retry); err != nil {
 		return nil, fmt.Errorf("eventhubs: make a consumer for %s: %w", c.entity(), withoutPrefix(err))
 	}
+	c.questions = receive.NewQuestions(func() (*azeventhubs.ConsumerClient, *dial.Dialer, error) {
+		return t.newConsumerClient(o.ConsumerGroup, c.client.InstanceID(), t.cfg.Retry)
+	})
 	return c, nil
 }
 
-// Client is the SDK's client underneath, for all that this package doesn't do. Closing it breaks the Consumer.
+// Client is a client of the SDK for the same event hub and consumer group, for all that this package doesn't do. It
+// connects when it is first used, with a connection of its own. Close closes it.
 func (c *Consumer) Client() *azeventhubs.ConsumerClient { return c.client }
 
 // Format describes the Consumer without its Config's secrets, whatever the verb.
 func (c *Consumer) Format(f fmt.State, _ rune) {
-	_, _ = fmt.Fprintf(f, "eventhubs.Consumer(%s, consumer group %s)", c.cfg, c.opts.Group)
+	_, _ = fmt.Fprintf(f, "eventhubs.Consumer(%s, consumer group %s)", c.target.cfg, c.opts.ConsumerGroup)
 }
 
 // entity names what is read in errors.
-func (c *Consumer) entity() string { return c.cfg.EventHub + "/" + c.opts.Group }
+func (c *Consumer) entity() string { return c.target.cfg.EventHub + "/" + c.opts.ConsumerGroup }
 
-// logger names in logs what is read, and who reads.
-func (c *Consumer) logger() *slog.Logger {
-	return c.cfg.Logger.With("event_hub", c.cfg.EventHub, "group", c.opts.Group, "owner", c.client.InstanceID())
-}
-
-// Receive calls the handler for each event, until ctx ends. It shares the partitions with all other consumers of the group, and blocks.
+// Receive calls the handler for each event, until ctx ends. It shares the partitions with all other consumers of the
+// group, and blocks.
 //
-// When ctx ends it stops fetching, waits for running handlers (see ConsumerOptions.DrainTimeout), writes the last checkpoints, gives its
-// partitions back for others to take at once, and returns nil. It returns an error when a handler ends it (a [HandlerError]), or when
-// it can't work: not authorized, no such event hub or consumer group. What passes by itself (lost connections, a busy service, storage that is down) it sits out.
+// When ctx ends it stops fetching, waits for running handlers (see ConsumerOptions.DrainTimeout), writes the last
+// checkpoints, gives its partitions back for others to take at once, and returns nil. It returns an error when a
+// handler ends it (a [HandlerError]), or when it can't work: not authorized, no such event hub or consumer group, and,
+// before a first success, when the namespace can't be reached. Receive retries transient failures, such as a lost
+// connection, a busy service, or storage that is down, until they clear, and logs them. A right or a name that is
+// refused after it has worked is retried for a minute.
 //
 // Only one call of Receive or ReceiveBatch can run at a time. It may be called again after it has returned.
 func (c *Consumer) Receive(ctx context.Context, h Handler) error {
@@ -255,7 +289,8 @@ func (c *Consumer) Receive(ctx context.Context, h Handler) error {
 	return c.receive(ctx, 1, func(ctx context.Context, events []*ReceivedEvent) error { return h(ctx, events[0]) })
 }
 
-// ReceiveBatch is Receive for handlers that process several events of one partition at once. It doesn't wait for more events: a batch is what is there.
+// ReceiveBatch is Receive for handlers that process several events of one partition at once. It doesn't wait for more
+// events: a batch is what is there.
 func (c *Consumer) ReceiveBatch(ctx context.Context, h BatchHandler) error {
 	if h == nil {
 		return errors.New("eventhubs: receive: the handler is nil")
@@ -263,23 +298,122 @@ func (c *Consumer) ReceiveBatch(ctx context.Context, h BatchHandler) error {
 	return c.receive(ctx, c.opts.MaxBatch, h)
 }
 
-// Close stops a running Receive as the end of its context does, waits for it, and closes the connection. If ctx ends first, the connection is
-// closed at once. It may be called at any time, and more than once, but not by a handler, which it would wait for.
+// Close stops a running Receive as the end of its context does, waits for it, and closes all connections. If ctx ends
+// first, Receive ends too: its handlers' contexts are cancelled, and no more checkpoints are written. Close may be
+// called at any time, and more than once, but not by a handler, which it would wait for.
 func (c *Consumer) Close(ctx context.Context) error {
-	c.mu.Lock()
+	c.currentMu.Lock()
 	c.closed = true
 	running := c.current
-	c.mu.Unlock()
+	c.currentMu.Unlock()
+	var err error
 	if running != nil {
-		running.stop(errDone)
+		running.engine.Stop()
 		select {
 		case <-running.returned:
 		case <-ctx.Done():
+			running.engine.Abort()
+			err = fmt.Errorf("eventhubs: close the consumer of %s: events that were handled last may be repeated: %w", c.entity(), context.Cause(ctx))
 		}
 	}
-	if err := c.client.Close(ctx); err != nil {
-		return fmt.Errorf("eventhubs: close the consumer of %s: %w", c.entity(), err)
+	if closing := errors.Join(c.questions.Close(ctx), connection.CloseConsumer(ctx, c.client, c.dialer)); err == nil && closing != nil && ctx.Err() == nil {
+		err = fmt.Errorf("eventhubs: close the consumer of %s: %w", c.entity(), closing)
 	}
-	c.watch.close(ctx)
-	return ctx.Err()
+	return err
 }
+
+func (c *Consumer) receive(ctx context.Context, unit int, h BatchHandler) error {
+	r := &receiving{engine: c.engine(ctx, unit, h), returned: make(chan struct{})}
+	if err := c.begin(r); err != nil {
+		return err
+	}
+	defer c.end(r)
+	err := r.engine.Run()
+	var failure *receive.Failure
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &failure):
+		return &HandlerError{
+			PartitionID: failure.Partition, SequenceNumber: failure.Sequence, Err: failure.Err, Panic: failure.Panic, Stack: failure.Stack,
+		}
+	}
+	return err
+}
+
+// engine makes the engine of one call of Receive.
+func (c *Consumer) engine(ctx context.Context, unit int, h BatchHandler) *receive.Engine {
+	t, o := c.target, c.opts
+	noRetry := azeventhubs.RetryOptions{MaxRetries: -1} // a reader retries by itself
+	return receive.New(ctx, receive.Options{
+		NewClient: func() (*azeventhubs.ConsumerClient, *dial.Dialer, error) {
+			return t.newConsumerClient(o.ConsumerGroup, c.client.InstanceID(), noRetry)
+		},
+		Questions: c.questions, Store: engineStore(c.store),
+		Namespace: t.cfg.Namespace, EventHub: t.cfg.EventHub, ConsumerGroup: o.ConsumerGroup, InstanceID: c.client.InstanceID(),
+		Start: o.Start, MaxBatch: o.MaxBatch, Unit: unit, Prefetch: o.Prefetch,
+		CheckpointInterval: o.CheckpointInterval, CheckpointCount: o.CheckpointCount, DrainTimeout: o.DrainTimeout,
+		Strategy: o.Balance, UpdateInterval: o.UpdateInterval, Expiration: o.ExpirationInterval,
+		StallAfter: stallAfter, LagInterval: o.LagInterval, Backoff: o.Backoff, Unreadable: o.Unreadable,
+		NewHandler: func() receive.Handler { return &unitHandler{handle: h} },
+		Permanent:  isStop, ErrLost: ErrOwnershipLost, ErrDraining: ErrDraining,
+		Explain: func(on string, err error) error { return t.explain(sdkerr.Receive, on, err) },
+		Logger:  t.cfg.Logger.With("event_hub", t.cfg.EventHub, "group", o.ConsumerGroup, "owner", c.client.InstanceID()),
+	})
+}
+
+// begin makes r the one call that may run.
+func (c *Consumer) begin(r *receiving) error {
+	c.currentMu.Lock()
+	defer c.currentMu.Unlock()
+	switch {
+	case c.closed:
+		return fmt.Errorf("eventhubs: receive %s: the consumer is closed", c.entity())
+	case c.current != nil:
+		return fmt.Errorf("eventhubs: receive %s: the consumer is receiving already: make a second Consumer to read with two", c.entity())
+	}
+	c.current = r
+	return nil
+}
+
+func (c *Consumer) end(r *receiving) {
+	c.currentMu.Lock()
+	defer c.currentMu.Unlock()
+	c.current = nil
+	close(r.returned)
+}
+
+// unitHandler calls a BatchHandler with the events of one partition.
+type unitHandler struct {
+	handle   BatchHandler
+	pointers []*ReceivedEvent
+}
+
+// Fill makes events of what was read. The handler may keep them, but not the slice that it is given.
+func (u *unitHandler) Fill(partition string, events []*azeventhubs.ReceivedEventData) {
+	clear(u.pointers)
+	all := make([]ReceivedEvent, len(events))
+	u.pointers = u.pointers[:0]
+	for i, e := range events {
+		all[i] = ReceivedEvent{ReceivedEventData: e, PartitionID: partition}
+		u.pointers = append(u.pointers, &all[i])
+	}
+}
+
+// Handle calls the handler with a part of the events.
+func (u *unitHandler) Handle(ctx context.Context, from, to, attempt int) error {
+	unit := u.pointers[from:to:to]
+	for _, e := range unit {
+		e.Attempt = attempt
+	}
+	return u.handle(ctx, unit)
+}
+
+func isStop(err error) bool {
+	var stop *stopError
+	return errors.As(err, &stop)
+}
+
+// stallAfter is how long a handler may run before it is reported as stalled; and again after twice that time, four
+// times, and so on.
+const stallAfter = 30 * time.Second

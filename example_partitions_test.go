@@ -32,7 +32,8 @@ func ExampleConsumer_Partitions() {
 		log.Fatal(err)
 	}
 
-	consumer, err := eventhubs.NewConsumer(srv.Config("orders"), eventhubs.NewMemoryCheckpointStore(), nil)
+	consumer, err := eventhubs.NewConsumer(srv.Config("orders"), eventhubs.NewMemoryCheckpointStore(),
+		&eventhubs.ConsumerOptions{LagInterval: 30 * time.Second})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -53,9 +54,9 @@ func ExampleConsumer_Partitions() {
 		if err := get(status.URL, &partitions); err != nil {
 			log.Fatal(err)
 		}
-		if len(partitions) == 1 && partitions[0].Behind == 0 {
+		if len(partitions) == 1 && partitions[0].Handled != nil && partitions[0].Lag != nil {
 			p := partitions[0]
-			fmt.Printf("partition %s: handled up to %d, %d behind\n", p.PartitionID, p.HandledSequenceNumber, p.Behind)
+			fmt.Printf("partition %s: handled up to %d of %d\n", p.PartitionID, p.Handled.SequenceNumber, p.Lag.LastEnqueuedSequenceNumber)
 			break
 		}
 		time.Sleep(10 * time.Millisecond)
@@ -63,7 +64,7 @@ func ExampleConsumer_Partitions() {
 	cancel()
 	fmt.Println("Receive returned:", <-returned)
 	// Output:
-	// partition 0: handled up to 1, 0 behind
+	// partition 0: handled up to 1 of 1
 	// Receive returned: <nil>
 }
 

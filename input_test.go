@@ -168,7 +168,7 @@ func TestWhatIsMissing(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	receive := func(cfg eventhubs.Config, group string) error {
-		c := newConsumer(t, cfg, eventhubs.NewMemoryCheckpointStore(), &eventhubs.ConsumerOptions{Group: group})
+		c := newConsumer(t, cfg, eventhubs.NewMemoryCheckpointStore(), &eventhubs.ConsumerOptions{ConsumerGroup: group})
 		return c.Receive(ctx, (&received{}).handle)
 	}
 	wrongKey := srv.Config("hub")

@@ -12,9 +12,7 @@ import (
 
 // programs are what a process does that a test has started: the test's own program again, with a variable in its environment set.
 var programs = map[string]func() int{
-	childEnv:        beChild,
-	passwordlessEnv: bePasswordless,
-	webSocketEnv:    beWebSocketChild,
+	childEnv: beChild,
 }
 
 // TestMain fails when the tests leave goroutines behind.

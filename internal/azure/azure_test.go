@@ -67,7 +67,7 @@ func roundTrip(t *testing.T, cfg eventhubs.Config, blobs eventhubs.BlobConfig, g
 	var got received
 	for round := range 2 {
 		send(ctx, t, producer, run, round)
-		consumer, err := eventhubs.NewConsumer(cfg, store, &eventhubs.ConsumerOptions{Group: group})
+		consumer, err := eventhubs.NewConsumer(cfg, store, &eventhubs.ConsumerOptions{ConsumerGroup: group})
 		require.NoError(t, err)
 		receiving, stop := context.WithCancel(ctx)
 		err = consumer.Receive(receiving, func(_ context.Context, e *eventhubs.ReceivedEvent) error {

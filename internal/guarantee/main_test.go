@@ -1,0 +1,18 @@
+package guarantee_test
+
+import (
+	"os"
+	"testing"
+
+	"github.com/go-eventhubs/eventhubs"
+	"github.com/go-eventhubs/eventhubs/internal/leaktest"
+)
+
+// TestMain fails when the tests leave goroutines behind. The program is also what a test starts as another process.
+func TestMain(m *testing.M) {
+	if os.Getenv(childEnv) != "" {
+		os.Exit(beChild())
+	}
+	eventhubs.LogSDK(nil)() // which has to be called first before there are clients
+	leaktest.Main(m)
+}

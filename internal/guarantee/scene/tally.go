@@ -1,0 +1,224 @@
+package scene
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/go-eventhubs/eventhubs"
+)
+
+// Place is where an event is.
+type Place struct {
+	Partition string
+	Sequence  int64
+}
+
+// Holding is one uninterrupted time in which a consumer has a partition. Its handlers share one context; Which stands for
+// that.
+type Holding struct {
+	Who, Partition string
+	Which          any
+}
+
+// Tally counts what handlers get, by event: what is lost, what is processed again, and what comes out of order. Its methods
+// are safe for concurrent use.
+type Tally struct {
+	tallyMu    sync.Mutex
+	handled    map[Place]int     // how often a handler has completed an event
+	came       map[Place]int     // how often an event was handed to a handler
+	next       map[Holding]int64 // the event that has to come next
+	first      []Place           // the first event of each holding, in the order of their beginnings
+	furthest   map[string]int64  // by partition: the last event that a handler has completed
+	running    map[string]int    // handlers that run, by consumer and partition
+	dead       map[string]bool   // consumers that count no more
+	skipped    map[Place]bool    // events that were left out on purpose
+	outOfOrder []string
+}
+
+// NewTally returns a Tally that has seen nothing.
+func NewTally() *Tally {
+	t := &Tally{dead: map[string]bool{}}
+	t.clear()
+	return t
+}
+
+func (t *Tally) clear() {
+	t.handled, t.came, t.next, t.first = map[Place]int{}, map[Place]int{}, map[Holding]int64{}, nil
+	t.furthest, t.running, t.skipped = map[string]int64{}, map[string]int{}, map[Place]bool{}
+}
+
+// StartOver forgets all events, because the event hub is another one from now on: its sequence numbers begin again. What
+// came out of order is kept. No handler may be running.
+func (t *Tally) StartOver() {
+	t.tallyMu.Lock()
+	defer t.tallyMu.Unlock()
+	t.clear()
+}
+
+// Handler counts what a handler gets and completes. who is the name of the consumer.
+func (t *Tally) Handler(who string, h eventhubs.Handler) eventhubs.Handler {
+	batch := t.BatchHandler(who, func(ctx context.Context, events []*eventhubs.ReceivedEvent) error {
+		return h(ctx, events[0])
+	})
+	return func(ctx context.Context, e *eventhubs.ReceivedEvent) error {
+		return batch(ctx, []*eventhubs.ReceivedEvent{e})
+	}
+}
+
+// BatchHandler is Handler for batches.
+func (t *Tally) BatchHandler(who string, h eventhubs.BatchHandler) eventhubs.BatchHandler {
+	return func(ctx context.Context, events []*eventhubs.ReceivedEvent) (err error) {
+		at, first := Holding{who, events[0].PartitionID, ctx}, events[0].SequenceNumber
+		t.Comes(at, first, len(events))
+		completed := false
+		defer func() { t.Ends(at, first, len(events), completed) }() // after a panic too
+		err = h(ctx, events)
+		completed = err == nil
+		return err
+	}
+}
+
+// Comes notes that n events, from one on, were handed to a handler. Within a holding they come one after the other, and
+// again while the handler fails. A holding begins no further than after what was completed before. No two handlers of a
+// consumer have the same partition at once.
+func (t *Tally) Comes(h Holding, sequence int64, n int) {
+	t.tallyMu.Lock()
+	defer t.tallyMu.Unlock()
+	if t.dead[h.Who] {
+		return
+	}
+	wrong := func(format string, args ...any) {
+		t.outOfOrder = append(t.outOfOrder, fmt.Sprintf("%s: partition %s: %d came ", h.Who, h.Partition, sequence)+
+			fmt.Sprintf(format, args...))
+	}
+	for i := range n {
+		t.came[Place{h.Partition, sequence + int64(i)}]++
+	}
+	next, known := t.next[h]
+	if !known {
+		t.next[h] = sequence
+		t.first = append(t.first, Place{h.Partition, sequence})
+	}
+	if known && sequence != t.afterSkipped(h.Partition, next) {
+		wrong("where %d should", next)
+	}
+	furthest, some := t.furthest[h.Partition]
+	if !known && some && sequence > t.afterSkipped(h.Partition, furthest+1) {
+		wrong("first, and nobody had come further than %d", furthest)
+	}
+	if t.running[h.Who+"/"+h.Partition]++; t.running[h.Who+"/"+h.Partition] > 1 {
+		wrong("while a handler was running")
+	}
+}
+
+// afterSkipped returns the first event, from one on, that was not left out on purpose.
+func (t *Tally) afterSkipped(partition string, sequence int64) int64 {
+	for t.skipped[Place{partition, sequence}] {
+		sequence++
+	}
+	return sequence
+}
+
+// Ends notes that the handler has returned.
+func (t *Tally) Ends(h Holding, sequence int64, n int, completed bool) {
+	t.tallyMu.Lock()
+	defer t.tallyMu.Unlock()
+	if t.dead[h.Who] {
+		return
+	}
+	t.running[h.Who+"/"+h.Partition]--
+	if !completed {
+		return
+	}
+	for i := range n {
+		t.handled[Place{h.Partition, sequence + int64(i)}]++
+	}
+	t.next[h] = sequence + int64(n)
+	t.furthest[h.Partition] = max(t.furthest[h.Partition], sequence+int64(n)-1)
+}
+
+// Skip notes that an event is left out on purpose.
+func (t *Tally) Skip(partition string, sequence int64) {
+	t.tallyMu.Lock()
+	defer t.tallyMu.Unlock()
+	t.skipped[Place{partition, sequence}] = true
+}
+
+// Kill has what a consumer does from now on count for nothing, as if its process had ended.
+func (t *Tally) Kill(who string) {
+	t.tallyMu.Lock()
+	defer t.tallyMu.Unlock()
+	t.dead[who] = true
+}
+
+// Lost returns those of the events that no handler has completed.
+func (t *Tally) Lost(sent []Place) (lost []Place) {
+	t.tallyMu.Lock()
+	defer t.tallyMu.Unlock()
+	for _, p := range sent {
+		if t.handled[p] == 0 && !t.skipped[p] {
+			lost = append(lost, p)
+		}
+	}
+	return lost
+}
+
+// Times returns how often an event has come, and how often it was completed.
+func (t *Tally) Times(partition string, sequence int64) (came, handled int) {
+	t.tallyMu.Lock()
+	defer t.tallyMu.Unlock()
+	p := Place{partition, sequence}
+	return t.came[p], t.handled[p]
+}
+
+// HasCome reports whether an event was handed to a handler.
+func (t *Tally) HasCome(partition string, sequence int64) bool {
+	came, _ := t.Times(partition, sequence)
+	return came > 0
+}
+
+// Furthest returns the last event of a partition that was completed, and -1 if none was.
+func (t *Tally) Furthest(partition string) int64 {
+	t.tallyMu.Lock()
+	defer t.tallyMu.Unlock()
+	if last, some := t.furthest[partition]; some {
+		return last
+	}
+	return -1
+}
+
+// Holdings returns the first event of each holding, in the order of their beginnings.
+func (t *Tally) Holdings() []Place {
+	t.tallyMu.Lock()
+	defer t.tallyMu.Unlock()
+	return slices.Clone(t.first)
+}
+
+// Begins returns the first event of each holding of a partition.
+func (t *Tally) Begins(partition string) (sequences []int64) {
+	for _, p := range t.Holdings() {
+		if p.Partition == partition {
+			sequences = append(sequences, p.Sequence)
+		}
+	}
+	return sequences
+}
+
+// Repeated returns how many times an event was completed again.
+func (t *Tally) Repeated() (n int) {
+	t.tallyMu.Lock()
+	defer t.tallyMu.Unlock()
+	for _, times := range t.handled {
+		n += max(times-1, 0)
+	}
+	return n
+}
+
+// OutOfOrder says what came out of order.
+func (t *Tally) OutOfOrder() []string {
+	t.tallyMu.Lock()
+	defer t.tallyMu.Unlock()
+	return slices.Clone(t.outOfOrder)
+}

@@ -1,0 +1,172 @@
+package receive_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-eventhubs/eventhubs"
+	"github.com/go-eventhubs/eventhubs/eventhubstest"
+)
+
+// soon is how long the first event to cover waits, and interval the default CheckpointInterval.
+const soon, interval = time.Second, 10 * time.Second
+
+const written = "checkpoint written"
+
+// failCheckpoints has the writing of checkpoints fail until heal is called.
+func (s *scene) failCheckpoints(f eventhubstest.BlobFault) (heal func()) {
+	f.NameContains = "/checkpoint/"
+	var heals []func()
+	for _, f.Operation = range []string{"PutBlob", "SetBlobMetadata"} {
+		heals = append(heals, s.srv.BlobFault(f))
+	}
+	return func() {
+		for _, h := range heals {
+			h()
+		}
+	}
+}
+
+// TestFirstEventIsCoveredSoon has an event come to a partition that was just taken, and others after long silence.
+func TestFirstEventIsCoveredSoon(t *testing.T) {
+	bubble(t, 1, func(s *scene) {
+		r := s.receive("one", eventhubs.ConsumerOptions{}, nothing)
+		for i, idle := range []time.Duration{0, interval + time.Second, time.Hour} {
+			time.Sleep(idle)
+			s.send("0", 1)
+			s.untilHandled(margin, "0", i+1)
+			took := s.until(soon+margin, "it is covered", func() bool { return s.checkpoint("0") == int64(i) })
+			require.InDelta(s, soon, took, float64(200*time.Millisecond))
+			covered := r.partition("0").Checkpoint
+			require.EqualValues(s, i, covered.SequenceNumber)
+			require.Less(s, time.Since(covered.At), 200*time.Millisecond)
+		}
+	})
+}
+
+// TestCheckpointsArePaced has an event come every second for five minutes.
+func TestCheckpointsArePaced(t *testing.T) {
+	bubble(t, 1, func(s *scene) {
+		s.receive("one", eventhubs.ConsumerOptions{}, nothing)
+		began := time.Now()
+		for range 100 {
+			s.send("0", 1)
+			time.Sleep(time.Second)
+		}
+		lines := s.log.find(written)
+		require.InDelta(s, float64(time.Since(began)/interval), len(lines), 3)
+		for i := range lines[1:] {
+			require.GreaterOrEqual(s, lines[i+1].at.Sub(lines[i].at), interval)
+			require.Less(s, lines[i+1].at.Sub(lines[i].at), interval+2*time.Second)
+		}
+	})
+}
+
+// TestCheckpointInterval is shorter than a second.
+func TestCheckpointInterval(t *testing.T) {
+	bubble(t, 1, func(s *scene) {
+		s.receive("one", eventhubs.ConsumerOptions{CheckpointInterval: 100 * time.Millisecond}, nothing)
+		s.send("0", 1)
+		s.untilHandled(margin, "0", 1)
+		s.until(200*time.Millisecond, "the event is covered", func() bool { return s.checkpoint("0") == 0 })
+	})
+}
+
+// TestCheckpointCount has a checkpoint be written for every third event at once, and for what is left later.
+func TestCheckpointCount(t *testing.T) {
+	bubble(t, 1, func(s *scene) {
+		s.receive("one", eventhubs.ConsumerOptions{CheckpointCount: 3, CheckpointInterval: 10 * time.Minute}, nothing)
+		s.send("0", 1)
+		s.untilHandled(margin, "0", 1)
+		s.until(soon+margin, "the first event is covered", func() bool { return s.checkpoint("0") == 0 })
+		for i := range int64(3) {
+			for range 2 {
+				s.send("0", 1)
+				time.Sleep(10 * time.Second)
+			}
+			require.Equal(s, 3*i, s.checkpoint("0"), "two events are not enough")
+			s.send("0", 1)
+			s.until(margin, "a third is", func() bool { return s.checkpoint("0") == 3*i+3 })
+		}
+		s.send("0", 1)
+		s.until(10*time.Minute+margin, "what is left is covered too", func() bool { return s.checkpoint("0") == 10 })
+	})
+}
+
+// TestCheckpointWhileAHandlerRuns covers what came before the event at hand.
+func TestCheckpointWhileAHandlerRuns(t *testing.T) {
+	bubble(t, 1, func(s *scene) {
+		release := make(chan struct{})
+		s.send("0", 3)
+		r := s.receive("one", eventhubs.ConsumerOptions{}, func(ctx context.Context, e *eventhubs.ReceivedEvent) error {
+			if e.SequenceNumber == 2 {
+				<-release
+			}
+			return nil
+		})
+		s.untilHandled(margin, "0", 2)
+		s.until(soon+margin, "they are covered", func() bool { return s.checkpoint("0") == 1 })
+		close(release)
+		s.untilHandled(margin, "0", 3)
+		r.stop()
+		require.EqualValues(s, 2, s.checkpoint("0"), "the last checkpoint waits for no interval")
+	})
+}
+
+// TestCheckpointsFail has the store refuse checkpoints, or not answer, for a while.
+func TestCheckpointsFail(t *testing.T) {
+	for name, c := range map[string]struct {
+		fault eventhubstest.BlobFault
+		why   string
+	}{
+		"busy":      {eventhubstest.BlobFault{Status: 503, Code: "ServerBusy"}, "the storage account is busy"},
+		"forbidden": {eventhubstest.BlobFault{Code: "AuthorizationFailure"}, "not authorized"},
+		"hanging":   {eventhubstest.BlobFault{Hang: true}, "context deadline exceeded"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, 2, func(s *scene) {
+				r := s.receive("one", eventhubs.ConsumerOptions{}, nothing)
+				heal := s.failCheckpoints(c.fault)
+				s.send("0", 1)
+				s.untilHandled(margin, "0", 1)
+				began := time.Now()
+				for range 10 {
+					s.send("0", 1)
+					time.Sleep(30 * time.Second)
+				}
+				require.Equal(s, sequences(0, 11), s.handledOf("0"), "reading continues")
+				failing := r.partition("0").Checkpointing
+				require.NotNil(s, failing)
+				require.Contains(s, failing.Error, c.why)
+				require.InDelta(s, time.Since(began), time.Since(failing.Since), float64(25*time.Second))
+				require.Nil(s, r.partition("0").Reading)
+				require.Nil(s, r.partition("1").Checkpointing)
+				told := s.log.count("level=WARN", "a checkpoint could not be written", "partition=0", c.why)
+				require.LessOrEqual(s, told, 5, "at growing intervals")
+				require.GreaterOrEqual(s, told, 3)
+
+				heal()
+				s.until(40*time.Second, "all is covered", func() bool { return s.checkpoint("0") == 10 })
+				require.Equal(s, 1, s.log.count("level=INFO", "checkpoints can be written again", "partition=0"))
+				require.Nil(s, r.partition("0").Checkpointing)
+				require.Less(s, r.stop(), margin)
+			})
+		})
+	}
+}
+
+// TestCheckpointsDoNotMoveBack has a consumer be replaced by another one that is further.
+func TestCheckpointsDoNotMoveBack(t *testing.T) {
+	bubble(t, 1, func(s *scene) {
+		s.send("0", 5)
+		s.receive("one", eventhubs.ConsumerOptions{}, nothing)
+		s.untilHandled(margin, "0", 5)
+		s.setCheckpoint("0", 100, "100000")
+		s.send("0", 1)
+		time.Sleep(time.Minute)
+		require.EqualValues(s, 100, s.checkpoint("0"))
+	})
+}

@@ -1,0 +1,297 @@
+package receive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
+
+	"github.com/go-eventhubs/eventhubs/internal/balance"
+	"github.com/go-eventhubs/eventhubs/internal/dial"
+	"github.com/go-eventhubs/eventhubs/internal/retry"
+	"github.com/go-eventhubs/eventhubs/internal/sdkerr"
+)
+
+const (
+	// openTimeout bounds the opening of a link: connection, token, session and attach.
+	openTimeout = 30 * time.Second
+	// silence is how long an open link may bring nothing before it is checked end to end, and silenceMost the longest time
+	// between two checks.
+	silence, silenceMost = time.Minute, 8 * time.Minute
+	// finishTimeout bounds the last checkpoint and the release of a partition, together.
+	finishTimeout = 5 * time.Second
+	// closeTimeout bounds the closing of a link in good order. It runs beside the last checkpoint.
+	closeTimeout = 2 * time.Second
+	// refusalPatience is how long a right or a name that has worked before may be refused before it is an error.
+	refusalPatience = time.Minute
+)
+
+// Handler gets the events of one partition: Fill hands over what was read, and Handle is called with consecutive parts
+// of it, again while it fails. Neither is called concurrently.
+type Handler interface {
+	Fill(partition string, events []*azeventhubs.ReceivedEventData)
+	Handle(ctx context.Context, from, to, attempt int) error
+}
+
+// Options describe an Engine. All are set, but for those that say what their zero value means.
+type Options struct {
+	NewClient func() (*azeventhubs.ConsumerClient, *dial.Dialer, error) // for one reader
+	Questions *Questions
+	Store     azeventhubs.CheckpointStore
+
+	Namespace, EventHub, ConsumerGroup, InstanceID string
+
+	Start                      azeventhubs.StartPositions
+	MaxBatch, Unit             int   // events that are read, and handled, at once at the most
+	Prefetch                   int32 // as azeventhubs.PartitionClientOptions
+	CheckpointInterval         time.Duration
+	CheckpointCount            int // 0: no limit
+	DrainTimeout               time.Duration
+	Strategy                   azeventhubs.ProcessorStrategy
+	UpdateInterval, Expiration time.Duration
+	StallAfter                 time.Duration
+	LagInterval                time.Duration // 0: the service isn't asked
+	Backoff                    func(attempt int, err error) time.Duration
+	Unreadable                 func(partition string, sequence int64, err error) error // nil: never skips
+	NewHandler                 func() Handler                                          // one for each reader
+	Permanent                  func(error) bool                                        // whether a handler's error ends the Engine
+	ErrLost, ErrDraining       error                                                   // causes of the end of a handler's context
+	Explain                    func(on string, err error) error
+	Logger                     *slog.Logger
+}
+
+// Failure is what a handler has ended the Engine with.
+type Failure struct {
+	Partition string
+	Sequence  int64  // of the first event that the handler was called with
+	Err       error  // what the handler has returned; nil after a panic
+	Panic     any    // what it has panicked with
+	Stack     []byte // where
+}
+
+func (f *Failure) Error() string {
+	if f.Err != nil {
+		return f.Err.Error()
+	}
+	return fmt.Sprintf("panicked: %v", f.Panic)
+}
+
+func (f *Failure) Unwrap() error { return f.Err }
+
+// Engine is one call of Receive.
+type Engine struct {
+	options Options
+	entity  string
+	loop    *balance.Loop
+	lister  *lister
+	saver   *checkpointer
+
+	caller   context.Context // of Run; what outlives its end takes its values
+	fetch    context.Context // ends when nothing more is to be fetched
+	stop     context.CancelFunc
+	handling context.Context // what handlers' contexts come from; ends when they have run out of time
+	expire   context.CancelCauseFunc
+	finish   context.Context // ends when nothing more is waited for
+	abort    context.CancelFunc
+	readers  sync.WaitGroup
+	lagDue   chan struct{} // holds a token when a partition was taken
+
+	stateMu sync.Mutex
+	failed  error              // the first reason to end that is not the caller's
+	worked  bool               // a link was open: names and rights were right
+	created time.Time          // when the event hub was made; zero: not known
+	reading map[string]*reader // by partition, the latest; it may have ended
+
+	duplicates int // how often a link was taken by our own name
+}
+
+// New returns an Engine whose Run may be called once. ctx is that of Run.
+func New(ctx context.Context, o Options) *Engine {
+	e := &Engine{options: o, entity: o.EventHub + "/" + o.ConsumerGroup, caller: ctx, reading: map[string]*reader{}, lagDue: make(chan struct{}, 1)}
+	apart := context.WithoutCancel(ctx)
+	e.fetch, e.stop = context.WithCancel(ctx)
+	e.handling, e.expire = context.WithCancelCause(apart)
+	e.finish, e.abort = context.WithCancel(apart)
+	e.saver = newCheckpointer(e)
+	e.lister = newLister(e)
+	e.readers.Add(1) // for the loop, which may take a partition until it is drained
+	return e
+}
+
+// errEnded is the cause when things end in good order.
+var errEnded = errors.New("ended")
+
+// Stop ends Run as the end of its context does.
+func (e *Engine) Stop() { e.stop() }
+
+// Abort ends Run without waiting for more than the handlers that run: their contexts end at once, and nothing more is
+// written.
+func (e *Engine) Abort() {
+	e.stop()
+	e.expire(e.options.ErrDraining)
+	e.abort()
+}
+
+// Run receives until its context ends or Stop is called, and returns nil then. It returns an error when a handler ends
+// it, a *Failure, or when it can't work.
+func (e *Engine) Run() error {
+	defer e.abort()
+	defer e.expire(errEnded)
+	defer e.stop()
+	ids, err := e.askFirst()
+	if err != nil {
+		return err
+	}
+	if e.fetch.Err() != nil {
+		return nil
+	}
+	loop := balance.New(balance.Options{
+		Store: e.options.Store, Namespace: e.options.Namespace, EventHub: e.options.EventHub,
+		ConsumerGroup: e.options.ConsumerGroup, Owner: e.options.InstanceID, Strategy: e.options.Strategy,
+		UpdateInterval: e.options.UpdateInterval, Expiration: e.options.Expiration, DrainTimeout: e.options.DrainTimeout,
+		Partitions: ids, AskPartitions: e.askPartitions, Refused: sdkerr.IsStorageRefusal, Taken: e.take,
+		Logger: e.options.Logger,
+	})
+	e.stateMu.Lock()
+	e.loop = loop
+	e.stateMu.Unlock()
+	e.run(loop)
+	e.stateMu.Lock()
+	defer e.stateMu.Unlock()
+	return e.failed
+}
+
+// run is Run once the partitions are known.
+func (e *Engine) run(loop *balance.Loop) {
+	balancing, stopBalancing := context.WithCancel(context.WithoutCancel(e.caller))
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	defer stopBalancing()
+	beside.Go(func() {
+		if err := loop.Run(balancing); err != nil {
+			e.fail(e.options.Explain(e.entity, err))
+		}
+	})
+	watching, stopWatching := context.WithCancel(balancing)
+	defer stopWatching()
+	beside.Go(func() { e.saver.run(watching) })
+	beside.Go(func() { e.watchStalls(watching) })
+	if e.options.LagInterval > 0 {
+		beside.Go(func() { e.watchLag(watching) })
+	}
+	<-e.fetch.Done()
+	loop.Drain()
+	e.readers.Done() // see New: nothing is taken any more
+	late := time.AfterFunc(max(e.options.DrainTimeout, 0), func() { e.expire(e.options.ErrDraining) })
+	defer late.Stop()
+	e.readers.Wait()
+	e.lister.wait()
+}
+
+// take starts a reader for a claim. It is called by the loop.
+func (e *Engine) take(c *balance.Claim) {
+	e.stateMu.Lock()
+	defer e.stateMu.Unlock()
+	before := e.reading[c.PartitionID()]
+	r := newReader(e, c, before)
+	e.reading[c.PartitionID()] = r
+	e.readers.Go(r.run) // after the end of fetch too: it releases the claim
+	select {
+	case e.lagDue <- struct{}{}:
+	default:
+	}
+}
+
+// duplicate warns, at growing intervals, that another reader has our name.
+func (e *Engine) duplicate(log *slog.Logger, name string) {
+	e.stateMu.Lock()
+	e.duplicates++
+	n := e.duplicates
+	e.stateMu.Unlock()
+	if retry.Worth(n) {
+		log.Warn("eventhubs: another consumer with the same InstanceID has taken the partition: give each running consumer its own, or none",
+			"instance_id", name, "times", n)
+	}
+}
+
+// fail ends the Engine with an error. The first one counts.
+func (e *Engine) fail(err error) {
+	e.stateMu.Lock()
+	defer e.stateMu.Unlock()
+	if e.failed == nil {
+		e.failed = err
+	}
+	e.stop()
+}
+
+// askFirst asks for the partitions until the service answers, fetch ends, or the answer is one that waiting can't mend.
+// What can't be reached is an error too: the SDK has tried several times by then.
+func (e *Engine) askFirst() ([]string, error) {
+	for attempt := 1; ; attempt++ {
+		ids, err := e.askPartitions(e.fetch)
+		switch {
+		case err == nil:
+			return ids, nil
+		case e.fetch.Err() != nil:
+			return nil, nil
+		case !sdkerr.IsBusy(err) && !isUnanswered(err):
+			return nil, e.options.Explain(e.entity, err)
+		}
+		wait := retry.Backoff(attempt)
+		if retry.Worth(attempt) {
+			e.options.Logger.Warn("eventhubs: the service does not say which partitions there are: asking again",
+				"attempt", attempt, "again_in", wait.String(), "error", err)
+		}
+		if !retry.Sleep(e.fetch, wait) {
+			return nil, nil
+		}
+	}
+}
+
+// askPartitions asks which partitions there are.
+func (e *Engine) askPartitions(ctx context.Context) ([]string, error) {
+	p, err := e.options.Questions.Hub(ctx)
+	if err != nil {
+		return nil, err
+	}
+	e.stateMu.Lock()
+	defer e.stateMu.Unlock()
+	e.created = p.CreatedOn
+	return p.PartitionIDs, nil
+}
+
+// hasWorked reports whether a link was open, so that names and rights were right.
+func (e *Engine) hasWorked() bool {
+	e.stateMu.Lock()
+	defer e.stateMu.Unlock()
+	return e.worked
+}
+
+func (e *Engine) setWorked() {
+	e.stateMu.Lock()
+	defer e.stateMu.Unlock()
+	e.worked = true
+}
+
+// readersNow returns the readers of the partitions that are held now.
+func (e *Engine) readersNow() (now []*reader) {
+	e.stateMu.Lock()
+	loop := e.loop
+	e.stateMu.Unlock()
+	if loop == nil {
+		return nil
+	}
+	claims := loop.Claims()
+	e.stateMu.Lock()
+	defer e.stateMu.Unlock()
+	for _, c := range claims {
+		if r := e.reading[c.PartitionID()]; r != nil && r.claim == c {
+			now = append(now, r)
+		}
+	}
+	return now
+}

@@ -1,0 +1,130 @@
+package receive
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
+
+	"github.com/go-eventhubs/eventhubs/internal/dial"
+	"github.com/go-eventhubs/eventhubs/internal/sdkerr"
+)
+
+// link is one link of a reader, and the connection that it has for itself.
+type link struct {
+	client    *azeventhubs.ConsumerClient
+	dialer    *dial.Dialer
+	partition *azeventhubs.PartitionClient
+	most      int // events that next returns at the most
+
+	proven bool          // it is open
+	quiet  time.Duration // how long it may be silent before it is to be checked
+	last   int           // how many events were there when they were last looked for
+}
+
+// ownerLevel is the epoch of every reader, as in the SDKs' processors: of two readers the newer one wins.
+var ownerLevel int64
+
+// openLink makes a link that opens when next is first called.
+func openLink(e *Engine, partition string, at azeventhubs.StartPosition) (*link, error) {
+	client, dialer, err := e.options.NewClient()
+	if err != nil {
+		return nil, err
+	}
+	p, err := client.NewPartitionClient(partition, &azeventhubs.PartitionClientOptions{
+		StartPosition: at, OwnerLevel: &ownerLevel, Prefetch: e.options.Prefetch,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &link{client: client, dialer: dialer, partition: p, most: e.options.MaxBatch, quiet: silence}, nil
+}
+
+// close closes the link and its connection, in good order if that is quick. After closeTimeout, or the end of ctx, the
+// socket is dropped, so that nothing waits for the network any more.
+func (l *link) close(ctx context.Context) {
+	closing, cancel := context.WithTimeout(ctx, closeTimeout)
+	defer cancel()
+	defer l.dialer.Close()
+	defer context.AfterFunc(closing, l.dialer.Close)()
+	_ = l.partition.Close(closing) // the link is gone either way
+	_ = l.client.Close(closing)
+}
+
+// errNotOpened is what opening a link fails with that takes too long: connection, token or attach were not answered.
+var errNotOpened = fmt.Errorf("the link was not open within %v: the service does not answer", openTimeout)
+
+// ended is a context that is over: with it the SDK hands over what it has and doesn't wait (partition_client.go,
+// ReceiveEvents).
+var ended = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
+
+const (
+	// busy is how many events at once make it likely that more are there already. A call of ReceiveEvents costs about as
+	// much as that many events.
+	busy = 10
+	// turns is how many times to yield before checking what has arrived.
+	turns = 3
+)
+
+// next waits for an event, and returns it with those that are there already: asked for many at once, the SDK would wait
+// for all of them. It returns none, and no error, when the link is open and has been silent for a while.
+func (l *link) next(ctx context.Context) ([]*azeventhubs.ReceivedEventData, error) {
+	if l.last >= busy {
+		if events := l.prefetched(l.most); len(events) > 0 {
+			l.last = len(events)
+			return events, nil
+		}
+	}
+	bound := openTimeout
+	if l.proven {
+		bound = l.quiet
+	}
+	waiting, cancel := context.WithTimeout(ctx, bound)
+	defer cancel()
+	events, err := l.partition.ReceiveEvents(waiting, 1, nil)
+	switch {
+	case err == nil && l.most > 1:
+		events = append(events, l.prefetched(l.most-1)...)
+	case err != nil && ctx.Err() == nil && waiting.Err() != nil && sdkerr.IsContext(err):
+		return nil, l.silent(err)
+	}
+	l.last = len(events)
+	if len(events) > 0 {
+		l.quiet = silence
+	}
+	return events, err
+}
+
+// silent decides about a link that has brought nothing within its bound: nil if it is open.
+func (l *link) silent(err error) error {
+	if !sdkerr.FromLink(err) {
+		return errNotOpened
+	}
+	if l.proven {
+		l.quiet = min(2*l.quiet, silenceMost)
+	}
+	return nil
+}
+
+// wasOpen reports whether the link was open when it failed.
+func (l *link) wasOpen(err error) bool { return l.proven || sdkerr.FromLink(err) }
+
+// prefetched returns up to n events that are there. If it fails, nothing is there, or the next call that waits says
+// what is wrong.
+//
+// Events reach the SDK's queue one by one, through three goroutines of go-amqp (conn.go, session.go, receiver.go):
+// those that came over the socket together are there only when these goroutines have had their turn. Without it, a
+// batch would be one or two events.
+func (l *link) prefetched(n int) []*azeventhubs.ReceivedEventData {
+	for range turns {
+		runtime.Gosched()
+	}
+	events, _ := l.partition.ReceiveEvents(ended, n, nil)
+	return events
+}

@@ -1,0 +1,260 @@
+package receive
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
+
+	"github.com/go-eventhubs/eventhubs/internal/balance"
+	"github.com/go-eventhubs/eventhubs/internal/retry"
+)
+
+// processed is how far a partition is processed.
+type processed struct {
+	sequence int64
+	offset   string
+}
+
+// progress is how far a partition is processed, and how far a checkpoint covers it.
+type progress struct {
+	owner *checkpointer
+	id    string
+	log   *slog.Logger
+
+	writeMu chan struct{} // holds a token while a checkpoint is written, so that they are written in order
+
+	progressMu sync.Mutex
+	claim      *balance.Claim
+	writing    bool // a goroutine is about to write
+	any        bool // at is set
+	at         processed
+	atTime     time.Time // when that was processed
+	pending    int       // events that are processed and not covered
+	since      time.Time // when the first of them was processed
+	saved      Mark      // the last checkpoint
+	tried      time.Time // when the last one was written, or could not be; zero: not since the partition was taken
+	trouble    trouble   // of writing
+	reading    trouble   // of reading
+	work       work
+	base       position // where reading began
+	extent     extent
+
+	extentAskedAt time.Time // the answer may be missing
+}
+
+// Mark is an event, and when something was done with it.
+type Mark struct {
+	Sequence int64
+	Time     time.Time // zero: nothing was
+}
+
+func newProgress(c *checkpointer, id string) *progress {
+	return &progress{owner: c, id: id, log: c.engine.options.Logger.With("partition", id), writeMu: make(chan struct{}, 1)}
+}
+
+// completed notes that n events up to this one are processed, and returns the time. Only the partition's reader calls
+// it.
+func (p *progress) completed(at processed, n int) time.Time {
+	now := time.Now()
+	p.progressMu.Lock()
+	stalled := p.work.handled(n)
+	p.any, p.at, p.atTime = true, at, now
+	first := p.pending == 0
+	if first {
+		p.since = now
+	}
+	p.pending += n
+	count := p.owner.engine.options.CheckpointCount
+	full := count > 0 && p.pending >= count && p.pending-n < count
+	p.progressMu.Unlock()
+	if stalled != nil {
+		p.returned(*stalled, now)
+	}
+	if first || full {
+		p.owner.change()
+	}
+	return now
+}
+
+// dueAt is when the next checkpoint is to be written. Zero: when something changes.
+//
+// A partition writes at most one checkpoint per CheckpointInterval. If none was written for that long, as after the
+// partition was taken, the first event to cover waits only for soon. CheckpointCount has one written at once, unless
+// writing fails.
+func (p *progress) dueAt() time.Time {
+	p.progressMu.Lock()
+	defer p.progressMu.Unlock()
+	o := &p.owner.engine.options
+	if p.pending == 0 || p.writing {
+		return time.Time{}
+	}
+	if o.CheckpointCount > 0 && p.pending >= o.CheckpointCount && p.trouble.count == 0 {
+		return p.since
+	}
+	due := p.since.Add(min(soon, o.CheckpointInterval))
+	if next := p.tried.Add(o.CheckpointInterval); !p.tried.IsZero() && next.After(due) {
+		due = next
+	}
+	return due
+}
+
+// position returns how far the partition is processed, whether or not a checkpoint covers it.
+func (p *progress) position() (processed, bool) {
+	p.progressMu.Lock()
+	defer p.progressMu.Unlock()
+	return p.at, p.any
+}
+
+// forget forgets what no checkpoint covers: the partition is lost, or another one than it was.
+func (p *progress) forget() {
+	p.progressMu.Lock()
+	defer p.progressMu.Unlock()
+	p.any, p.pending, p.saved, p.tried, p.trouble = false, 0, Mark{}, time.Time{}, trouble{}
+}
+
+func (p *progress) begin() bool {
+	p.progressMu.Lock()
+	defer p.progressMu.Unlock()
+	was := p.writing
+	p.writing = true
+	return !was
+}
+
+func (p *progress) end() {
+	p.progressMu.Lock()
+	defer p.progressMu.Unlock()
+	p.writing = false
+}
+
+// saveLast saves until it succeeds, the claim is lost, or ctx ends. While a claim is renewed late, a checkpoint is
+// refused: it is taken once the claim is certain.
+func (p *progress) saveLast(ctx context.Context, claim *balance.Claim) error {
+	for attempt := 1; ; attempt++ {
+		err := p.save(ctx)
+		if err == nil || claim.Context().Err() != nil || !retry.Sleep(ctx, retry.Backoff(attempt)) {
+			return err
+		}
+	}
+}
+
+// save writes a checkpoint for all that is processed, unless there is one already.
+func (p *progress) save(ctx context.Context) error {
+	p.progressMu.Lock()
+	at, covered, nothing := p.at, p.pending, !p.any || p.pending == 0
+	p.progressMu.Unlock()
+	if nothing {
+		return nil
+	}
+	err := p.store(ctx, at, false)
+	p.saves(at, covered, err, ctx)
+	return err
+}
+
+// store writes one checkpoint, once, if the partition is ours beyond doubt. To replace the stored one it may move
+// backwards.
+func (p *progress) store(ctx context.Context, at processed, replace bool) error {
+	select {
+	case p.writeMu <- struct{}{}:
+		defer func() { <-p.writeMu }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	p.progressMu.Lock()
+	claim := p.claim
+	p.progressMu.Unlock()
+	if err := claim.Check(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	defer context.AfterFunc(claim.Context(), cancel)() // our stores look at ctx before each write
+	o := &p.owner.engine.options
+	c := o.checkpoint(p.id, at)
+	var err error
+	if s, ok := o.Store.(replacingStore); ok && replace {
+		err = s.ReplaceCheckpoint(ctx, c)
+	} else {
+		err = o.Store.SetCheckpoint(ctx, c, nil)
+	}
+	if lost := claim.Context().Err(); err != nil && lost != nil {
+		return context.Cause(claim.Context())
+	}
+	return err
+}
+
+// replacingStore is a store that refuses to move a checkpoint backwards, unless it is told to.
+type replacingStore interface {
+	ReplaceCheckpoint(ctx context.Context, c azeventhubs.Checkpoint) error
+}
+
+func (o *Options) checkpoint(partition string, at processed) azeventhubs.Checkpoint {
+	return azeventhubs.Checkpoint{
+		FullyQualifiedNamespace: o.Namespace, EventHubName: o.EventHub, ConsumerGroup: o.ConsumerGroup,
+		PartitionID: partition, SequenceNumber: &at.sequence, Offset: &at.offset,
+	}
+}
+
+// saves notes how the writing of a checkpoint has ended, and logs it.
+func (p *progress) saves(at processed, covered int, err error, ctx context.Context) {
+	p.progressMu.Lock()
+	now := time.Now()
+	p.tried = now
+	failures := p.trouble.count
+	if err == nil {
+		p.trouble = trouble{}
+		p.saved = Mark{at.sequence, now}
+		p.pending = max(p.pending-covered, 0)
+		p.since = now // of what has come meanwhile, at the latest
+	} else if ctx.Err() == nil {
+		p.trouble.note(now, err)
+		failures = p.trouble.count
+	}
+	p.progressMu.Unlock()
+	switch {
+	case err == nil && failures > 0:
+		p.log.Info("eventhubs: checkpoints can be written again", "sequence", at.sequence, "failures", failures)
+	case err == nil:
+		p.log.Debug("eventhubs: checkpoint written", "sequence", at.sequence)
+	case ctx.Err() == nil && !errors.Is(err, balance.ErrNotHeld) && !errors.Is(err, balance.ErrLost) && retry.Worth(failures):
+		p.log.Warn("eventhubs: a checkpoint could not be written: it will be tried again", "sequence", at.sequence,
+			"failures", failures, "error", err)
+	}
+}
+
+// trouble is what goes wrong again and again. The zero value is none.
+type trouble struct {
+	since time.Time
+	count int
+	last  error
+}
+
+func (t *trouble) note(now time.Time, err error) {
+	if t.count == 0 {
+		t.since = now
+	}
+	t.count++
+	t.last = err
+}
+
+// begins notes where reading begins.
+func (p *progress) begins(at position) {
+	p.progressMu.Lock()
+	defer p.progressMu.Unlock()
+	p.base = at
+}
+
+func (p *progress) readingFails(err error) {
+	p.progressMu.Lock()
+	defer p.progressMu.Unlock()
+	p.reading.note(time.Now(), err)
+}
+
+func (p *progress) readingWorks() {
+	p.progressMu.Lock()
+	defer p.progressMu.Unlock()
+	p.reading = trouble{}
+}

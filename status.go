@@ -1,0 +1,166 @@
+package eventhubs
+
+import (
+	"time"
+
+	"github.com/go-eventhubs/eventhubs/internal/receive"
+)
+
+// PartitionStatus says how a partition that a Consumer holds is doing. What there isn't is nil, and left out of its
+// JSON.
+type PartitionStatus struct {
+	PartitionID string `json:"partition_id"`
+	// Since is when it was taken. It is held without a break since then.
+	Since time.Time `json:"since"`
+	// Handled is the last event that the handler has processed since then.
+	Handled *EventMark `json:"handled,omitempty"`
+	// Checkpoint is the last checkpoint that was written since then. There may be one from before.
+	Checkpoint *EventMark `json:"checkpoint,omitempty"`
+	// Fetched is how many events were fetched and are not handled, those that the handler is at among them. What the SDK
+	// has read ahead (ConsumerOptions.Prefetch) is not counted.
+	Fetched int `json:"fetched"`
+	// Attempt is the call of the handler with the event at hand, or the batch. Nil: there is nothing to handle.
+	Attempt *AttemptStatus `json:"attempt,omitempty"`
+	// HandlerFailure is what the handler has last failed with since the partition was taken. It may have succeeded after
+	// that.
+	HandlerFailure *FailureStatus `json:"handler_failure,omitempty"`
+	// Lag is how far the handler is behind the end of the partition. Nil: not known, or ConsumerOptions.LagInterval is 0.
+	Lag *LagStatus `json:"lag,omitempty"`
+	// Reading says that the partition can't be read, since when, and why. Nil: it can, as far as is known. The link of a
+	// partition that is silent is checked end to end after a minute, and then less often.
+	Reading *FailureStatus `json:"reading,omitempty"`
+	// Checkpointing says the same of writing checkpoints.
+	Checkpointing *FailureStatus `json:"checkpointing,omitempty"`
+}
+
+// EventMark is an event, and when something was done with it.
+type EventMark struct {
+	SequenceNumber int64     `json:"sequence_number"`
+	At             time.Time `json:"at"`
+}
+
+// AttemptStatus is a call of the handler.
+type AttemptStatus struct {
+	// Number is 1 for the first call with an event.
+	Number int `json:"number"`
+	// SequenceNumber is that of the event, or of the first event of a batch.
+	SequenceNumber int64 `json:"sequence_number"`
+	// Since is when the handler was called. Zero: it has failed, and the next call is waited for.
+	Since time.Time `json:"since,omitzero"`
+}
+
+// LagStatus is how far a handler is behind.
+type LagStatus struct {
+	// Events is how many events the partition has after the last one that was handled. There may be more, which came after
+	// AsOf.
+	Events int64 `json:"events"`
+	// LastEnqueuedSequenceNumber is that of the partition's last event. -1: it has never had one.
+	LastEnqueuedSequenceNumber int64 `json:"last_enqueued_sequence_number"`
+	// AsOf is when the service was asked. What is older than five minutes, or two LagIntervals, counts as not known.
+	AsOf time.Time `json:"as_of"`
+}
+
+// FailureStatus is what fails, and since when.
+type FailureStatus struct {
+	Since time.Time `json:"since"`
+	Error string    `json:"error"`
+}
+
+// Partitions says how the partitions are doing that the Consumer holds now, in the order of their numbers. It is empty,
+// and not nil, when Receive isn't running. It answers at once, from memory: it is fit for a health endpoint.
+func (c *Consumer) Partitions() []PartitionStatus {
+	all := []PartitionStatus{}
+	r := c.running()
+	if r == nil {
+		return all
+	}
+	for _, p := range r.engine.Partitions() {
+		all = append(all, partitionStatus(p))
+	}
+	return all
+}
+
+func (c *Consumer) running() *receiving {
+	c.currentMu.Lock()
+	defer c.currentMu.Unlock()
+	return c.current
+}
+
+func partitionStatus(p receive.PartitionState) PartitionStatus {
+	s := PartitionStatus{
+		PartitionID: p.ID, Since: p.Since, Handled: eventMark(p.Handled), Checkpoint: eventMark(p.Checkpoint), Fetched: p.Fetched,
+		Reading: failureStatus(p.Reading), Checkpointing: failureStatus(p.Checkpointing),
+	}
+	if p.Attempt.Number > 0 {
+		s.Attempt = &AttemptStatus{p.Attempt.Number, p.Attempt.Sequence, p.Attempt.Since}
+	}
+	if !p.LastErrorAt.IsZero() {
+		s.HandlerFailure = &FailureStatus{p.LastErrorAt, p.LastError}
+	}
+	if !p.Lag.AsOf.IsZero() {
+		s.Lag = &LagStatus{p.Lag.Events, p.Lag.LastSequence, p.Lag.AsOf}
+	}
+	return s
+}
+
+func eventMark(m receive.Mark) *EventMark {
+	if m.Time.IsZero() {
+		return nil
+	}
+	return &EventMark{m.Sequence, m.Time}
+}
+
+func failureStatus(t receive.Trouble) *FailureStatus {
+	if t.Since.IsZero() {
+		return nil
+	}
+	return &FailureStatus{t.Since, t.Err.Error()}
+}
+
+// State is what a Consumer as a whole is doing.
+type State string
+
+// The states of a Consumer.
+const (
+	// StateStopped: Receive isn't running.
+	StateStopped State = "stopped"
+	// StateStarting: the service has not said yet which partitions there are, or the store who owns them.
+	StateStarting State = "starting"
+	// StateIdle: there is nothing to hold: other consumers of the group have all partitions.
+	StateIdle State = "idle"
+	// StateReceiving: the Consumer holds partitions. Partitions says how each of them is doing.
+	StateReceiving State = "receiving"
+	// StateStoreUnreachable: the calls to the checkpoint store fail. Partitions that are held are read on.
+	StateStoreUnreachable State = "store unreachable"
+)
+
+// ConsumerStatus says how a Consumer is doing as a whole.
+type ConsumerStatus struct {
+	State State `json:"state"`
+	// Store says that the checkpoint store can't be listed, or claims not be renewed, since when, and why. Nil: it can.
+	Store *FailureStatus `json:"store,omitempty"`
+	// Partitions are those that are held: see Consumer.Partitions.
+	Partitions []PartitionStatus `json:"partitions"`
+}
+
+// Status says how the Consumer is doing. It answers at once, from memory.
+func (c *Consumer) Status() ConsumerStatus {
+	s := ConsumerStatus{State: StateStopped, Partitions: c.Partitions()}
+	r := c.running()
+	if r == nil {
+		return s
+	}
+	h, known := r.engine.Health()
+	s.Store = failureStatus(receive.Trouble{Since: h.FailingSince, Err: h.Err})
+	switch {
+	case s.Store != nil:
+		s.State = StateStoreUnreachable
+	case !known || !h.Answered:
+		s.State = StateStarting
+	case len(s.Partitions) == 0:
+		s.State = StateIdle
+	default:
+		s.State = StateReceiving
+	}
+	return s
+}
