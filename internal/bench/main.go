@@ -39,6 +39,9 @@ func main() {
 		}
 		return
 	}
+	if what := os.Getenv("BENCH_STORAGE"); what != "" {
+		beStorage(what)
+	}
 	o := options{}
 	flag.StringVar(&o.only, "only", "", `measure one side: "ours" or "sdk"`)
 	run := flag.String("run", "", "measure the rows whose name matches a regular expression")
@@ -58,7 +61,7 @@ func main() {
 
 // rows are all figures, in the order in which they are printed.
 func rows() (all []row) {
-	for _, some := range [][]row{sendRows(), receiveRows(), latencyRows(), partitionRows(), serverRows()} {
+	for _, some := range [][]row{sendRows(), receiveRows(), latencyRows(), partitionRows(), storageRows(), serverRows()} {
 		all = append(all, some...)
 	}
 	return all
