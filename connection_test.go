@@ -1,7 +1,6 @@
 package eventhubs_test
 
 import (
-	"context"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/go-eventhubs/eventhubs"
 	"github.com/go-eventhubs/eventhubs/eventhubstest"
+	"github.com/go-eventhubs/eventhubs/internal/guarantee/scene"
 )
 
 var leastRights = []eventhubstest.Rule{
@@ -18,69 +18,107 @@ var leastRights = []eventhubstest.Rule{
 	{Name: "listener", Key: "bGlzdGVuZXIta2V5", Rights: []eventhubstest.Right{eventhubstest.RightListen}},
 }
 
-// Every form of connection string works, over TLS and without, and allows what its rule does.
+// TestConnectionString connects with every form of one, over TLS and without, and with the least rights.
 func TestConnectionString(t *testing.T) {
-	for transport, tls := range map[string]bool{"plain": false, "TLS": true} {
-		t.Run(transport, func(t *testing.T) {
-			t.Parallel()
-			s := newSceneOn(t, eventhubstest.Options{TLS: tls, Rules: leastRights, Hubs: []eventhubstest.Hub{{Name: "hub", Partitions: 1}}})
+	both := func(connection, hub string) (send, receive eventhubs.Config) {
+		cfg := eventhubs.Config{ConnectionString: connection, EventHub: hub}
+		return cfg, cfg
+	}
+	for name, configs := range map[string]func(srv *eventhubstest.Server) (send, receive eventhubs.Config){
+		"EntityPath": func(srv *eventhubstest.Server) (send, receive eventhubs.Config) {
+			return both(srv.ConnectionString("hub"), "")
+		},
+		"no EntityPath": func(srv *eventhubstest.Server) (send, receive eventhubs.Config) {
+			return both(srv.ConnectionString(""), "hub")
+		},
+		"both": func(srv *eventhubstest.Server) (send, receive eventhubs.Config) {
+			return both(srv.ConnectionString("hub"), "Hub")
+		},
+		"least rights": func(srv *eventhubstest.Server) (send, receive eventhubs.Config) {
+			return eventhubs.Config{ConnectionString: srv.RuleConnectionString("sender", "hub")},
+				eventhubs.Config{ConnectionString: srv.RuleConnectionString("listener", "hub")}
+		},
+		"signatures": func(srv *eventhubstest.Server) (send, receive eventhubs.Config) {
 			hour := time.Now().Add(time.Hour)
-			for name, tc := range map[string]struct{ send, receive eventhubs.Config }{
-				"EntityPath":    {eventhubs.Config{ConnectionString: s.srv.ConnectionString("hub")}, eventhubs.Config{ConnectionString: s.srv.ConnectionString("hub")}},
-				"no EntityPath": {eventhubs.Config{ConnectionString: s.srv.ConnectionString(""), EventHub: "hub"}, eventhubs.Config{ConnectionString: s.srv.ConnectionString(""), EventHub: "hub"}},
-				"both":          {eventhubs.Config{ConnectionString: s.srv.ConnectionString("hub"), EventHub: "hub"}, eventhubs.Config{ConnectionString: s.srv.ConnectionString("hub"), EventHub: "Hub"}},
-				"least rights":  {eventhubs.Config{ConnectionString: s.srv.RuleConnectionString("sender", "hub")}, eventhubs.Config{ConnectionString: s.srv.RuleConnectionString("listener", "hub")}},
-				"signatures":    {eventhubs.Config{ConnectionString: s.srv.SASConnectionString("sender", "hub", hour)}, eventhubs.Config{ConnectionString: s.srv.SASConnectionString("listener", "hub", hour)}},
-			} {
-				t.Run(name, func(t *testing.T) {
-					for _, cfg := range []*eventhubs.Config{&tc.send, &tc.receive} {
-						cfg.TLSConfig, cfg.Retry, cfg.Logger = s.cfg.TLSConfig, s.cfg.Retry, s.cfg.Logger
+			return eventhubs.Config{ConnectionString: srv.SASConnectionString("sender", "hub", hour)},
+				eventhubs.Config{ConnectionString: srv.SASConnectionString("listener", "hub", hour)}
+		},
+	} {
+		for transport, tls := range map[string]bool{"plain": false, "TLS": true} {
+			t.Run(name+", "+transport, func(t *testing.T) {
+				inMemory(t, eventhubstest.Options{TLS: tls, Rules: leastRights}, func(s *scene.Scene) {
+					send, receive := configs(s.Server)
+					for _, cfg := range []*eventhubs.Config{&send, &receive} {
+						cfg.TLSConfig, cfg.DialContext, cfg.Logger = s.Config.TLSConfig, s.Config.DialContext, s.Config.Logger
 					}
-					require.NoError(t, newProducer(t, tc.send).Send(t.Context(), eventhubs.Event{Body: []byte(name)}))
-					got := &received{}
-					receiveUntil(t, newConsumer(t, tc.receive, memory(), nil), got.handle, func() bool { return got.has(name) })
+					sendAndReceive(s.T, s, send, receive)
 				})
-			}
-		})
+			})
+		}
 	}
 }
 
-// What a connection string doesn't allow, or no longer, is refused at once, with what to do.
+// TestConnectionStringRefused says at once what a connection string doesn't allow, or no longer, and what to do.
 func TestConnectionStringRefused(t *testing.T) {
-	t.Parallel()
-	s := newSceneOn(t, eventhubstest.Options{Rules: leastRights})
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	for name, tc := range map[string]struct{ connection, send, receive string }{
-		"may only send": {s.srv.RuleConnectionString("sender", "hub"), "",
-			"eventhubs: receive hub/$Default: not authorized: check the key in the connection string, and that its policy has the claim Listen: "},
-		"may only listen": {s.srv.RuleConnectionString("listener", "hub"),
-			"eventhubs: send hub: not authorized: check the key in the connection string, and that its policy has the claim Send: ", ""},
-		"wrong key": {strings.Replace(s.srv.ConnectionString("hub"), secret, "d3Jvbmc=", 1),
-			"eventhubs: send hub: not authorized: check the key in the connection string, and that its policy has the claim Send: ",
-			"eventhubs: receive hub/$Default: not authorized: check the key in the connection string, and that its policy has the claim Listen: "},
-		"expired": {s.srv.SASConnectionString("all", "hub", time.Now().Add(-time.Second)),
-			"eventhubs: send hub: not authorized: the shared access signature has expired: make a new one, or use a key or Credential, which renew theirs: ",
-			"eventhubs: receive hub/$Default: not authorized: the shared access signature has expired: make a new one, or use a key or Credential, which renew theirs: "},
-		"for another event hub": {strings.Replace(s.srv.SASConnectionString("all", "other", time.Now().Add(time.Hour)), "EntityPath=other", "EntityPath=hub", 1),
-			"eventhubs: send hub: not authorized: check the shared access signature: it has to be for hub in 127.0.0.1:", "eventhubs: receive hub/$Default: not authorized: check the shared access signature: it has to be for hub in 127.0.0.1:"},
+	const (
+		sending   = "eventhubs: send hub: not authorized: "
+		receiving = "eventhubs: receive hub/$Default: not authorized: "
+		checkSend = "check the key in the connection string, and that its policy has the claim Send: "
+		checkRead = "check the key in the connection string, and that its policy has the claim Listen: "
+		expired   = "the shared access signature has expired: make a new one, or use a key or Credential, which renew " +
+			"theirs: "
+		otherHub = "check the shared access signature: it has to be for hub in 127.0.0.1"
+	)
+	for name, c := range map[string]struct {
+		connection    func(srv *eventhubstest.Server) string
+		send, receive string // "": it works
+	}{
+		"may only send": {
+			func(srv *eventhubstest.Server) string { return srv.RuleConnectionString("sender", "hub") },
+			"", receiving + checkRead,
+		},
+		"may only listen": {
+			func(srv *eventhubstest.Server) string { return srv.RuleConnectionString("listener", "hub") },
+			sending + checkSend, "",
+		},
+		"wrong key": {func(srv *eventhubstest.Server) string {
+			return strings.Replace(srv.ConnectionString("hub"), secret, "d3Jvbmc=", 1)
+		}, sending + checkSend, receiving + checkRead},
+		"expired": {func(srv *eventhubstest.Server) string {
+			return srv.SASConnectionString("all", "hub", time.Now().Add(-time.Second))
+		}, sending + expired, receiving + expired},
+		"for another event hub": {func(srv *eventhubstest.Server) string {
+			other := srv.SASConnectionString("all", "other", time.Now().Add(time.Hour))
+			return strings.Replace(other, "EntityPath=other", "EntityPath=hub", 1)
+		}, sending + otherHub, receiving + otherHub},
 	} {
 		t.Run(name, func(t *testing.T) {
-			cfg := eventhubs.Config{ConnectionString: tc.connection, Retry: quickRetry, Logger: s.cfg.Logger}
-			if err := newProducer(t, cfg).Send(ctx, eventhubs.Event{}); tc.send == "" {
-				require.NoError(t, err)
-			} else {
-				requireFirstLine(t, err, tc.send)
-			}
-			if tc.receive != "" {
-				requireFirstLine(t, newConsumer(t, cfg, memory(), nil).Receive(ctx, nothing), tc.receive)
-			}
+			inMemory(t, eventhubstest.Options{Rules: leastRights}, func(s *scene.Scene) {
+				cfg := s.Config
+				cfg.ConnectionString = c.connection(s.Server)
+				p, err := eventhubs.NewProducer(cfg, nil)
+				require.NoError(s.T, err)
+				defer func() { require.NoError(s.T, p.Close(s.T.Context())) }()
+				began := time.Now()
+				if err = p.Send(s.T.Context(), eventhubs.Event{}); c.send == "" {
+					require.NoError(s.T, err)
+				} else {
+					requireFirstLine(s.T, err, c.send)
+				}
+				if c.receive != "" {
+					r := s.ConsumerWith(cfg, memory(), eventhubs.ConsumerOptions{})
+					r.Receive(nothing)
+					requireFirstLine(s.T, r.Result(), c.receive)
+				}
+				require.Less(s.T, time.Since(began), time.Second)
+			})
 		})
 	}
 }
 
-// requireFirstLine checks how an error begins, and that it holds no secret. What the SDK and the service say comes after that.
-func requireFirstLine(t *testing.T, err error, want string) {
+// requireFirstLine checks how an error begins, and that it holds no secret. What the SDK and the service say comes
+// after that.
+func requireFirstLine(t testing.TB, err error, want string) {
 	t.Helper()
 	require.Error(t, err)
 	line, _, _ := strings.Cut(err.Error(), "\n")

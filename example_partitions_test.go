@@ -54,7 +54,7 @@ func ExampleConsumer_Partitions() {
 		if err := get(status.URL, &partitions); err != nil {
 			log.Fatal(err)
 		}
-		if len(partitions) == 1 && partitions[0].Handled != nil && partitions[0].Lag != nil {
+		if len(partitions) == 1 && partitions[0].Lag != nil && partitions[0].Lag.Events == 0 {
 			p := partitions[0]
 			fmt.Printf("partition %s: handled up to %d of %d\n", p.PartitionID, p.Handled.SequenceNumber, p.Lag.LastEnqueuedSequenceNumber)
 			break

@@ -146,7 +146,7 @@ func TestBadConsumer(t *testing.T) {
 	require.EqualError(t, c.Receive(t.Context(), nil), "eventhubs: receive: the handler is nil")
 	require.EqualError(t, c.ReceiveBatch(t.Context(), nil), "eventhubs: receive: the handler is nil")
 	require.NoError(t, c.Close(t.Context()))
-	require.EqualError(t, c.Receive(t.Context(), (&received{}).handle), "eventhubs: receive orders/$Default: the consumer is closed")
+	require.EqualError(t, c.Receive(t.Context(), nothing), "eventhubs: receive orders/$Default: the consumer is closed")
 }
 
 func TestBadProducerOptions(t *testing.T) {
@@ -169,7 +169,7 @@ func TestWhatIsMissing(t *testing.T) {
 	defer cancel()
 	receive := func(cfg eventhubs.Config, group string) error {
 		c := newConsumer(t, cfg, eventhubs.NewMemoryCheckpointStore(), &eventhubs.ConsumerOptions{ConsumerGroup: group})
-		return c.Receive(ctx, (&received{}).handle)
+		return c.Receive(ctx, nothing)
 	}
 	wrongKey := srv.Config("hub")
 	wrongKey.ConnectionString = strings.Replace(wrongKey.ConnectionString, secret, "d3Jvbmc=", 1)
