@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -20,6 +21,7 @@ import (
 type chaos struct {
 	fleet   *fleet
 	server  *eventhubstest.Server
+	history *history
 	rand    *rand.Rand // only the goroutine of run uses it
 	began   time.Time
 	verbose bool
@@ -76,7 +78,7 @@ func (c *chaos) run(ctx context.Context) error {
 
 // choose picks what goes wrong next. All that is random is drawn here, in one goroutine, so that a seed repeats it; only when things happen it can't repeat.
 func (c *chaos) choose() harm {
-	kinds := []func() harm{c.kill, c.terminate, c.pause, c.steal, c.drop, c.fault, c.fault, c.fault, c.outage, c.outage}
+	kinds := []func() harm{c.kill, c.terminate, c.pause, c.join, c.steal, c.drop, c.fault, c.fault, c.fault, c.outage, c.outage}
 	return kinds[c.rand.IntN(len(kinds))]()
 }
 
@@ -123,11 +125,17 @@ func (c *chaos) kill() harm {
 				name = s.p.name
 			}
 			c.took("kill", "%s, started again as %q after %v", s.p.name, name, pause)
-			s.p.kill()
+			c.killed(s.p)
 			sleep(ctx, pause)
 			return c.fleet.startIn(s, name)
 		})
 	}}
+}
+
+// killed ends a process with SIGKILL.
+func (c *chaos) killed(p *process) {
+	defer c.history.begins(byKill, p.name, everyPartition)()
+	p.kill()
 }
 
 // terminate ends a process with SIGTERM and starts another.
@@ -150,6 +158,7 @@ func (c *chaos) pause() harm {
 	return harm{"pause", func(ctx context.Context) error {
 		return c.inSlot(order, func(s *slot) error {
 			c.took("pause", "%s for %v", s.p.name, d)
+			defer c.history.begins(byPause, s.p.name, everyPartition)()
 			if s.p.cmd.Process.Signal(syscall.SIGSTOP) == nil {
 				sleep(ctx, d)
 				_ = s.p.cmd.Process.Signal(syscall.SIGCONT)
@@ -159,21 +168,34 @@ func (c *chaos) pause() harm {
 	}}
 }
 
-// steal starts one more process, which takes partitions from the others, and ends it again.
-func (c *chaos) steal() harm {
+// join starts one more process, which asks the others for partitions, and ends it again.
+func (c *chaos) join() harm {
 	d, kill := c.between(time.Second, 4*time.Second), c.rand.IntN(2) == 0
-	return harm{"steal", func(ctx context.Context) error {
+	return harm{"join", func(ctx context.Context) error {
 		p, err := c.fleet.start("")
 		if err != nil {
 			return err
 		}
-		c.took("steal", "%s for %v, killed: %t", p.name, d, kill)
+		c.took("join", "%s for %v, killed: %t", p.name, d, kill)
 		sleep(ctx, d)
 		if kill {
-			p.kill()
+			c.killed(p)
 			return nil
 		}
 		return p.terminate()
+	}}
+}
+
+// steal has a stranger read a partition with a higher epoch: it asks nobody, and has no claim.
+func (c *chaos) steal() harm {
+	partition, d := c.rand.IntN(partitions), c.between(500*time.Millisecond, 3*time.Second)
+	return harm{"steal", func(ctx context.Context) error {
+		c.took("steal", "partition %d for %v", partition, d)
+		defer c.history.begins(bySteal, "", partition)()
+		stealing, cancel := context.WithTimeout(ctx, d)
+		defer cancel()
+		steal(stealing, c.server.ConnectionString(hub), partition)
+		return nil
 	}}
 }
 
@@ -185,6 +207,9 @@ func (c *chaos) drop() harm {
 		return nil
 	}}
 }
+
+// conditionStolen is how the service tells a reader that another one has its partition.
+const conditionStolen = "amqp:link:stolen"
 
 // outcomes are how an operation of the namespace goes wrong.
 var outcomes = []eventhubstest.Fault{
@@ -218,16 +243,24 @@ func (c *chaos) fault() harm {
 	case eventhubstest.OnPublish:
 		possible = slices.Concat(outcomes, lostAnswers)
 	case eventhubstest.OnReceive:
-		possible = slices.Concat(outcomes, []eventhubstest.Fault{{Condition: "amqp:link:stolen"}})
+		possible = slices.Concat(outcomes, []eventhubstest.Fault{{Condition: conditionStolen}})
 	}
 	f := possible[c.rand.IntN(len(possible))]
+	partition := c.rand.IntN(partitions)
 	f.On, f.Times = on, 1+c.rand.IntN(4)
 	if skip := c.rand.IntN(50); on == eventhubstest.OnReceive || on == eventhubstest.OnPublish {
 		f.Skip = skip // of these there are enough
 	}
+	stolen := f.Condition == conditionStolen
+	if stolen {
+		f.Partition = strconv.Itoa(partition)
+	}
 	d := c.between(500*time.Millisecond, 3*time.Second)
 	return harm{"fault", func(ctx context.Context) error {
 		c.took("fault", "%s for %v", set(f), d)
+		if stolen {
+			defer c.history.begins(bySteal, "", partition)()
+		}
 		remove := c.server.Fault(f)
 		sleep(ctx, d)
 		remove()
@@ -260,6 +293,7 @@ func (c *chaos) outage() harm {
 		}
 		defer c.down.Unlock()
 		c.took("outage", "%s for %v", set(f), d)
+		defer c.history.begins(byOutage, "", everyPartition)()
 		remove := c.server.BlobFault(f)
 		sleep(ctx, d)
 		remove()
@@ -272,7 +306,7 @@ func set(fault any) string {
 	fields := strings.Fields(strings.Trim(fmt.Sprintf("%+v", fault), "{}"))
 	return strings.Join(slices.DeleteFunc(fields, func(f string) bool {
 		_, value, _ := strings.Cut(f, ":")
-		return value == "" || value == "0" || value == "0s" || value == "false"
+		return slices.Contains([]string{"", "0", "0s", "false", "<nil>", "map[]"}, value)
 	}), " ")
 }
 

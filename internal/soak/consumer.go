@@ -28,11 +28,12 @@ const (
 	batchVariable    = "SOAK_BATCH"
 )
 
-// All times are about a twentieth of the library's and the SDK's defaults, so that a minute here holds what happens in twenty.
+// All times are about a twentieth of the library's and the SDK's defaults, so that a minute here holds what happens in
+// twenty.
 const (
 	updateInterval     = 500 * time.Millisecond
 	expiration         = 3 * time.Second
-	checkpointInterval = 300 * time.Millisecond
+	checkpointInterval = 500 * time.Millisecond
 	drainTimeout       = 5 * time.Second
 	storeTry           = time.Second
 )
@@ -48,6 +49,7 @@ func consume() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	go endWithParent()
+	go watchStarvation(context.Background(), func(begin, end time.Time) { write(appendSpan(nil, begin, end)) })
 	write([]byte(lineReady + "\n"))
 	if err := receive(ctx); err != nil {
 		fmt.Fprintf(os.Stderr, "gave up: %v\n", err)

@@ -57,6 +57,19 @@ func (f *fleet) fill() error {
 	return first(errs)
 }
 
+// allHandle reports whether a process runs in each slot, and has handled something.
+func (f *fleet) allHandle() bool {
+	for _, s := range f.slots {
+		s.mu.Lock()
+		p := s.p
+		s.mu.Unlock()
+		if p == nil || p.handled.Load() == 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // startIn starts a process in a slot that is locked. An empty name is a new one.
 func (f *fleet) startIn(s *slot, name string) error {
 	p, err := f.start(name)

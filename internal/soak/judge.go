@@ -9,13 +9,17 @@ import (
 	"time"
 )
 
-// judge counts what consumers report. It forgets what is handled, apart from how far that goes without a gap: its memory doesn't grow with time.
+// judge counts what consumers report. Of what is handled it knows how far that goes without a gap, and who handled the
+// last of it: its memory does not grow with time.
 type judge struct {
+	history *history
+
 	mu         sync.Mutex
 	partitions []*partition
 	streams    map[string]*stream
 	clean      []window // when consumers were only stopped in good order
 	counts     counts
+	repeated   []repeat // whose causes are not known yet
 	problems   []string
 	takeOver   time.Time // when a consumer was last seen to take a partition
 }
@@ -24,6 +28,7 @@ type judge struct {
 type counts struct {
 	outOfOrder    int64
 	repeated      int64
+	by            causeCounts
 	repeatedClean int64 // in a clean window
 	retried       int64
 	takeOvers     int64
@@ -40,10 +45,11 @@ type window struct{ begin, end time.Time }
 
 // partition is what is known to be handled.
 type partition struct {
-	next     int64               // all before it is handled
-	ahead    map[int64]report    // handled, from next on
-	skipped  map[int64]time.Time // not known to be handled when a consumer began behind it, and when that was
-	progress time.Time           // when something was last handled for the first time
+	next      int64               // all before it is handled
+	ahead     map[int64]report    // handled, from next on
+	skipped   map[int64]time.Time // not known to be handled when a consumer began after it, and when that was
+	progress  time.Time           // when something was last handled for the first time
+	stretches []*stretch          // who has handled what, in the order in which it was reported
 }
 
 // stream is what one sender sends to one partition, with a number of its own.
@@ -56,7 +62,7 @@ type stream struct {
 const maxProblems = 20
 
 func newJudge(partitions int) *judge {
-	j := &judge{streams: map[string]*stream{}}
+	j := &judge{history: &history{}, streams: map[string]*stream{}}
 	for range partitions {
 		j.partitions = append(j.partitions, &partition{ahead: map[int64]report{}, skipped: map[int64]time.Time{}})
 	}
@@ -68,6 +74,7 @@ type holder struct {
 	*judge
 	name string
 	last map[hold]int64 // sequence numbers
+	open map[hold]*stretch
 }
 
 // hold is a partition in a process, from when it is taken to when it is given back or lost.
@@ -77,7 +84,7 @@ type hold struct {
 }
 
 func (j *judge) consumer(name string) *holder {
-	return &holder{judge: j, name: name, last: map[hold]int64{}}
+	return &holder{judge: j, name: name, last: map[hold]int64{}, open: map[hold]*stretch{}}
 }
 
 // handled takes a report. The reports of one process come in order; those of different processes don't.
@@ -101,8 +108,9 @@ func (h *holder) handled(r report) {
 	if r.attempt > 1 {
 		h.counts.retried++
 	}
+	defer h.remember(p, key, r)
 	if _, ahead := p.ahead[r.sequence]; ahead || r.sequence < p.next {
-		h.repeat(r)
+		h.repeats(p, r)
 		return
 	}
 	if skippedAt, ok := p.skipped[r.sequence]; ok {
@@ -126,17 +134,6 @@ func (j *judge) takenOver(p *partition, r report) {
 		}
 		if at, ok := p.skipped[s]; !ok || r.at.Before(at) {
 			p.skipped[s] = r.at
-		}
-	}
-}
-
-func (j *judge) repeat(r report) {
-	j.counts.repeated++
-	for _, w := range j.clean {
-		if r.at.After(w.begin) && (w.end.IsZero() || r.at.Before(w.end)) {
-			j.counts.repeatedClean++
-			j.problem("partition %d: %d was handled again at %v, while consumers were only stopped in good order", r.partition, r.sequence, r.at)
-			return
 		}
 	}
 }

@@ -84,6 +84,7 @@ func run(ctx context.Context, o options) (result, error) {
 	if errors.Is(err, context.Canceled) {
 		err = errors.New("interrupted")
 	}
+	s.judge.explain(time.Now())
 	result := s.result()
 	if err == nil {
 		err = result.verdict()

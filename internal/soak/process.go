@@ -102,6 +102,13 @@ func (p *process) readReports(stdout io.Reader, j *judge) {
 			close(p.ready)
 		case lineOverlap:
 			j.overlap(p.name)
+		case lineStarved:
+			begin, end, err := parseSpan(strings.Fields(rest))
+			if err != nil {
+				p.note("panic: " + err.Error())
+				continue
+			}
+			j.history.was(byPause, p.name, begin, end)
 		case lineHandled:
 			r, err := parseReport(strings.Fields(rest))
 			if err != nil {

@@ -9,12 +9,13 @@ import (
 	"time"
 )
 
-// What a consumer process writes on its standard output, a line each: that signals no longer kill it, what it has handled, and that it was given two events of one
-// partition at the same time.
+// What a consumer process writes on its standard output, a line each: that signals no longer kill it, what it has handled,
+// that it was given two events of one partition at the same time, and that it did not get to run for a while.
 const (
 	lineReady   = "ready"
 	lineHandled = "handled"
 	lineOverlap = "overlap"
+	lineStarved = "starved"
 )
 
 // report is an event that a consumer has handled. It is written before the handler returns.
@@ -53,6 +54,23 @@ func parseReport(fields []string) (report, error) {
 		partition: int(n[0]), holding: n[1], sequence: n[2], attempt: n[3],
 		enqueued: time.Unix(0, n[4]), at: time.Unix(0, n[5]), number: n[6], stream: fields[len(n)],
 	}, nil
+}
+
+func appendSpan(b []byte, begin, end time.Time) []byte {
+	return fmt.Appendf(b, "%s %d %d\n", lineStarved, begin.UnixNano(), end.UnixNano())
+}
+
+func parseSpan(fields []string) (begin, end time.Time, err error) {
+	if len(fields) != 2 {
+		return begin, end, fmt.Errorf("a span of %d fields: %q", len(fields), fields)
+	}
+	var n [2]int64
+	for i := range n {
+		if n[i], err = strconv.ParseInt(fields[i], 10, 64); err != nil {
+			return begin, end, err
+		}
+	}
+	return time.Unix(0, n[0]), time.Unix(0, n[1]), nil
 }
 
 // body is what the producer sends: the stream and the event's number in it.

@@ -19,8 +19,10 @@ type result struct {
 
 // String is what the last line says after "ok" or "failed".
 func (r result) String() string {
-	return fmt.Sprintf("sent=%d handled=%d lost=%d out_of_order=%d repeated_after_clean_stop=%d repeated=%d longest_unread=%v stored_twice=%d rate=%.0f/s",
-		r.sent, r.handled, r.lost, r.outOfOrder, r.repeatedClean+r.uncovered, r.repeated, r.unread.Round(time.Millisecond), r.storedTwice, math.Round(float64(r.handled)/r.seconds))
+	return fmt.Sprintf("sent=%d handled=%d lost=%d out_of_order=%d repeated_after_clean_stop=%d repeated=%d repeated_by=%v "+
+		"longest_unread=%v stored_twice=%d rate=%.0f/s",
+		r.sent, r.handled, r.lost, r.outOfOrder, r.repeatedClean+r.uncovered, r.repeated, r.by,
+		r.unread.Round(time.Millisecond), r.storedTwice, math.Round(float64(r.handled)/r.seconds))
 }
 
 // verdict is not nil if a guarantee was broken.
@@ -31,7 +33,9 @@ func (r result) verdict() error {
 	case r.outOfOrder > 0:
 		return errors.New("events were out of order")
 	case r.repeatedClean > 0:
-		return errors.New("events were repeated although consumers were only stopped in good order")
+		return errors.New("events were repeated although consumers only came, and were stopped in good order")
+	case r.by[byJoin] > 0:
+		return errors.New("events were repeated although nothing but consumers joining had happened")
 	case r.uncovered > 0:
 		return errors.New("events were handled that no checkpoint covers after consumers were stopped in good order")
 	case r.sent == 0 || r.handled < r.sent:
@@ -40,6 +44,7 @@ func (r result) verdict() error {
 	return nil
 }
 
+// result is what the run has come to. The causes of the last repeats may not be known before its end.
 func (s *soak) result() result {
 	c, _ := s.judge.snapshot()
 	if s.ended.IsZero() {
@@ -49,6 +54,7 @@ func (s *soak) result() result {
 }
 
 func (s *soak) sayProgress() {
+	s.judge.explain(time.Now().Add(-quiet))
 	say("%v: %v", time.Since(s.began).Round(time.Second), s.result())
 	s.ended = time.Time{}
 }

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-eventhubs/eventhubs"
@@ -44,6 +45,9 @@ type soak struct {
 	began    time.Time
 	ended    time.Time
 	before   usage
+
+	stopWatching context.CancelFunc
+	watching     sync.WaitGroup // goroutines that watch this process
 }
 
 // usage is what this process takes. The namespace is in it.
@@ -71,8 +75,14 @@ func newSoak(o options, fail func(error)) (*soak, error) {
 	s := &soak{options: o, server: server, judge: newJudge(partitions), began: time.Now()}
 	s.fleet = newFleet(consumers, server.Env(hub), s.judge, o.verbose, fail)
 	s.chaos = &chaos{
-		fleet: s.fleet, server: server, rand: rand.New(rand.NewPCG(o.seed, 0)), began: s.began, verbose: o.verbose, counted: map[string]int{},
+		fleet: s.fleet, server: server, history: s.judge.history, rand: rand.New(rand.NewPCG(o.seed, 0)),
+		began: s.began, verbose: o.verbose, counted: map[string]int{},
 	}
+	watching, stop := context.WithCancel(context.Background())
+	s.stopWatching = stop
+	s.watching.Go(func() {
+		watchStarvation(watching, func(begin, end time.Time) { s.judge.history.was(byPause, "", begin, end) })
+	})
 	cfg := server.Config(hub)
 	cfg.Retry = retryOptions()
 	if s.producer, err = startProducer(cfg, o.rate, fail); err == nil {
@@ -88,6 +98,8 @@ func newSoak(o options, fail func(error)) (*soak, error) {
 // close ends all that runs.
 func (s *soak) close() {
 	s.fleet.close()
+	s.stopWatching()
+	s.watching.Wait()
 	if s.watcher != nil {
 		s.watcher.close()
 	}
@@ -103,8 +115,8 @@ func (s *soak) work(ctx context.Context) error {
 	if err := s.fleet.fill(); err != nil {
 		return err
 	}
-	if err := until(ctx, patience, func() bool { return s.judge.readSince(s.began) }); err != nil {
-		return fmt.Errorf("wait for all partitions to be read: %w\n%s", err, s.judge.state())
+	if err := s.awaitReading(ctx, s.began); err != nil {
+		return err
 	}
 	s.before = newUsage()
 	for cycle := 1; cycle == 1 || time.Since(s.began) < s.duration; cycle++ {
@@ -118,7 +130,7 @@ func (s *soak) work(ctx context.Context) error {
 			err = s.settle(ctx)
 		}
 		if err == nil {
-			err = s.stopInGoodOrder(ctx)
+			err = s.comeAndGo(ctx)
 		}
 		if err != nil {
 			return err
@@ -184,10 +196,9 @@ func (s *soak) settle(ctx context.Context) error {
 	return nil
 }
 
-// stopInGoodOrder is the clean phase: nothing but SIGTERM, in a way that has no running consumer lose a partition to another one. Half of them leave at once,
-// because the others then have an equal share in any order of events; then all but one; then that one is replaced, some times over. It is left alone at the end:
-// others would take partitions from it, which is no stop in good order.
-func (s *soak) stopInGoodOrder(ctx context.Context) error {
+// comeAndGo is the clean phase: consumers come, and are stopped with SIGTERM, and nothing else happens. Half of them leave at
+// once, then all but one; then that one is replaced, some times over. Then the others come back, and one more comes and goes.
+func (s *soak) comeAndGo(ctx context.Context) error {
 	s.judge.beginClean()
 	slots := s.fleet.slots
 	leave := [][]*slot{slots[len(slots)/2:], slots[1 : len(slots)/2]}
@@ -207,12 +218,43 @@ func (s *soak) stopInGoodOrder(ctx context.Context) error {
 				return err
 			}
 		}
-		if err := until(ctx, patience, func() bool { return s.judge.readSince(began) }); err != nil {
-			return fmt.Errorf("wait for all partitions to be read after SIGTERM: %w\n%s", err, s.judge.state())
+		if err := s.awaitReading(ctx, began); err != nil {
+			return err
 		}
 		s.chaos.took("clean_stop", "%d of them", len(leaving))
 	}
+	if err := s.joinInGoodOrder(ctx); err != nil {
+		return err
+	}
 	s.judge.endClean()
+	return nil
+}
+
+// joinInGoodOrder has consumers join those that run.
+func (s *soak) joinInGoodOrder(ctx context.Context) error {
+	if err := s.fleet.fill(); err != nil {
+		return err
+	}
+	extra, err := s.fleet.start("")
+	if err != nil {
+		return err
+	}
+	s.chaos.took("clean_join", "%d of them", len(s.fleet.slots))
+	err = until(ctx, patience, func() bool { return extra.handled.Load() > 0 && s.fleet.allHandle() })
+	if err != nil {
+		return fmt.Errorf("wait for each consumer to get its share: %w\n%s", err, s.judge.state())
+	}
+	if err := extra.terminate(); err != nil {
+		return err
+	}
+	return s.awaitReading(ctx, time.Now())
+}
+
+// awaitReading waits until all partitions are read again.
+func (s *soak) awaitReading(ctx context.Context, since time.Time) error {
+	if err := until(ctx, patience, func() bool { return s.judge.readSince(since) }); err != nil {
+		return fmt.Errorf("wait for all partitions to be read: %w\n%s", err, s.judge.state())
+	}
 	return nil
 }
 
