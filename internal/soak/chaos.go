@@ -76,9 +76,12 @@ func (c *chaos) run(ctx context.Context) error {
 	return err
 }
 
-// choose picks what goes wrong next. All that is random is drawn here, in one goroutine, so that a seed repeats it; only when things happen it can't repeat.
+// choose picks what goes wrong next. All that is random is drawn here, in one goroutine, so that a seed repeats it;
+// only when things happen it can't repeat.
 func (c *chaos) choose() harm {
-	kinds := []func() harm{c.kill, c.terminate, c.pause, c.join, c.steal, c.drop, c.fault, c.fault, c.fault, c.outage, c.outage}
+	kinds := []func() harm{
+		c.kill, c.terminate, c.pause, c.join, c.steal, c.drop, c.fault, c.fault, c.fault, c.outage, c.outage,
+	}
 	return kinds[c.rand.IntN(len(kinds))]()
 }
 
@@ -99,7 +102,8 @@ func (c *chaos) took(name, format string, args ...any) {
 	}
 }
 
-// inSlot does something to a process that nothing else is being done to, in the order of preference. If there is none, nothing happens.
+// inSlot does something to a process that nothing else is being done to, in the order of preference. If there is
+// none, nothing happens.
 func (c *chaos) inSlot(order []int, do func(*slot) error) error {
 	for _, i := range order {
 		s := c.fleet.slots[i]
@@ -115,7 +119,8 @@ func (c *chaos) inSlot(order []int, do func(*slot) error) error {
 	return nil
 }
 
-// kill ends a process with SIGKILL and starts another, under the same name half of the time, as a pod with a stable name does.
+// kill ends a process with SIGKILL and starts another, under the same name half of the time, as a pod with a stable
+// name does.
 func (c *chaos) kill() harm {
 	order, sameName, pause := c.rand.Perm(len(c.fleet.slots)), c.rand.IntN(2) == 0, c.between(0, time.Second)
 	return harm{"kill", func(ctx context.Context) error {
@@ -234,8 +239,8 @@ var lostAnswers = []eventhubstest.Fault{
 // fault has the next few operations of one kind go wrong.
 func (c *chaos) fault() harm {
 	operations := []eventhubstest.Operation{
-		eventhubstest.OnReceive, eventhubstest.OnReceive, eventhubstest.OnPublish, eventhubstest.OnPublish, eventhubstest.OnAttach,
-		eventhubstest.OnConnect, eventhubstest.OnToken, eventhubstest.OnManagement,
+		eventhubstest.OnReceive, eventhubstest.OnReceive, eventhubstest.OnPublish, eventhubstest.OnPublish,
+		eventhubstest.OnAttach, eventhubstest.OnConnect, eventhubstest.OnToken, eventhubstest.OnManagement,
 	}
 	on := operations[c.rand.IntN(len(operations))]
 	possible := outcomes

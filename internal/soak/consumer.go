@@ -57,7 +57,8 @@ func consume() {
 	}
 }
 
-// endWithParent ends the process when the other end of its standard input is gone: nothing is left behind, however the parent ends.
+// endWithParent ends the process when the other end of its standard input is gone: nothing is left behind, however
+// the parent ends.
 func endWithParent() {
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	os.Exit(1)
@@ -101,7 +102,8 @@ func receive(ctx context.Context) error {
 	})
 }
 
-// openStore tries until the storage account answers: a program that is started during an outage would be started again and again.
+// openStore tries until the storage account answers: a program that is started during an outage would be started
+// again and again.
 func openStore(ctx context.Context, logger *slog.Logger) (eventhubs.CheckpointStore, error) {
 	blobs, err := eventhubs.BlobConfigFromEnv()
 	if err != nil {

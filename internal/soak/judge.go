@@ -14,7 +14,7 @@ import (
 type judge struct {
 	history *history
 
-	mu         sync.Mutex
+	judgeMu    sync.Mutex
 	partitions []*partition
 	streams    map[string]*stream
 	clean      []window // when consumers were only stopped in good order
@@ -89,8 +89,8 @@ func (j *judge) consumer(name string) *holder {
 
 // handled takes a report. The reports of one process come in order; those of different processes don't.
 func (h *holder) handled(r report) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+	h.judgeMu.Lock()
+	defer h.judgeMu.Unlock()
 	if r.partition < 0 || r.partition >= len(h.partitions) {
 		h.wrong("consumer %s has read partition %d, which there isn't", h.name, r.partition)
 		return
@@ -116,7 +116,8 @@ func (h *holder) handled(r report) {
 	if skippedAt, ok := p.skipped[r.sequence]; ok {
 		delete(p.skipped, r.sequence)
 		if r.at.After(skippedAt) {
-			h.wrong("partition %d: %d was handled at %v, after a consumer had begun behind it at %v", r.partition, r.sequence, r.at, skippedAt)
+			h.wrong("partition %d: %d was handled at %v, after a consumer had begun after it at %v",
+				r.partition, r.sequence, r.at, skippedAt)
 		}
 	}
 	h.measure(p, r)
@@ -124,7 +125,8 @@ func (h *holder) handled(r report) {
 	h.advance(p)
 }
 
-// takenOver looks at where a consumer begins. What was handled before may be reported later, through another pipe: that is looked at when it comes.
+// takenOver looks at where a consumer begins. What was handled before may be reported later, through another pipe:
+// that is looked at when it comes.
 func (j *judge) takenOver(p *partition, r report) {
 	j.counts.takeOvers++
 	j.takeOver = time.Now()
@@ -152,7 +154,8 @@ func (j *judge) measure(p *partition, r report) {
 	}
 }
 
-// advance goes through what is handled without a gap, in the partition's order, and looks at the order in which it was sent.
+// advance goes through what is handled without a gap, in the partition's order, and looks at the order in which it
+// was sent.
 func (j *judge) advance(p *partition) {
 	for {
 		r, ok := p.ahead[p.next]
@@ -172,7 +175,8 @@ func (j *judge) advance(p *partition) {
 		case r.number < s.next:
 			j.counts.storedTwice++
 		case r.number > s.next:
-			j.wrong("stream %s, partition %d: number %d is stored where %d was expected", r.stream, r.partition, r.number, s.next)
+			j.wrong("stream %s, partition %d: number %d is stored where %d was expected",
+				r.stream, r.partition, r.number, s.next)
 			s.next = r.number + 1
 		default:
 			s.next++
@@ -181,8 +185,8 @@ func (j *judge) advance(p *partition) {
 }
 
 func (j *judge) overlap(name string) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
+	j.judgeMu.Lock()
+	defer j.judgeMu.Unlock()
 	j.wrong("consumer %s was given two events of one partition at the same time", name)
 }
 
@@ -200,29 +204,29 @@ func (j *judge) problem(format string, args ...any) {
 
 // beginClean opens a clean window.
 func (j *judge) beginClean() {
-	j.mu.Lock()
-	defer j.mu.Unlock()
+	j.judgeMu.Lock()
+	defer j.judgeMu.Unlock()
 	j.clean = append(j.clean, window{begin: time.Now()})
 }
 
 func (j *judge) endClean() {
-	j.mu.Lock()
-	defer j.mu.Unlock()
+	j.judgeMu.Lock()
+	defer j.judgeMu.Unlock()
 	j.clean[len(j.clean)-1].end = time.Now()
 }
 
 // handledTo is how far a partition is handled without a gap, and when it was last read.
 func (j *judge) handledTo(partition int) (next int64, progress time.Time) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
+	j.judgeMu.Lock()
+	defer j.judgeMu.Unlock()
 	p := j.partitions[partition]
 	return p.next, p.progress
 }
 
 // readSince reports whether every partition was read after a time.
 func (j *judge) readSince(t time.Time) bool {
-	j.mu.Lock()
-	defer j.mu.Unlock()
+	j.judgeMu.Lock()
+	defer j.judgeMu.Unlock()
 	for _, p := range j.partitions {
 		if !p.progress.After(t) {
 			return false
@@ -233,15 +237,16 @@ func (j *judge) readSince(t time.Time) bool {
 
 // quietFor is how long no consumer has taken a partition.
 func (j *judge) quietFor() time.Duration {
-	j.mu.Lock()
-	defer j.mu.Unlock()
+	j.judgeMu.Lock()
+	defer j.judgeMu.Unlock()
 	return time.Since(j.takeOver)
 }
 
-// end is called when all reports are in: stored is the number of events that each partition has taken, sent that of each stream.
+// end is called when all reports are in: stored is the number of events that each partition has taken, sent that of
+// each stream.
 func (j *judge) end(stored []int64, sent map[string]int64) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
+	j.judgeMu.Lock()
+	defer j.judgeMu.Unlock()
 	for i, p := range j.partitions {
 		if missing := stored[i] - p.next - int64(len(p.ahead)); missing > 0 {
 			j.counts.lost += missing
@@ -262,30 +267,32 @@ func (j *judge) end(stored []int64, sent map[string]int64) {
 
 // covered is told how far a partition's checkpoint covers it after the last stop in good order.
 func (j *judge) covered(partition int, to, stored int64) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
+	j.judgeMu.Lock()
+	defer j.judgeMu.Unlock()
 	if to < stored {
 		j.counts.uncovered += stored - to
-		j.problem("partition %d: the checkpoint covers %d of %d events after the last consumer was stopped in good order", partition, to, stored)
+		j.problem("partition %d: the checkpoint covers %d of %d events after the last consumer was stopped in good order",
+			partition, to, stored)
 	}
 }
 
 // state tells how far the partitions are handled.
 func (j *judge) state() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
+	j.judgeMu.Lock()
+	defer j.judgeMu.Unlock()
 	var out strings.Builder
 	fmt.Fprintf(&out, "a partition was last taken %v ago", time.Since(j.takeOver).Round(time.Millisecond))
 	for i, p := range j.partitions {
-		fmt.Fprintf(&out, "\npartition %d is handled to %d, and was last read %v ago", i, p.next, time.Since(p.progress).Round(time.Millisecond))
+		fmt.Fprintf(&out, "\npartition %d is handled to %d, and was last read %v ago",
+			i, p.next, time.Since(p.progress).Round(time.Millisecond))
 	}
 	return out.String()
 }
 
 // handledEvents is how many different events are handled.
 func (j *judge) handledEvents() (n int64) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
+	j.judgeMu.Lock()
+	defer j.judgeMu.Unlock()
 	for _, p := range j.partitions {
 		n += p.next + int64(len(p.ahead))
 	}
@@ -293,7 +300,7 @@ func (j *judge) handledEvents() (n int64) {
 }
 
 func (j *judge) snapshot() (counts, []string) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
+	j.judgeMu.Lock()
+	defer j.judgeMu.Unlock()
 	return j.counts, append([]string(nil), j.problems...)
 }

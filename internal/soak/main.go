@@ -1,7 +1,8 @@
 //go:build unix
 
-// Command soak is the load test, as "make soak": consumer processes share 16 partitions of a local namespace while processes are killed and
-// stopped, connections dropped, storage taken down and partitions stolen. It counts what was lost, out of order and repeated.
+// Command soak is the load test, as "make soak": consumer processes share 16 partitions of a local namespace while
+// processes are killed and stopped, connections dropped, storage taken down and partitions stolen. It counts what was
+// lost, out of order and repeated.
 package main
 
 import (
@@ -68,7 +69,8 @@ func (o *options) seedFromEnv() (err error) {
 	return nil
 }
 
-// run is one load test. It leaves nothing behind, whatever happens. The result is as good as it got, even with an error.
+// run is one load test. It leaves nothing behind, whatever happens. The result is as good as it got, even with an
+// error.
 func run(ctx context.Context, o options) (result, error) {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)

@@ -87,7 +87,8 @@ func (p *process) waitReady() error {
 	}
 }
 
-// readReports passes on what the process reports. A last line without an end was being written when it was killed: its handler had not returned.
+// readReports passes on what the process reports. A last line without an end was being written when it was killed:
+// its handler had not returned.
 func (p *process) readReports(stdout io.Reader, j *judge) {
 	lines := bufio.NewReader(stdout)
 	c := j.consumer(p.name)

@@ -73,8 +73,8 @@ func (h *holder) repeats(p *partition, r report) {
 
 // explain finds the causes of what was repeated before a time.
 func (j *judge) explain(before time.Time) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
+	j.judgeMu.Lock()
+	defer j.judgeMu.Unlock()
 	var open []repeat
 	for _, r := range j.repeated {
 		if r.second.After(before) {

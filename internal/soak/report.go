@@ -9,8 +9,9 @@ import (
 	"time"
 )
 
-// What a consumer process writes on its standard output, a line each: that signals no longer kill it, what it has handled,
-// that it was given two events of one partition at the same time, and that it did not get to run for a while.
+// What a consumer process writes on its standard output, a line each: that signals no longer kill it, what it has
+// handled, that it was given two events of one partition at the same time, and that it did not get to run for a
+// while.
 const (
 	lineReady   = "ready"
 	lineHandled = "handled"
@@ -32,7 +33,9 @@ type report struct {
 
 func (r *report) append(b []byte) []byte {
 	b = append(b, lineHandled...)
-	for _, n := range []int64{int64(r.partition), r.holding, r.sequence, r.attempt, r.enqueued.UnixNano(), r.at.UnixNano(), r.number} {
+	for _, n := range []int64{
+		int64(r.partition), r.holding, r.sequence, r.attempt, r.enqueued.UnixNano(), r.at.UnixNano(), r.number,
+	} {
 		b = strconv.AppendInt(append(b, ' '), n, 10)
 	}
 	b = append(append(b, ' '), r.stream...)

@@ -19,7 +19,8 @@ type result struct {
 
 // String is what the last line says after "ok" or "failed".
 func (r result) String() string {
-	return fmt.Sprintf("sent=%d handled=%d lost=%d out_of_order=%d repeated_after_clean_stop=%d repeated=%d repeated_by=%v "+
+	return fmt.Sprintf("sent=%d handled=%d lost=%d out_of_order=%d repeated_after_clean_stop=%d "+
+		"repeated=%d repeated_by=%v "+
 		"longest_unread=%v stored_twice=%d rate=%.0f/s",
 		r.sent, r.handled, r.lost, r.outOfOrder, r.repeatedClean+r.uncovered, r.repeated, r.by,
 		r.unread.Round(time.Millisecond), r.storedTwice, math.Round(float64(r.handled)/r.seconds))
@@ -50,7 +51,9 @@ func (s *soak) result() result {
 	if s.ended.IsZero() {
 		s.ended = time.Now()
 	}
-	return result{counts: c, sent: s.producer.sent.Load(), handled: s.judge.handledEvents(), seconds: s.ended.Sub(s.began).Seconds()}
+	return result{
+		counts: c, sent: s.producer.sent.Load(), handled: s.judge.handledEvents(), seconds: s.ended.Sub(s.began).Seconds(),
+	}
 }
 
 func (s *soak) sayProgress() {
@@ -67,7 +70,8 @@ func (s *soak) sayDetails() {
 	}
 	say("done: %v; processes=%d gave_up_at_start=%d take_overs=%d handler_retries=%d failed_sends=%d",
 		s.chaos, s.fleet.number.Load(), s.fleet.gaveUp.Load(), c.takeOvers, c.retried, s.producer.failed.Load())
-	say("longest unread: partition %d for %v, to %v after the beginning; before that:", c.unreadOf, c.unread.Round(time.Millisecond), c.unreadTo.Sub(s.began).Round(time.Millisecond))
+	say("longest unread: partition %d for %v, to %v after the beginning; before that:",
+		c.unreadOf, c.unread.Round(time.Millisecond), c.unreadTo.Sub(s.began).Round(time.Millisecond))
 	for _, line := range s.chaos.before(c.unreadTo, c.unread+expiration) {
 		say("  %s", line)
 	}

@@ -23,9 +23,11 @@ const (
 	container  = "checkpoints" // what Server.Env says
 	partitions = 16
 	consumers  = 4
-	// retention bounds what the hub keeps: minutes at the usual rate, so that it never drops what is unread, without growing for hours.
+	// retention bounds what the hub keeps: minutes at the usual rate, so that it never drops what is unread, without
+	// growing for hours.
 	retention = 8 << 20
-	// quiet is how long no partition must be taken for things to be settled: claims have expired, were made anew, and are shared out.
+	// quiet is how long no partition must be taken for things to be settled: claims have expired, were made anew, and
+	// are shared out.
 	quiet = expiration + 3*updateInterval
 	// patience is how long things may take to settle.
 	patience = 60 * time.Second
@@ -68,7 +70,9 @@ func (u usage) String() string {
 }
 
 func newSoak(o options, fail func(error)) (*soak, error) {
-	server, err := eventhubstest.New(&eventhubstest.Options{Hubs: []eventhubstest.Hub{{Name: hub, Partitions: partitions}}, RetentionBytes: retention})
+	server, err := eventhubstest.New(&eventhubstest.Options{
+		Hubs: []eventhubstest.Hub{{Name: hub, Partitions: partitions}}, RetentionBytes: retention,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -196,8 +200,9 @@ func (s *soak) settle(ctx context.Context) error {
 	return nil
 }
 
-// comeAndGo is the clean phase: consumers come, and are stopped with SIGTERM, and nothing else happens. Half of them leave at
-// once, then all but one; then that one is replaced, some times over. Then the others come back, and one more comes and goes.
+// comeAndGo is the clean phase: consumers come, and are stopped with SIGTERM, and nothing else happens. Half of them
+// leave at once, then all but one; then that one is replaced, some times over. Then the others come back, and one
+// more comes and goes.
 func (s *soak) comeAndGo(ctx context.Context) error {
 	s.judge.beginClean()
 	slots := s.fleet.slots

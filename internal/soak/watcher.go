@@ -59,11 +59,13 @@ func (w *watcher) run(ctx context.Context) {
 	}
 }
 
-// look finds out whether the hub has dropped what is unread, which would make the count of the lost worthless, and whether a partition is stuck.
+// look finds out whether the hub has dropped what is unread, which would make the count of the lost worthless, and
+// whether a partition is stuck.
 func (w *watcher) look(ctx context.Context, partition int, began time.Time) error {
 	ctx, cancel := context.WithTimeout(ctx, watchEvery)
 	defer cancel()
-	_, progress := w.judge.handledTo(partition) // before the hub is asked: a partition must not look stuck because of what came in meanwhile
+	// Before the hub is asked: a partition must not look stuck because of what came in meanwhile.
+	_, progress := w.judge.handledTo(partition)
 	p, err := w.properties(ctx, partition)
 	if err != nil {
 		return nil //nolint:nilerr // a fault; it is looked at again soon
@@ -73,15 +75,18 @@ func (w *watcher) look(ctx context.Context, partition int, began time.Time) erro
 	}
 	handled, _ := w.judge.handledTo(partition)
 	if p.BeginningSequenceNumber > handled {
-		return fmt.Errorf("retention has dropped unread events of partition %d: it begins at %d, and is handled to %d", partition, p.BeginningSequenceNumber, handled)
+		return fmt.Errorf("retention has dropped unread events of partition %d: it begins at %d, and is handled to %d",
+			partition, p.BeginningSequenceNumber, handled)
 	}
 	if unread := time.Since(progress); handled <= p.LastEnqueuedSequenceNumber && unread > stuckAfter {
-		return fmt.Errorf("partition %d is stuck: it holds events to %d, is handled to %d, and was last read %v ago", partition, p.LastEnqueuedSequenceNumber, handled, unread)
+		return fmt.Errorf("partition %d is stuck: it holds events to %d, is handled to %d, and was last read %v ago",
+			partition, p.LastEnqueuedSequenceNumber, handled, unread)
 	}
 	return nil
 }
 
-// wait waits until all that is stored is handled. It returns how many events each partition has taken, also if they are not.
+// wait waits until all that is stored is handled. It returns how many events each partition has taken, also if they
+// are not.
 func (w *watcher) wait(ctx context.Context, d time.Duration) ([]int64, error) {
 	stored, err := w.stored(ctx, d)
 	if err != nil {
@@ -118,8 +123,9 @@ func (w *watcher) stored(ctx context.Context, d time.Duration) ([]int64, error) 
 	return out, nil
 }
 
-// properties asks what a partition holds. After a failure it asks for the event hub as well: only that has the SDK replace a link that was lost. It hides what
-// is wrong with the link from itself when it asks for partitions (azeventhubs, mgmt.go, getPartitionPropertiesInternal).
+// properties asks what a partition holds. After a failure it asks for the event hub as well: only that has the SDK
+// replace a link that was lost. It hides what is wrong with the link from itself when it asks for partitions
+// (azeventhubs, mgmt.go, getPartitionPropertiesInternal).
 func (w *watcher) properties(ctx context.Context, partition int) (azeventhubs.PartitionProperties, error) {
 	p, err := w.client.Client().GetPartitionProperties(ctx, strconv.Itoa(partition), nil)
 	if err != nil {
