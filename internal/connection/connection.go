@@ -212,7 +212,8 @@ func (s *Shared[C]) open(c *client[C]) {
 		s.fail(c, err)
 		return
 	}
-	dialer.Watch(func() { s.ended(c) })
+	ended := func() { s.ended(c) }
+	dialer.Watch(ended, ended)
 	s.equip(c, sdk, dialer)
 	// The context has no deadline: go-amqp would set it on the socket, in place of what package dial has set (conn.go,
 	// startImpl).

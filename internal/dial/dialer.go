@@ -51,7 +51,7 @@ type Dialer struct {
 	options Options
 	address string // host:port to dial
 	tls     *tls.Config
-	ended   func() // see Watch; nil: nobody wants to know
+	watch   *watch // nil: nobody wants to know
 
 	socketMu sync.Mutex
 	socket   net.Conn // the latest; nil: none yet
@@ -167,8 +167,8 @@ func (d *Dialer) Dial(ctx context.Context, _ azeventhubs.WebSocketConnParams) (n
 	// readProtoHeader and readFrame).
 	_ = socket.SetDeadline(time.Time{})
 	_ = socket.SetReadDeadline(time.Now().Add(handshakeTimeout))
-	if d.ended != nil {
-		nc = &watchedConn{Conn: nc, ended: d.ended}
+	if d.watch != nil {
+		nc = &watchedConn{Conn: nc, watch: d.watch}
 	}
 	return nc, nil
 }

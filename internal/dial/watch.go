@@ -6,11 +6,24 @@ import (
 	"time"
 )
 
-// Watch has ended called when a connection of the Dialer is of no more use: it ends, for whatever reason; or the client
-// takes leave of a link on it; or the client tries to renew a token again and again. It is called before the client's
-// calls notice, so that there is time to keep the client from recovering. It is called from goroutines that the
-// connection waits for, possibly more than once. Watch comes before the first dial.
-func (d *Dialer) Watch(ended func()) { d.ended = ended }
+// Watch has ended called when a connection of the Dialer is of no more use: it ends, for whatever reason, or the
+// client tries to renew a token again and again; and detached when the client takes leave of a link on it. Nil means
+// that nobody wants to know. They are called before the client's calls notice, so that there is time to keep the
+// client from recovering; from goroutines that the connection waits for; and possibly more than once. Watch comes
+// before the first dial.
+func (d *Dialer) Watch(ended, detached func()) {
+	nothing := func() {}
+	d.watch = &watch{ended: nothing, detached: nothing}
+	if ended != nil {
+		d.watch.ended = ended
+	}
+	if detached != nil {
+		d.watch.detached = detached
+	}
+}
+
+// watch is who wants to know of a Dialer's connections.
+type watch struct{ ended, detached func() }
 
 // renewal is shorter than the SDK waits between a token and the next one, if all is well (azeventhubs,
 // internal/namespace.go, nextClaimRefreshDuration).
@@ -19,7 +32,7 @@ const renewal = time.Minute
 // watchedConn is a connection whose end is told.
 type watchedConn struct {
 	net.Conn
-	ended func()
+	watch *watch
 	begun atomic.Int64 // when the latest session was begun, in nanoseconds since 1970
 }
 
@@ -34,11 +47,11 @@ type watchedConn struct {
 func (w *watchedConn) Write(b []byte) (int, error) {
 	switch performative(b) {
 	case detach:
-		w.ended()
+		w.watch.detached()
 	case begin:
 		now := time.Now().UnixNano()
 		if last := w.begun.Swap(now); now-last < int64(renewal) {
-			w.ended()
+			w.watch.ended()
 		}
 	}
 	return w.Conn.Write(b)
@@ -46,7 +59,7 @@ func (w *watchedConn) Write(b []byte) (int, error) {
 
 // Close is how go-amqp ends a connection, for whatever reason, before it tells its sessions and links (conn.go, close).
 func (w *watchedConn) Close() error {
-	w.ended()
+	w.watch.ended()
 	return w.Conn.Close()
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
@@ -19,7 +20,7 @@ type link struct {
 	partition *azeventhubs.PartitionClient
 	most      int // events that next returns at the most
 
-	proven bool          // it is open
+	proven atomic.Bool   // it is open
 	quiet  time.Duration // how long it may be silent before it is to be checked
 	last   int           // how many events were there when they were last looked for
 }
@@ -28,6 +29,11 @@ type link struct {
 var ownerLevel int64
 
 // openLink makes a link that opens when next is first called.
+//
+// Its client makes one connection. When that has ended, or its token can't be renewed, the client can't dial any
+// more, and the reader makes another one after a pause. The SDK would make none: with its retries off it renews the
+// token again and again, and dials again and again, until it succeeds (azeventhubs, internal/namespace.go,
+// startNegotiateClaimRenewer).
 func openLink(e *Engine, partition string, at azeventhubs.StartPosition) (*link, error) {
 	client, dialer, err := e.options.NewClient()
 	if err != nil {
@@ -39,7 +45,13 @@ func openLink(e *Engine, partition string, at azeventhubs.StartPosition) (*link,
 	if err != nil {
 		return nil, err
 	}
-	return &link{client: client, dialer: dialer, partition: p, most: e.options.MaxBatch, quiet: silence}, nil
+	l := &link{client: client, dialer: dialer, partition: p, most: e.options.MaxBatch, quiet: silence}
+	dialer.Watch(func() {
+		if l.proven.Load() { // until then there are sessions for the token and for the link
+			dialer.Close()
+		}
+	}, nil)
+	return l, nil
 }
 
 // close closes the link and its connection, in good order if that is quick. After closeTimeout, or the end of ctx, the
@@ -82,7 +94,7 @@ func (l *link) next(ctx context.Context) ([]*azeventhubs.ReceivedEventData, erro
 		}
 	}
 	bound := openTimeout
-	if l.proven {
+	if l.proven.Load() {
 		bound = l.quiet
 	}
 	waiting, cancel := context.WithTimeout(ctx, bound)
@@ -106,14 +118,14 @@ func (l *link) silent(err error) error {
 	if !sdkerr.FromLink(err) {
 		return errNotOpened
 	}
-	if l.proven {
+	if l.proven.Load() {
 		l.quiet = min(2*l.quiet, silenceMost)
 	}
 	return nil
 }
 
 // wasOpen reports whether the link was open when it failed.
-func (l *link) wasOpen(err error) bool { return l.proven || sdkerr.FromLink(err) }
+func (l *link) wasOpen(err error) bool { return l.proven.Load() || sdkerr.FromLink(err) }
 
 // prefetched returns up to n events that are there. If it fails, nothing is there, or the next call that waits says
 // what is wrong.

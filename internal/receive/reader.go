@@ -170,9 +170,9 @@ func (r *reader) succeeds() {
 	if r.failures > 0 {
 		r.log.Info("eventhubs: reading works again", "failures", r.failures)
 	}
-	if !r.link.proven {
+	if !r.link.proven.Load() {
 		r.engine.setWorked()
-		r.link.proven = true
+		r.link.proven.Store(true)
 	}
 	r.failures, r.unreadable, r.refused = 0, 0, time.Time{}
 	r.done.readingWorks()
