@@ -30,6 +30,7 @@ type client[C any] struct {
 	users   int          // calls in it, and the goroutine that opens it
 	openErr error        // why it couldn't be opened; doesn't change once opened is closed either
 	given   bool         // it was given up
+	late    bool         // because CallTimeout had passed
 }
 
 // newClient returns a client that is opening, for so many calls at once.
@@ -95,13 +96,16 @@ func (s *Shared[C]) enter(ctx context.Context, c *client[C]) (leave func(), err 
 	return func() { giveBack(); s.leave(c) }, nil
 }
 
-// join counts a call as a user.
+// join counts a call as a user. When the first call in a client has waited in vain for CallTimeout, those that wait for
+// it have too: otherwise one after the other would wait for so long.
 func (s *Shared[C]) join(c *client[C]) error {
 	s.clientsMu.Lock()
 	defer s.clientsMu.Unlock()
 	switch {
 	case s.closed:
 		return ErrClosed
+	case c.late && !isClosed(c.proven):
+		return ErrLost
 	case isClosed(c.gone):
 		return errRetired
 	}
@@ -149,6 +153,13 @@ func (s *Shared[C]) fail(c *client[C], err error) {
 	}
 	s.clientsMu.Unlock()
 	s.giveUp(c, err)
+}
+
+// setLate notes that a call has waited in vain for CallTimeout.
+func (s *Shared[C]) setLate(c *client[C]) {
+	s.clientsMu.Lock()
+	defer s.clientsMu.Unlock()
+	c.late = true
 }
 
 // prove notes that a call has succeeded.

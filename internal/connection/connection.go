@@ -137,7 +137,7 @@ func (s *Shared[C]) call(ctx context.Context, c *client[C], use func(context.Con
 	}
 	defer context.AfterFunc(ctx, func() { throwOut(context.Cause(ctx)) })()
 	if bound := s.options.CallTimeout; bound > 0 {
-		defer time.AfterFunc(bound, func() { throwOut(noAnswer(bound)) }).Stop()
+		defer time.AfterFunc(bound, func() { s.setLate(c); throwOut(noAnswer(bound)) }).Stop()
 	}
 	err := use(calling, c.sdk)
 	switch {

@@ -284,6 +284,22 @@ func TestNoAnswerAtAll(t *testing.T) {
 	}
 }
 
+// TestNoAnswerToMany is TestNoAnswerAtAll for a call whose events go into batches of their own, over one link.
+func TestNoAnswerToMany(t *testing.T) {
+	bubble(t, options{}, func(t *testing.T, s *scene) {
+		require.NoError(t, s.Send(t.Context(), anywhere))
+		remove := s.srv.Fault(eventhubstest.Fault{On: eventhubstest.OnPublish, Hang: true})
+		var events []eventhubs.Event
+		for key := range 20 {
+			events = append(events, eventhubs.Event{PartitionKey: fmt.Sprint("key ", key)})
+		}
+		took := elapsed(func() { require.Error(t, s.Send(t.Context(), events...)) })
+		require.LessOrEqual(t, took, 2*time.Minute)
+		remove()
+		require.NoError(t, s.Send(t.Context(), events...))
+	})
+}
+
 // TestOthersGoOn has a partition's link never be opened, or never be answered: others are not held up.
 func TestOthersGoOn(t *testing.T) {
 	for _, on := range []eventhubstest.Operation{eventhubstest.OnAttach, eventhubstest.OnPublish} {
