@@ -161,9 +161,7 @@ func (l *Loop) compare(p *partition, began time.Time, r azeventhubs.Ownership, l
 		c.seen = began
 	default: // a renewal was stored, though its answer didn't say so: others reckon with its date
 		c.record, c.seen = r, began
-		if !r.LastModifiedTime.After(began) {
-			c.renewed = later(c.renewed, r.LastModifiedTime)
-		}
+		c.renewed = later(c.renewed, sooner(r.LastModifiedTime, began)) // a clock may be ahead
 		p.settle()
 	}
 }
