@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
+
+	"github.com/go-eventhubs/eventhubs/internal/retry"
 )
 
 const callClaim = "claim partitions"
@@ -167,7 +169,10 @@ func (l *Loop) missing(began time.Time, w want, p *partition, err error) {
 			l.listSoon(p.retryAt)
 		}
 	case held:
-		p.refusals++
+		if p.refusals++; p.refusals > 1 && retry.Worth(p.refusals) { // the listing after the first one has said why
+			l.log(slog.LevelWarn, "eventhubs: the checkpoint store refuses to renew an unchanged claim: trying again",
+				"partition", w.record.PartitionID, "refusals", p.refusals)
+		}
 		p.retryAt = now.Add(l.pause(p.refusals))
 		l.listSoon(now)
 	default:
