@@ -28,8 +28,12 @@ var authorizationFails = []aCase{
 	{"a role is taken away", roleIsTakenAway},
 	{"the identity service is down when a token is due", identityIsDown},
 	{"a key is refused for a while", in(2, func(s *scene.Scene) { refusedForAWhile(s, "amqp:unauthorized-access") })},
-	{"a key is refused", in(2, func(s *scene.Scene) { refusedForGood(s, "amqp:unauthorized-access", "not authorized") })},
-	{"the consumer group is deleted, and made again", in(2, func(s *scene.Scene) { refusedForAWhile(s, "amqp:not-found") })},
+	{"a key is refused", in(2, func(s *scene.Scene) {
+		refusedForGood(s, "amqp:unauthorized-access", "not authorized")
+	})},
+	{"the consumer group is deleted, and made again", in(2, func(s *scene.Scene) {
+		refusedForAWhile(s, "amqp:not-found")
+	})},
 	{"the consumer group is deleted", in(2, func(s *scene.Scene) {
 		refusedForGood(s, "amqp:not-found", "there is no such event hub or consumer group")
 	})},
@@ -39,7 +43,8 @@ var authorizationFails = []aCase{
 func passwordless(t *testing.T, test func(s *scene.Scene)) {
 	synctest.Test(t, func(t *testing.T) {
 		s := scene.Open(t, eventhubstest.Options{
-			InMemory: true, TLS: true, TokenLifetime: time.Hour, Hubs: []eventhubstest.Hub{{Name: scene.Hub, Partitions: 2}},
+			InMemory: true, TLS: true, TokenLifetime: time.Hour,
+			Hubs: []eventhubstest.Hub{{Name: scene.Hub, Partitions: 2}},
 		})
 		cfg := s.Server.PasswordlessConfig(scene.Hub)
 		cfg.Logger = s.Config.Logger
@@ -48,7 +53,7 @@ func passwordless(t *testing.T, test func(s *scene.Scene)) {
 	})
 }
 
-// sendAs sends as somebody whose rights don't change.
+// roles gives the identity these roles, and no others.
 func roles(s *scene.Scene, roles ...eventhubstest.Role) {
 	s.T.Helper()
 	require.NoError(s.T, s.Server.SetRoles("", roles...))
@@ -139,12 +144,15 @@ func identityIsDown(t *testing.T) {
 		require.Len(s.T, s.Tally.Holdings(), 2, "the partitions are kept")
 		r.Stop()
 		s.Check(0)
-		time.Sleep(2 * time.Hour)
+		s.Leave() // a client whose token can't be had is not closed in good order (internal/connection, CloseConsumer)
 	})
 }
 
 func refuse(s *scene.Scene, condition string) (allow func()) {
-	allow = s.Server.Fault(eventhubstest.Fault{On: eventhubstest.OnAttach, ConsumerGroup: scene.Group, Condition: condition})
+	s.T.Helper()
+	allow = s.Server.Fault(eventhubstest.Fault{
+		On: eventhubstest.OnAttach, ConsumerGroup: scene.Group, Condition: condition,
+	})
 	s.Server.DropConnections()
 	return allow
 }

@@ -53,8 +53,8 @@ func rawPoisoned(s *scene.Scene) {
 	store := s.RawStore()
 	for _, id := range []string{"0", "1"} {
 		require.NoError(s.T, store.SetCheckpoint(s.T.Context(), azeventhubs.Checkpoint{
-			FullyQualifiedNamespace: s.Namespace(), EventHubName: scene.Hub, ConsumerGroup: scene.Group, PartitionID: id,
-			SequenceNumber: ptr(int64(0)),
+			FullyQualifiedNamespace: s.Namespace(), EventHubName: scene.Hub, ConsumerGroup: scene.Group,
+			PartitionID: id, SequenceNumber: ptr(int64(0)),
 		}, nil))
 	}
 	poison(s, "raw", "0", map[string]*string{"sequencenumber": ptr("nine")})
@@ -62,7 +62,8 @@ func rawPoisoned(s *scene.Scene) {
 	r.Rounds(scene.Group, "1", 5)
 	select {
 	case c := <-r.Clients:
-		s.Mended("one bad blob keeps partition "+c.PartitionID()+" from being handed out", "ListCheckpoints in internal/checkpoint")
+		s.Mended("one bad blob keeps partition "+c.PartitionID()+" from being handed out",
+			"ListCheckpoints in internal/checkpoint")
 	default:
 	}
 }

@@ -64,7 +64,7 @@ func drained(s *scene.Scene, stop func(*scene.Receiver), running time.Duration) 
 	require.False(s.T, r.Ended(), "handlers are running")
 	require.Equal(s.T, "first", s.Owner("0"), "it is ours until the handler has finished")
 	require.NoError(s.T, r.Result())
-	require.Equal(s.T, min(running, drainTimeout), time.Since(began), "it returns at once, as nothing else takes time here")
+	require.Equal(s.T, min(running, drainTimeout), time.Since(began), "nothing else takes time")
 	finished := int64(7)
 	if running > drainTimeout {
 		finished = 6
@@ -135,7 +135,9 @@ func cancelledEarly(t *testing.T) {
 
 // cancelledInClaim has Receive end when a claim is stored, and its answer is on the way: it is released all the same.
 func cancelledInClaim(s *scene.Scene, operation string) {
-	hang := eventhubstest.BlobFault{Operation: operation, NameContains: "/ownership/", Hang: true, After: true, Times: 2}
+	hang := eventhubstest.BlobFault{
+		Operation: operation, NameContains: "/ownership/", Hang: true, After: true, Times: 2,
+	}
 	tag := func() string {
 		if e := s.Ownership(s.Store, scene.Group)["0"].ETag; e != nil {
 			return string(*e)
@@ -163,8 +165,8 @@ func cancelledInClaim(s *scene.Scene, operation string) {
 // earliest is where the Processor begins where the library would without being told.
 var earliest = azeventhubs.StartPosition{Earliest: ptr(true)}
 
-// rawCancel records SDK-FACTS 4: Run gives ownership up while handlers run, and then their checkpoints undo those of the
-// next owner.
+// rawCancel records SDK-FACTS 4: Run gives ownership up while handlers run, and then their checkpoints undo those of
+// the next owner.
 func rawCancel(s *scene.Scene) {
 	s.Send(10, "0")
 	first := s.Raw("first", scene.Group, s.RawStore(), earliest)
@@ -187,6 +189,7 @@ func rawCancel(s *scene.Scene) {
 	require.EqualValues(s.T, 9, s.CheckpointIn(first.Store, "0"))
 	err := old.UpdateCheckpoint(s.T.Context(), e, nil) // and ends here
 	if err != nil || s.CheckpointIn(first.Store, "0") != 0 {
-		s.Mended("a handler that ends late moves the checkpoint of the next owner back", "SetCheckpoint in internal/checkpoint")
+		s.Mended("a handler that ends late moves the checkpoint of the next owner back",
+			"SetCheckpoint in internal/checkpoint")
 	}
 }

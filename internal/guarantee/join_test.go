@@ -105,7 +105,7 @@ func joinsThird(s *scene.Scene) {
 // joinsDuringHandler has the handler of each partition of the owner be running when another consumer joins.
 func joinsDuringHandler(s *scene.Scene, running time.Duration) {
 	s.Send(10, "0", "1")
-	first := s.Receive("first", eventhubs.ConsumerOptions{}, func(ctx context.Context, e *eventhubs.ReceivedEvent) error {
+	busy := func(ctx context.Context, e *eventhubs.ReceivedEvent) error {
 		if e.SequenceNumber != 5 {
 			return nil
 		}
@@ -118,7 +118,8 @@ func joinsDuringHandler(s *scene.Scene, running time.Duration) {
 			}
 			return ctx.Err()
 		}
-	})
+	}
+	first := s.Receive("first", eventhubs.ConsumerOptions{}, busy)
 	s.Until("handlers are running", func() bool { return s.Tally.HasCome("0", 5) && s.Tally.HasCome("1", 5) })
 	began := time.Now()
 	second := s.Receive("second", eventhubs.ConsumerOptions{}, scene.Nothing)

@@ -22,7 +22,7 @@ func killedWhileHandling(t *testing.T) {
 	s := onSockets(t, 2)
 	s.Send(40, "0", "1")
 	killed := start(s, childOptions{Name: "killed", CheckpointCount: 10, BlockAt: 25})
-	s.Until("handlers run in both partitions", func() bool { return s.Tally.HasCome("0", 25) && s.Tally.HasCome("1", 25) })
+	s.Until("handlers run in both", func() bool { return s.Tally.HasCome("0", 25) && s.Tally.HasCome("1", 25) })
 	s.Until("what was handled is covered", func() bool { return s.Checkpoint("0") >= 19 && s.Checkpoint("1") >= 19 })
 	killed.kill()
 	takenOver(s, quick())
@@ -38,13 +38,13 @@ func killedWhileReading(t *testing.T) {
 	takenOver(s, quick())
 }
 
-// losesPower has one machine of two fail while events come, with default options. The other one takes over once the claims have
-// expired.
+// losesPower has one machine of two fail while events come, with default options. The other one takes over once the
+// claims have expired.
 func losesPower(s *scene.Scene) {
 	killed := s.ConsumerOn(s.Host(), "killed", eventhubs.ConsumerOptions{})
 	killed.Receive(scene.Nothing)
 	s.During(25*time.Second, func(int) { s.Send(10, "0", "1") })
-	s.Until("what can be handled is", func() bool { return s.Tally.Furthest("0") >= 249 && s.Tally.Furthest("1") >= 249 })
+	s.UntilHandled()
 	killed.Kill()
 	began := time.Now()
 	takenOver(s, eventhubs.ConsumerOptions{})

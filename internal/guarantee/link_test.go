@@ -3,6 +3,7 @@ package guarantee_test
 import (
 	"context"
 	"sync/atomic"
+	"testing"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
@@ -13,8 +14,8 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/guarantee/scene"
 )
 
-// conditions are those that PROTOCOL.md lists: what the service may answer, or detach a link with. With each a link is refused
-// so many times.
+// conditions are those that PROTOCOL.md lists: what the service may answer, or detach a link with. With each a link
+// is refused so many times.
 var conditions = map[string]int{
 	"com.microsoft:server-busy": 10, "com.microsoft:timeout": 10,
 	"amqp:link:detach-forced": 10, "amqp:link:transfer-limit-exceeded": 10,
@@ -25,19 +26,23 @@ var conditions = map[string]int{
 }
 
 var linkDetaches = append(conditionCases(),
-	aCase{"connections drop", in(2, func(s *scene.Scene) { interrupted(s, eventhubstest.Fault{DropConnection: true}, 10) })},
+	aCase{"connections drop", in(2, func(s *scene.Scene) {
+		interrupted(s, eventhubstest.Fault{DropConnection: true}, 10)
+	})},
 	aCase{"connections drop while handlers run", in(2, dropWhileHandling)},
 	aCase{"the service is away", in(2, serviceIsAway)},
-	aCase{"the service is busy at the start: management", in(1, func(s *scene.Scene) { busyAtTheStart(s, eventhubstest.OnManagement) })},
-	aCase{"the service is busy at the start: token", in(1, func(s *scene.Scene) { busyAtTheStart(s, eventhubstest.OnToken) })},
-	aCase{"the service is busy at the start: attach", in(1, func(s *scene.Scene) { busyAtTheStart(s, eventhubstest.OnAttach) })},
+	aCase{"the service is busy at the start: management", busyAtTheStart(eventhubstest.OnManagement)},
+	aCase{"the service is busy at the start: token", busyAtTheStart(eventhubstest.OnToken)},
+	aCase{"the service is busy at the start: attach", busyAtTheStart(eventhubstest.OnAttach)},
 	aCase{"one event, and room for many", in(1, oneIsEnough)},
 	aCase{"raw SDK: one event, and room for many", in(1, rawWaitsForMore)},
 )
 
 func conditionCases() (list []aCase) {
 	for c, times := range conditions {
-		list = append(list, aCase{c, in(2, func(s *scene.Scene) { interrupted(s, eventhubstest.Fault{Condition: c}, times) })})
+		list = append(list, aCase{c, in(2, func(s *scene.Scene) {
+			interrupted(s, eventhubstest.Fault{Condition: c}, times)
+		})})
 	}
 	return list
 }
@@ -108,24 +113,27 @@ func serviceIsAway(s *scene.Scene) {
 }
 
 // busyAtTheStart answers that it is busy more often than the SDK tries.
-func busyAtTheStart(s *scene.Scene, on eventhubstest.Operation) {
-	s.Send(10, "0")
-	s.Server.Fault(eventhubstest.Fault{On: on, Condition: "com.microsoft:server-busy", Times: 12})
-	r := s.Receive("only", eventhubs.ConsumerOptions{}, scene.Nothing)
-	s.UntilHandled()
-	r.Stop()
-	s.CheckLogged("level=WARN", "again_in")
-	s.Check(0)
+func busyAtTheStart(on eventhubstest.Operation) func(*testing.T) {
+	return in(1, func(s *scene.Scene) {
+		s.Send(10, "0")
+		s.Server.Fault(eventhubstest.Fault{On: on, Condition: "com.microsoft:server-busy", Times: 12})
+		r := s.Receive("only", eventhubs.ConsumerOptions{}, scene.Nothing)
+		s.UntilHandled()
+		r.Stop()
+		s.CheckLogged("level=WARN", "again_in")
+		s.Check(0)
+	})
 }
 
 // oneIsEnough sends each event when the one before was handled: none waits for more to come.
 func oneIsEnough(s *scene.Scene) {
 	s.Send(1, "0")
 	next := make(chan struct{}, 1)
-	r := s.Receive("only", eventhubs.ConsumerOptions{MaxBatch: 1000}, func(context.Context, *eventhubs.ReceivedEvent) error {
+	h := func(context.Context, *eventhubs.ReceivedEvent) error {
 		next <- struct{}{}
 		return nil
-	})
+	}
+	r := s.Receive("only", eventhubs.ConsumerOptions{MaxBatch: 1000}, h)
 	began := time.Now()
 	for range 20 {
 		take(s, next)
@@ -228,8 +236,7 @@ func latestMoves(s *scene.Scene) {
 // whileNobodyReads breaks the links of readers, and keeps them from being opened again for a while.
 func whileNobodyReads(s *scene.Scene, do func()) {
 	s.T.Helper()
-	allow := s.Server.Fault(eventhubstest.Fault{On: eventhubstest.OnAttach, ConsumerGroup: scene.Group, Condition: "com.microsoft:server-busy"})
-	s.Server.DropConnections()
+	allow := refuse(s, "com.microsoft:server-busy")
 	do()
 	time.Sleep(time.Minute)
 	allow()
@@ -258,7 +265,8 @@ func rawLatest(s *scene.Scene) {
 		case e := <-got:
 			require.NotNil(s.T, e, "nothing has come")
 			if e.SequenceNumber == 0 {
-				s.Mended("a reader at the latest event skips what comes while it has no link", "resolveLatest in internal/receive")
+				s.Mended("a reader at the latest event skips what comes while it has no link",
+					"resolveLatest in internal/receive")
 			}
 			return
 		default:

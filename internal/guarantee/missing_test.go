@@ -15,50 +15,52 @@ import (
 
 const key = "a2V5LW9mLWEtdGVzdA=="
 
+const (
+	askListen   = "not authorized: check the key in the connection string, and that its policy has the claim Listen"
+	askSend     = "not authorized: check the key in the connection string, and that its policy has the claim Send"
+	askReceiver = `not authorized: give this identity the role "` + receiver + `"`
+	askSender   = `not authorized: give this identity the role "Azure Event Hubs Data Sender"`
+	askName     = "there is no such event hub or consumer group"
+)
+
 var somethingIsMissing = []aCase{
-	{"a rule without the right to listen", func(t *testing.T) {
-		with(t, eventhubstest.Options{Rules: []eventhubstest.Rule{{Name: "sender", Key: key, Rights: []eventhubstest.Right{eventhubstest.RightSend}}}},
-			func(s *scene.Scene) {
-				endsWith(s, s.Config, "", "eventhubs: receive hub/$Default: not authorized: check the key in the connection string, "+
-					"and that its policy has the claim Listen")
-			})
-	}},
-	{"a rule without the right to send", func(t *testing.T) {
-		with(t, eventhubstest.Options{Rules: []eventhubstest.Rule{{Name: "reader", Key: key, Rights: []eventhubstest.Right{eventhubstest.RightListen}}}},
-			func(s *scene.Scene) {
-				sendEndsWith(s, s.Config, "eventhubs: send hub: not authorized: check the key in the connection string, and that its "+
-					"policy has the claim Send")
-			})
-	}},
+	{"a rule without the right to listen", withRight(eventhubstest.RightSend, func(s *scene.Scene) {
+		endsWith(s, s.Config, "", "eventhubs: receive hub/$Default: "+askListen)
+	})},
+	{"a rule without the right to send", withRight(eventhubstest.RightListen, func(s *scene.Scene) {
+		sendEndsWith(s, s.Config, "eventhubs: send hub: "+askSend)
+	})},
 	{"an identity without a role", func(t *testing.T) {
 		passwordless(t, func(s *scene.Scene) {
 			roles(s, eventhubstest.StorageBlobDataContributor)
-			endsWith(s, s.Config, "", `eventhubs: receive hub/$Default: not authorized: give this identity the role "`+receiver+`"`)
-			sendEndsWith(s, s.Config, `eventhubs: send hub: not authorized: give this identity the role "Azure Event Hubs Data Sender"`)
+			endsWith(s, s.Config, "", "eventhubs: receive hub/$Default: "+askReceiver)
+			sendEndsWith(s, s.Config, "eventhubs: send hub: "+askSender)
 		})
 	}},
 	{"no such event hub", in(1, func(s *scene.Scene) {
 		cfg := s.Server.Config("nowhere")
-		want := "nowhere: there is no such event hub or consumer group: check the name nowhere"
-		sendEndsWith(s, cfg, "eventhubs: send "+want)
-		endsWith(s, cfg, "", "eventhubs: receive nowhere/$Default: there is no such event hub or consumer group: check the name nowhere")
+		sendEndsWith(s, cfg, "eventhubs: send nowhere: "+askName+": check the name nowhere")
+		endsWith(s, cfg, "", "eventhubs: receive nowhere/$Default: "+askName+": check the name nowhere")
 	})},
 	{"no such consumer group", in(1, func(s *scene.Scene) {
-		endsWith(s, s.Config, "nobody", "eventhubs: receive hub/nobody: there is no such event hub or consumer group")
+		endsWith(s, s.Config, "nobody", "eventhubs: receive hub/nobody: "+askName)
 	})},
-	{"no such container", in(1, func(s *scene.Scene) { containerMissing(s, "ContainerNotFound", "the container does not exist") })},
+	{"no such container", in(1, func(s *scene.Scene) {
+		containerMissing(s, "ContainerNotFound", "the container does not exist")
+	})},
 	{"no right to the container", in(1, func(s *scene.Scene) {
 		containerMissing(s, "AuthorizationPermissionMismatch", "not authorized: check the account name and key")
 	})},
 	{"no such host", in(1, func(s *scene.Scene) {
 		cfg := s.Config
-		cfg.ConnectionString = "Endpoint=sb://nowhere.invalid;SharedAccessKeyName=x;SharedAccessKey=" + key + ";EntityPath=hub"
+		cfg.ConnectionString = "Endpoint=sb://nowhere.invalid;SharedAccessKeyName=x;SharedAccessKey=" + key
+		cfg.EventHub = scene.Hub
 		endsWith(s, cfg, "", "the name does not resolve: check the namespace nowhere.invalid")
 	})},
 	{"nobody listens on the port", in(1, func(s *scene.Scene) {
 		cfg := s.Config
-		cfg.ConnectionString = "Endpoint=sb://127.0.0.1:1;SharedAccessKeyName=x;SharedAccessKey=" + key +
-			";UseDevelopmentEmulator=true;EntityPath=hub"
+		cfg.ConnectionString = "Endpoint=sb://127.0.0.1:1;EntityPath=hub;SharedAccessKeyName=x;SharedAccessKey=" + key +
+			";UseDevelopmentEmulator=true"
 		endsWith(s, cfg, "", "nothing listens there")
 	})},
 	{"TLS that isn't trusted", func(t *testing.T) {
@@ -71,12 +73,16 @@ var somethingIsMissing = []aCase{
 	{"raw SDK", in(1, rawUnknownGroup)},
 }
 
-// with runs a test in a scene whose server has other options.
-func with(t *testing.T, o eventhubstest.Options, test func(s *scene.Scene)) {
-	synctest.Test(t, func(t *testing.T) {
-		o.InMemory, o.Hubs = true, []eventhubstest.Hub{{Name: scene.Hub, Partitions: 1}}
-		test(scene.Open(t, o))
-	})
+// withRight makes a test of one in a scene whose connection strings have this right alone.
+func withRight(right eventhubstest.Right, test func(s *scene.Scene)) func(*testing.T) {
+	return func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			test(scene.Open(t, eventhubstest.Options{
+				InMemory: true, Hubs: []eventhubstest.Hub{{Name: scene.Hub, Partitions: 1}},
+				Rules: []eventhubstest.Rule{{Name: "rule", Key: key, Rights: []eventhubstest.Right{right}}},
+			}))
+		})
+	}
 }
 
 // atOnce is within what waiting can't mend is an error, with the default Config.Retry.
@@ -126,7 +132,8 @@ func rawUnknownGroup(s *scene.Scene) {
 	r.Rounds("nobody", "0", 5)
 	select {
 	case <-r.Ended:
-		s.Mended(fmt.Sprintf("the Processor doesn't end for an unknown consumer group (now: %v)", r.Err), "recover in internal/receive")
+		s.Mended(fmt.Sprintf("the Processor doesn't end for an unknown consumer group (now: %v)", r.Err),
+			"recover in internal/receive")
 	case <-r.Clients:
 		s.T.Fatal("the Processor has opened a partition for an unknown consumer group")
 	default:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"testing"
 	"testing/synctest"
 	"time"
 
@@ -16,9 +17,9 @@ import (
 var positionIsRefused = []aCase{
 	{"the event hub is made again while it is read", in(2, madeAgainWhileReading)},
 	{"the event hub is made again while a handler runs", in(1, madeAgainWhileHandling)},
-	{"the event hub is made again before a restart", in(2, func(s *scene.Scene) { madeAgainBefore(s, 4) })},
-	{"the event hub is made again before a restart, and has outgrown its checkpoints", in(2, func(s *scene.Scene) { madeAgainBefore(s, 30) })},
-	{"the event hub is made again before a restart, and is empty", in(2, func(s *scene.Scene) { madeAgainBefore(s, 0) })},
+	{"the event hub is made again before a restart", madeAgainBefore(4)},
+	{"the event hub is made again before a restart, and has outgrown its checkpoints", madeAgainBefore(30)},
+	{"the event hub is made again before a restart, and is empty", madeAgainBefore(0)},
 	{"raw SDK", in(1, rawMadeAgain)},
 }
 
@@ -29,8 +30,8 @@ func reset(s *scene.Scene) {
 	s.Tally.StartOver()
 }
 
-// requireRestarted expects that both partitions were read from their earliest event, and that this was said, and that checkpoints
-// are written again.
+// requireRestarted expects that both partitions were read from their earliest event, and that this was said, and that
+// checkpoints are written again.
 func requireRestarted(s *scene.Scene) {
 	s.T.Helper()
 	s.UntilHandled()
@@ -64,8 +65,8 @@ func madeAgainWhileReading(s *scene.Scene) {
 	s.Check(0)
 }
 
-// madeAgainWhileHandling has the handler be at an event of the event hub as it was. The tally knows events by their sequence
-// numbers, so this counts bodies.
+// madeAgainWhileHandling has the handler be at an event of the event hub as it was. The tally knows events by their
+// sequence numbers, so this counts bodies.
 func madeAgainWhileHandling(s *scene.Scene) {
 	send := func(what string, n int) {
 		for i := range n {
@@ -101,27 +102,29 @@ func madeAgainWhileHandling(s *scene.Scene) {
 }
 
 // madeAgainBefore has checkpoints be of an event hub that is no more. The new one has so many events.
-func madeAgainBefore(s *scene.Scene, events int) {
-	s.Send(10, "0", "1")
-	r := s.Receive("first", eventhubs.ConsumerOptions{}, scene.Nothing)
-	s.UntilHandled()
-	r.Stop()
-	time.Sleep(time.Minute)
-	reset(s)
-	if events > 0 {
-		s.Send(events, "0", "1")
-	}
-	time.Sleep(time.Minute)
-	r = s.Receive("second", latest(), scene.Nothing) // it does not go by Start
-	s.UntilHandled()
-	synctest.Wait()
-	s.Send(1, "0", "1")
-	requireRestarted(s)
-	r.Stop()
+func madeAgainBefore(events int) func(*testing.T) {
+	return in(2, func(s *scene.Scene) {
+		s.Send(10, "0", "1")
+		r := s.Receive("first", eventhubs.ConsumerOptions{}, scene.Nothing)
+		s.UntilHandled()
+		r.Stop()
+		time.Sleep(time.Minute)
+		reset(s)
+		if events > 0 {
+			s.Send(events, "0", "1")
+		}
+		time.Sleep(time.Minute)
+		r = s.Receive("second", latest(), scene.Nothing) // it does not go by Start
+		s.UntilHandled()
+		synctest.Wait()
+		s.Send(1, "0", "1")
+		requireRestarted(s)
+		r.Stop()
+	})
 }
 
-// rawMadeAgain records SDK-FACTS 15g: the SDK tries to begin at a position that isn't there until it is there again. What comes
-// before is skipped.
+// rawMadeAgain records SDK-FACTS 15g: the SDK tries to begin at a position that isn't there until it is there again.
+// What comes before is skipped.
 func rawMadeAgain(s *scene.Scene) {
 	s.Send(10, "0")
 	r := s.Raw("reader", scene.Group, s.RawStore(), earliest)

@@ -23,8 +23,8 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/guarantee/scene"
 )
 
-// Processes run in real time, so their intervals are short. Expiration is long against the interval, since blobs are dated in
-// whole seconds: a claim that is renewed all the time looks up to a second old.
+// Processes run in real time, so their intervals are short. Expiration is long against the interval, since blobs are
+// dated in whole seconds: a claim that is renewed all the time looks up to a second old.
 func quick() eventhubs.ConsumerOptions {
 	return eventhubs.ConsumerOptions{UpdateInterval: 100 * time.Millisecond, ExpirationInterval: 3 * time.Second}
 }

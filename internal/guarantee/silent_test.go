@@ -39,7 +39,8 @@ func unansweredAttach(s *scene.Scene, times int) {
 	})
 }
 
-// attachAtTheStart has one partition's link not open for one and a half minutes. The other one is read, and claims are renewed.
+// attachAtTheStart has one partition's link not open for one and a half minutes. The other one is read, and claims
+// are renewed.
 func attachAtTheStart(s *scene.Scene) {
 	const times = 3
 	unansweredAttach(s, times)
@@ -121,7 +122,7 @@ func connectionsGoSilent(s *scene.Scene) {
 	require.LessOrEqual(s.T, time.Since(began), silence+answerTimeout+2*time.Second)
 	require.Len(s.T, s.Tally.Holdings(), 2, "the partitions are kept")
 	r.Stop()
-	s.CheckLogged("level=WARN", "partition=0", "silent")
+	s.CheckLogged("level=WARN", "partition=0", "reading was interrupted")
 	s.Check(0)
 }
 
@@ -191,7 +192,8 @@ func rawAttach(s *scene.Scene) {
 	time.Sleep(5 * time.Minute)
 	for id, o := range s.Ownership(r.Store, scene.Group) {
 		if time.Since(o.LastModifiedTime) < time.Minute {
-			s.Mended("the claim of partition "+id+" is not renewed while an attach is not answered", "a client for each reader")
+			s.Mended("the claim of partition "+id+" is not renewed while an attach is not answered",
+				"a client for each reader")
 		}
 	}
 }

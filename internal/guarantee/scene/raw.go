@@ -29,13 +29,10 @@ func (s *Scene) RawStore() *checkpoints.BlobStore {
 	return store
 }
 
-// RawClient returns a client of the SDK. What such a client leaves behind is waited for when the test ends: the goroutine
-// that would renew a token (azeventhubs, consumer_client.go, Close).
+// RawClient returns a client of the SDK, which leaves something behind: see Scene.leave.
 func (s *Scene) RawClient(who, group string) *azeventhubs.ConsumerClient {
 	s.T.Helper()
-	if s.options.InMemory {
-		s.T.Cleanup(func() { time.Sleep(24 * time.Hour) })
-	}
+	s.leaves = true
 	c, err := azeventhubs.NewConsumerClientFromConnectionString(s.Config.ConnectionString, "", group,
 		&azeventhubs.ConsumerClientOptions{InstanceID: who, NewWebSocketConn: s.Server.NewWebSocketConn})
 	require.NoError(s.T, err)
@@ -47,7 +44,8 @@ func (s *Scene) RawClient(who, group string) *azeventhubs.ConsumerClient {
 func (s *Scene) Raw(who, group string, store azeventhubs.CheckpointStore, start azeventhubs.StartPosition) *Raw {
 	s.T.Helper()
 	r := &Raw{
-		Store: store, Clients: make(chan *azeventhubs.ProcessorPartitionClient, 100), Ended: make(chan struct{}), scene: s,
+		Store: store, Clients: make(chan *azeventhubs.ProcessorPartitionClient, 100), Ended: make(chan struct{}),
+		scene: s,
 	}
 	p, err := azeventhubs.NewProcessor(s.RawClient(who, group), store, &azeventhubs.ProcessorOptions{
 		LoadBalancingStrategy: azeventhubs.ProcessorStrategyGreedy,

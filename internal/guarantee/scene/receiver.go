@@ -57,7 +57,9 @@ func (s *Scene) ConsumerOn(h *Host, who string, o eventhubs.ConsumerOptions) *Re
 }
 
 // ConsumerWith makes a consumer with another configuration, or another store, than the scene's.
-func (s *Scene) ConsumerWith(cfg eventhubs.Config, store eventhubs.CheckpointStore, o eventhubs.ConsumerOptions) *Receiver {
+func (s *Scene) ConsumerWith(
+	cfg eventhubs.Config, store eventhubs.CheckpointStore, o eventhubs.ConsumerOptions,
+) *Receiver {
 	s.T.Helper()
 	return s.consumer(o.InstanceID, o, cfg, store, nil)
 }
@@ -87,8 +89,13 @@ func (s *Scene) late() context.Context { return context.WithoutCancel(s.T.Contex
 // close ends the consumer when the test does.
 func (r *Receiver) close() {
 	r.cancel()
-	if err := r.Consumer.Close(r.scene.late()); err != nil && r.Host == nil { // from a broken host nothing can be closed
+	began := time.Now()
+	err := r.Consumer.Close(r.scene.late())
+	if err != nil && r.Host == nil { // from a broken host nothing can be closed
 		r.scene.T.Errorf("close %s: %v", r.Who, err)
+	}
+	if took := time.Since(began); r.scene.options.InMemory && took > r.drain+finish+closeConnections {
+		r.scene.T.Errorf("close %s took %v", r.Who, took)
 	}
 }
 
@@ -142,10 +149,13 @@ func (r *Receiver) resultWithin(d time.Duration) error {
 	}
 }
 
-// finish is what Receive takes at most after its handlers have returned, and slack what a real clock needs beyond that.
 const (
+	// finish is what Receive takes at most after its handlers have returned.
 	finish = 5 * time.Second
-	slack  = 30 * time.Second
+	// closeConnections is what Close takes at most after that, if nothing is answered.
+	closeConnections = 5 * time.Second
+	// slack is what a real clock needs beyond bounds.
+	slack = 30 * time.Second
 )
 
 // Cancel ends the context of Receive.
@@ -162,8 +172,8 @@ func (r *Receiver) Stop() {
 	require.NoError(r.scene.T, r.resultWithin(bound))
 }
 
-// Kill ends the consumer as if its machine had lost its power: its connections break, and what it does from now on counts for
-// nothing. Handlers' contexts end.
+// Kill ends the consumer as if its machine had lost its power: its connections break, and what it does from now on
+// counts for nothing. Handlers' contexts end.
 func (r *Receiver) Kill() {
 	r.scene.Tally.Kill(r.Who)
 	r.Host.Cut()

@@ -1,8 +1,8 @@
 // Package scene is where the guarantees are tested: a namespace and a storage account in which something goes wrong,
 // consumers, and an account of what was sent and what was handled.
 //
-// A scene is in memory, and in virtual time: see [In]. Minutes take milliseconds there, and no goroutine of the library may
-// be left when the test ends. Or it is on real sockets, for what takes processes: see [Open].
+// A scene is in memory, and in virtual time: see [In]. Minutes take milliseconds there, and no goroutine of the
+// library may be left when the test ends. Or it is on real sockets, for what takes processes: see [Open].
 package scene
 
 import (
@@ -39,6 +39,7 @@ type Scene struct {
 	Tally  *Tally
 
 	options  eventhubstest.Options
+	leaves   bool // there are clients of the SDK
 	logger   *slog.Logger
 	producer *eventhubs.Producer // nil until something is sent
 
@@ -55,7 +56,8 @@ func In(t *testing.T, partitions int, test func(s *Scene)) {
 // New makes a scene in memory, in a bubble of testing/synctest.
 func New(t testing.TB, partitions int) *Scene {
 	t.Helper()
-	return Open(t, eventhubstest.Options{InMemory: true, Hubs: []eventhubstest.Hub{{Name: Hub, Partitions: partitions}}})
+	hub := eventhubstest.Hub{Name: Hub, Partitions: partitions}
+	return Open(t, eventhubstest.Options{InMemory: true, Hubs: []eventhubstest.Hub{hub}})
 }
 
 // Open makes a scene whose server has these options. They name an event hub "hub", or none.
@@ -65,6 +67,7 @@ func Open(t testing.TB, o eventhubstest.Options) *Scene {
 	var err error
 	s.Server, err = eventhubstest.New(&o) // and not Start, which sleeps for hours so that leaked goroutines end
 	require.NoError(t, err)
+	t.Cleanup(s.leave)
 	t.Cleanup(s.Server.Close)
 	s.logger = slog.New(slog.NewTextHandler(s.Log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	s.Config = s.Server.Config(Hub)
@@ -77,6 +80,20 @@ func Open(t testing.TB, o eventhubstest.Options) *Scene {
 	})
 	return s
 }
+
+// leave waits, in virtual time, for what the SDK's own clients leave behind: goroutines that end when their tokens
+// would have to be renewed (azeventhubs, consumer_client.go, Close). The library's clients leave none.
+func (s *Scene) leave() {
+	if s.leaves && s.options.InMemory {
+		time.Sleep(tokenLife)
+	}
+}
+
+// tokenLife is how long the SDK's tokens last (azeventhubs, internal/sbauth/token_provider.go).
+const tokenLife = 2 * time.Hour
+
+// Leave has the scene wait when the test has ended: see leave.
+func (s *Scene) Leave() { s.leaves = true }
 
 // OpenStore opens a checkpoint store, as each process does.
 func (s *Scene) OpenStore(container string) *eventhubs.BlobCheckpointStore {
@@ -228,8 +245,8 @@ func (s *Scene) Patience() time.Duration {
 	return time.Minute
 }
 
-// Until waits for what has to happen. In virtual time it looks at growing intervals, up to a quarter of a second: what is
-// to be measured exactly is to be noted by handlers.
+// Until waits for what has to happen. In virtual time it looks at growing intervals, up to a quarter of a second:
+// what is to be measured exactly is to be noted by handlers.
 func (s *Scene) Until(what string, condition func() bool) {
 	s.T.Helper()
 	deadline := time.Now().Add(s.Patience())

@@ -15,15 +15,15 @@ type Place struct {
 	Sequence  int64
 }
 
-// Holding is one uninterrupted time in which a consumer has a partition. Its handlers share one context; Which stands for
-// that.
+// Holding is one uninterrupted time in which a consumer has a partition. Its handlers share one context; Which stands
+// for that.
 type Holding struct {
 	Who, Partition string
 	Which          any
 }
 
-// Tally counts what handlers get, by event: what is lost, what is processed again, and what comes out of order. Its methods
-// are safe for concurrent use.
+// Tally counts what handlers get, by event: what is lost, what is processed again, and what comes out of order. Its
+// methods are safe for concurrent use.
 type Tally struct {
 	tallyMu    sync.Mutex
 	handled    map[Place]int     // how often a handler has completed an event
@@ -49,8 +49,8 @@ func (t *Tally) clear() {
 	t.furthest, t.running, t.skipped = map[string]int64{}, map[string]int{}, map[Place]bool{}
 }
 
-// StartOver forgets all events, because the event hub is another one from now on: its sequence numbers begin again. What
-// came out of order is kept. No handler may be running.
+// StartOver forgets all events, because the event hub is another one from now on: its sequence numbers begin again.
+// What came out of order is kept. No handler may be running.
 func (t *Tally) StartOver() {
 	t.tallyMu.Lock()
 	defer t.tallyMu.Unlock()
