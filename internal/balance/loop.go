@@ -69,6 +69,8 @@ type Loop struct {
 	wake     chan struct{}  // a listing is due
 	answers  chan func()    // what to do, in Run's goroutine, about the answers of calls
 	slots    chan struct{}  // for calls about single partitions
+	hurry    context.Context
+	hurryUp  context.CancelFunc
 
 	// Only Run's goroutine uses these.
 	rand       *rand.Rand
@@ -124,6 +126,7 @@ func New(o Options) *Loop {
 		changed: make(chan struct{}),
 	}
 	l.requests, _ = o.Store.(handover.Store)
+	l.hurry, l.hurryUp = context.WithCancel(context.Background())
 	return l
 }
 
@@ -231,6 +234,7 @@ func (l *Loop) finish(ctx context.Context, cut context.CancelFunc) {
 	l.Drain() // what is claimed from now on is given back
 	timer := time.NewTimer(grace)
 	defer timer.Stop()
+	defer context.AfterFunc(l.hurry, cut)()
 	for l.underWay > 0 {
 		select {
 		case answer := <-l.answers:
@@ -244,6 +248,7 @@ func (l *Loop) finish(ctx context.Context, cut context.CancelFunc) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), min(lastCalls, l.bound))
 	defer cancel()
+	defer context.AfterFunc(l.hurry, cancel)()
 	if err := l.giveBackAll(ctx); err != nil {
 		l.o.Logger.Warn("eventhubs: partitions could not be given back: others can claim them once their claims expire",
 			"after", l.o.Expiration.String(), "error", err)
@@ -278,6 +283,10 @@ func (l *Loop) giveBackAll(ctx context.Context) error {
 	}
 	return err
 }
+
+// Hurry has Run, once its context has ended, return without waiting for the store. What is not given back by then has to
+// expire.
+func (l *Loop) Hurry() { l.hurryUp() }
 
 // Drain stops claiming: nothing new is claimed or asked for, and requests are withdrawn. What is held is renewed
 // until it is released. Once Drain has returned, Taken is not called any more.

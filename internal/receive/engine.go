@@ -105,6 +105,7 @@ type Engine struct {
 	worked  bool               // a link was open: names and rights were right
 	created time.Time          // when the event hub was made; zero: not known
 	reading map[string]*reader // by partition, the latest; it may have ended
+	left    time.Time          // when the last reader began to leave
 
 	duplicates int // how often a link was taken by our own name
 }
@@ -184,12 +185,33 @@ func (e *Engine) run(loop *balance.Loop) {
 		beside.Go(func() { e.watchLag(watching) })
 	}
 	<-e.fetch.Done()
+	e.leaves()
 	loop.Drain()
 	e.readers.Done() // see New: nothing is taken any more
 	late := time.AfterFunc(max(e.options.DrainTimeout, 0), func() { e.expire(e.options.ErrDraining) })
 	defer late.Stop()
 	e.readers.Wait()
 	e.lister.wait()
+	finishing, cancel := context.WithDeadline(e.finish, e.leftAt().Add(finishTimeout))
+	defer cancel()
+	defer context.AfterFunc(finishing, loop.Hurry)()
+	stopWatching()
+	stopBalancing()
+	beside.Wait()
+}
+
+// leaves notes that a reader begins to leave, since its handler has returned; or that all have to.
+func (e *Engine) leaves() {
+	e.stateMu.Lock()
+	defer e.stateMu.Unlock()
+	e.left = time.Now()
+}
+
+// leftAt is when the last reader began to leave. From then on finishTimeout counts, for the loop too.
+func (e *Engine) leftAt() time.Time {
+	e.stateMu.Lock()
+	defer e.stateMu.Unlock()
+	return e.left
 }
 
 // take starts a reader for a claim. It is called by the loop.

@@ -106,6 +106,7 @@ func (r *reader) watchWanted(ended <-chan struct{}, cancel context.CancelCauseFu
 // finishTimeout.
 func (r *reader) leave() {
 	r.done.reset()
+	r.engine.leaves()
 	ctx, cancel := context.WithTimeout(r.engine.finish, finishTimeout)
 	defer cancel()
 	closed := make(chan struct{})
