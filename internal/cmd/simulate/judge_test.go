@@ -1,9 +1,8 @@
 package simulate_test
 
 import (
+	"context"
 	"fmt"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 )
@@ -14,17 +13,18 @@ type place struct {
 	sequence  int64
 }
 
-// moment is something that has happened to an event, or to a partition.
-type moment struct {
-	at   time.Time
-	what string
-}
-
 // holding is one uninterrupted time in which a consumer reads a partition. The handlers' contexts tell holdings apart.
 type holding struct {
 	who       string
 	partition string
-	which     any
+	which     context.Context
+}
+
+// unit is what a handler is called with.
+type unit struct {
+	holding
+	first, last int64 // sequence numbers
+	attempt     int
 }
 
 // judge takes down what happens, and says what should not have.
@@ -33,21 +33,22 @@ type judge struct {
 
 	judgeMu    sync.Mutex
 	events     map[place][]moment
-	partitions map[string][]moment
+	partitions map[string][]moment // "" has what happens to all
 	handled    map[place]int
 	furthest   map[string]int64 // by partition: the last event that was completed
 	next       map[holding]int64
-	running    map[string]string // by consumer and partition: what runs
+	running    map[string]int64 // by consumer and partition: the event at hand
 	checkpoint map[string]int64
 	wrong      map[string][]string // by kind
-	suspect    *place
+	suspect    *place              // the first event to which something happened that should not
+	hungAt     time.Time           // when the first thing was noticed that should not have happened, and not to an event
 }
 
 func newJudge() *judge {
 	return &judge{
 		began: time.Now(), events: map[place][]moment{}, partitions: map[string][]moment{}, handled: map[place]int{},
-		furthest: map[string]int64{}, next: map[holding]int64{}, running: map[string]string{}, checkpoint: map[string]int64{},
-		wrong: map[string][]string{},
+		furthest: map[string]int64{}, next: map[holding]int64{}, running: map[string]int64{},
+		checkpoint: map[string]int64{}, wrong: map[string][]string{},
 	}
 }
 
@@ -59,19 +60,36 @@ const (
 	hung       = "hung"
 )
 
-// accuse notes that something happened that should not. The lock is held.
+// accuse notes that something happened that should not, to an event or nil. The lock is held.
 func (j *judge) accuse(kind string, at *place, format string, args ...any) {
-	j.wrong[kind] = append(j.wrong[kind], fmt.Sprintf("%v: ", time.Since(j.began))+fmt.Sprintf(format, args...))
-	if j.suspect == nil {
+	what := fmt.Sprintf(format, args...)
+	if at != nil {
+		what = fmt.Sprintf("partition %s, event %d: %s", at.partition, at.sequence, what)
+	}
+	j.wrong[kind] = append(j.wrong[kind], fmt.Sprintf("%v: %s", time.Since(j.began), what))
+	switch {
+	case at == nil && j.hungAt.IsZero():
+		j.hungAt = time.Now()
+	case at != nil && j.suspect == nil:
 		j.suspect = at
 	}
 }
 
-// hangs notes that a call took longer than it may.
-func (j *judge) hangs(format string, args ...any) {
+// accuses is accuse without the lock.
+func (j *judge) accuses(kind string, at *place, format string, args ...any) {
 	j.judgeMu.Lock()
 	defer j.judgeMu.Unlock()
-	j.accuse(hung, nil, format, args...)
+	j.accuse(kind, at, format, args...)
+}
+
+// within accuses who calls something that takes longer than it may: defer s.judge.within(bound, "…")().
+func (j *judge) within(bound time.Duration, format string, args ...any) (returned func()) {
+	began := time.Now()
+	return func() {
+		if took := time.Since(began); took > bound {
+			j.accuses(hung, nil, "%s took %v", fmt.Sprintf(format, args...), took)
+		}
+	}
 }
 
 // notes takes down what happens to a partition; "" are all.
@@ -81,56 +99,67 @@ func (j *judge) notes(partition, format string, args ...any) {
 	j.partitions[partition] = append(j.partitions[partition], moment{time.Now(), fmt.Sprintf(format, args...)})
 }
 
-// comes notes that an event was handed to a handler.
-func (j *judge) comes(h holding, sequence int64, attempt int) {
-	j.judgeMu.Lock()
-	defer j.judgeMu.Unlock()
-	at := place{h.partition, sequence}
-	j.events[at] = append(j.events[at], moment{time.Now(), fmt.Sprintf("came to %s, attempt %d", h.who, attempt)})
-	next, known := j.next[h]
-	switch furthest, any := j.furthest[h.partition]; {
-	case known && sequence != next:
-		j.accuse(outOfOrder, &at, "%s: partition %s: %d came where %d should", h.who, h.partition, sequence, next)
-	case !known && any && sequence > furthest+1:
-		j.accuse(outOfOrder, &at, "%s: partition %s: %d came first, and nobody had come further than %d", h.who, h.partition, sequence, furthest)
+// note takes down what happens to the events of a unit. The lock is held.
+func (j *judge) note(u unit, format string, args ...any) {
+	m := moment{time.Now(), fmt.Sprintf(format, args...)}
+	for i := u.first; i <= u.last; i++ {
+		at := place{u.partition, i}
+		j.events[at] = append(j.events[at], m)
 	}
-	j.next[h] = sequence
-	one := h.who + "/" + h.partition
-	if other := j.running[one]; other != "" {
-		j.accuse(outOfOrder, &at, "%s: partition %s: %d came while %s ran", h.who, h.partition, sequence, other)
-	}
-	j.running[one] = fmt.Sprint(sequence)
 }
 
-// ends notes that a handler has returned.
-func (j *judge) ends(h holding, sequence int64, completed bool) {
+// comes notes that events were handed to a handler.
+func (j *judge) comes(u unit) {
 	j.judgeMu.Lock()
 	defer j.judgeMu.Unlock()
-	j.running[h.who+"/"+h.partition] = ""
-	at := place{h.partition, sequence}
-	what := "failed at "
-	if completed {
-		what = "completed by "
-		j.handled[at]++
-		j.next[h] = sequence + 1
-		if furthest, any := j.furthest[h.partition]; !any || sequence > furthest {
-			j.furthest[h.partition] = sequence
-		}
+	j.note(u, "came to %s, attempt %d", u.who, u.attempt)
+	at := &place{u.partition, u.first}
+	next, known := j.next[u.holding]
+	switch furthest, any := j.furthest[u.partition]; {
+	case known && u.first != next:
+		j.accuse(outOfOrder, at, "it came to %s, where %d should", u.who, next)
+	case !known && any && u.first > furthest+1:
+		j.accuse(outOfOrder, at, "it came to %s first, and nobody had come further than %d", u.who, furthest)
+	case !known && !any && u.first > 0:
+		j.accuse(outOfOrder, at, "it came to %s first, and nobody had read the partition", u.who)
 	}
-	j.events[at] = append(j.events[at], moment{time.Now(), what + h.who})
+	j.next[u.holding] = u.first
+	one := u.who + "/" + u.partition
+	if other, runs := j.running[one]; runs {
+		j.accuse(outOfOrder, at, "it came to %s, where the handler of %d ran", u.who, other)
+	}
+	j.running[one] = u.first
+}
+
+// returns notes that a handler has returned.
+func (j *judge) returns(u unit, completed bool) {
+	j.judgeMu.Lock()
+	defer j.judgeMu.Unlock()
+	delete(j.running, u.who+"/"+u.partition)
+	if !completed {
+		j.note(u, "failed at %s", u.who)
+		return
+	}
+	j.note(u, "completed by %s", u.who)
+	j.next[u.holding] = u.last + 1
+	for i := u.first; i <= u.last; i++ {
+		j.handled[place{u.partition, i}]++
+	}
+	if furthest, any := j.furthest[u.partition]; !any || u.last > furthest {
+		j.furthest[u.partition] = u.last
+	}
 }
 
 // sees notes a stored checkpoint.
 func (j *judge) sees(partition string, sequence int64) {
 	j.judgeMu.Lock()
 	defer j.judgeMu.Unlock()
-	was, any := j.checkpoint[partition]
-	if any && sequence < was {
-		j.accuse(back, &place{partition, sequence}, "partition %s: the checkpoint moved from %d to %d", partition, was, sequence)
+	at := &place{partition, sequence}
+	if was, any := j.checkpoint[partition]; any && sequence < was {
+		j.accuse(back, at, "the checkpoint moved here, from %d", was)
 	}
-	if furthest, any := j.furthest[partition]; any && sequence > furthest {
-		j.accuse(lost, &place{partition, sequence}, "partition %s: the checkpoint is at %d, and nobody had come further than %d", partition, sequence,
-			furthest)
+	if furthest, any := j.furthest[partition]; !any || sequence > furthest {
+		j.accuse(lost, at, "the checkpoint is here, and nobody had come further than %d", furthest)
 	}
 	j.checkpoint[partition] = sequence
 }
@@ -147,15 +176,6 @@ func (j *judge) missing(stored []place) (missing []place) {
 	return missing
 }
 
-// loses notes events that were never handled.
-func (j *judge) loses(missing []place) {
-	j.judgeMu.Lock()
-	defer j.judgeMu.Unlock()
-	for _, p := range missing {
-		j.accuse(lost, &p, "partition %s: %d was never handled", p.partition, p.sequence)
-	}
-}
-
 // counts returns how many events were completed, how many times again, and how often something of a kind went wrong.
 func (j *judge) counts() (handled, repeated int, wrong map[string]int) {
 	j.judgeMu.Lock()
@@ -169,55 +189,4 @@ func (j *judge) counts() (handled, repeated int, wrong map[string]int) {
 		repeated += n - 1
 	}
 	return handled, repeated, wrong
-}
-
-// story tells what went wrong, and all that happened to one event and its partition at about that time.
-func (j *judge) story() string {
-	j.judgeMu.Lock()
-	defer j.judgeMu.Unlock()
-	var b strings.Builder
-	for kind, list := range j.wrong {
-		for i, what := range list {
-			if i == 10 {
-				fmt.Fprintf(&b, "%s: and %d more\n", kind, len(list)-i)
-				break
-			}
-			fmt.Fprintf(&b, "%s: %s\n", kind, what)
-		}
-	}
-	if j.suspect == nil {
-		return b.String()
-	}
-	fmt.Fprintf(&b, "the story of event %d of partition %s:\n", j.suspect.sequence, j.suspect.partition)
-	moments := j.events[*j.suspect]
-	from := j.began
-	if len(moments) > 0 {
-		from = moments[0].at.Add(-5 * time.Minute)
-	} else if before := j.events[place{j.suspect.partition, j.suspect.sequence - 1}]; len(before) > 0 {
-		from = before[0].at.Add(-5 * time.Minute)
-	}
-	moments = append(moments, j.events[place{j.suspect.partition, j.suspect.sequence - 1}]...)
-	for _, partition := range []string{"", j.suspect.partition} {
-		for _, m := range j.partitions[partition] {
-			if m.at.After(from) && m.at.Before(from.Add(20*time.Minute)) {
-				moments = append(moments, m)
-			}
-		}
-	}
-	sortMoments(moments)
-	for _, m := range moments {
-		fmt.Fprintf(&b, "  %v: %s\n", m.at.Sub(j.began), m.what)
-	}
-	return b.String()
-}
-
-func sortMoments(m []moment) {
-	slices.SortStableFunc(m, func(a, b moment) int { return a.at.Compare(b.at) })
-}
-
-// notStored notes an event that was acknowledged, and that the service doesn't have.
-func (j *judge) notStored(id string) {
-	j.judgeMu.Lock()
-	defer j.judgeMu.Unlock()
-	j.accuse(lost, nil, "%s was acknowledged, and is not stored", id)
 }

@@ -9,27 +9,29 @@ import (
 
 type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
-// network is all that one process has of the network. It can be cut off for good, as when the process is killed, or frozen, as when
-// the process is paused.
+// network is all that one process has of the network. It can be cut off for good, as when the process is killed, or
+// frozen, as when the process is paused.
 type network struct {
 	dialOut dialFunc
 
 	networkMu sync.Mutex
 	dead      bool
-	thaw      chan struct{} // closed when it is not frozen
-	conns     map[*wire]struct{}
+	thawed    chan struct{} // closed while it is not frozen
+	wires     map[*wire]struct{}
 }
 
 func newNetwork(dialOut dialFunc) *network {
-	thaw := make(chan struct{})
-	close(thaw)
-	return &network{dialOut: dialOut, thaw: thaw, conns: map[*wire]struct{}{}}
+	thawed := make(chan struct{})
+	close(thawed)
+	return &network{dialOut: dialOut, thawed: thawed, wires: map[*wire]struct{}{}}
 }
 
 var errDead = errors.New("the process was killed")
 
 func (n *network) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	n.wait()
+	if !n.wait(ctx) {
+		return nil, context.Cause(ctx)
+	}
 	nc, err := n.dialOut(ctx, network, address)
 	if err != nil {
 		return nil, err
@@ -41,7 +43,7 @@ func (n *network) dial(ctx context.Context, network, address string) (net.Conn, 
 		nc.Close()
 		return nil, errDead
 	}
-	n.conns[w] = struct{}{}
+	n.wires[w] = struct{}{}
 	return w, nil
 }
 
@@ -49,78 +51,99 @@ func (n *network) dial(ctx context.Context, network, address string) (net.Conn, 
 func (n *network) kill() {
 	n.networkMu.Lock()
 	n.dead = true
-	conns := n.conns
-	n.conns = nil
+	wires := n.wires
+	n.wires = nil
 	n.networkMu.Unlock()
-	for w := range conns {
+	for w := range wires {
 		w.Close()
 	}
 	n.resume()
 }
 
-// freeze has nothing get through until resume.
+// freeze lets nothing through until resume.
 func (n *network) freeze() {
 	n.networkMu.Lock()
 	defer n.networkMu.Unlock()
-	select {
-	case <-n.thaw:
-		n.thaw = make(chan struct{})
-	default:
+	if !n.isFrozen() {
+		n.thawed = make(chan struct{})
 	}
 }
 
-// resume ends a freeze: what was written meanwhile goes out first.
-func (n *network) resume() {
-	n.networkMu.Lock()
-	defer n.networkMu.Unlock()
+// isFrozen is called with the lock held.
+func (n *network) isFrozen() bool {
 	select {
-	case <-n.thaw:
-		return
+	case <-n.thawed:
+		return false
 	default:
+		return true
 	}
-	for w := range n.conns {
-		if len(w.held) > 0 {
-			_, _ = w.Conn.Write(w.held) // the next write fails too
-			w.held = nil
+}
+
+// resume ends a freeze: what was written meanwhile goes out first. No lock is held over that: whoever waits for a mutex
+// keeps virtual time from advancing.
+func (n *network) resume() {
+	for {
+		held := n.takeHeld()
+		if held == nil {
+			return
+		}
+		for w, b := range held {
+			_, _ = w.Conn.Write(b) // the next write fails too
 		}
 	}
-	close(n.thaw)
 }
 
-// hold keeps what is written while the network is frozen. The writer must not wait: the SDK holds a mutex, and a goroutine
-// that waits for one keeps virtual time from advancing.
+// takeHeld takes what was written. If there is nothing, the network is frozen no more, and it returns nil.
+func (n *network) takeHeld() (held map[*wire][]byte) {
+	n.networkMu.Lock()
+	defer n.networkMu.Unlock()
+	for w := range n.wires {
+		if len(w.held) > 0 {
+			if held == nil {
+				held = map[*wire][]byte{}
+			}
+			held[w], w.held = w.held, nil
+		}
+	}
+	if held == nil && n.isFrozen() {
+		close(n.thawed)
+	}
+	return held
+}
+
+// hold keeps what is written while the network is frozen. The writer must not wait: it may hold a mutex of the SDK.
 func (n *network) hold(w *wire, b []byte) bool {
 	n.networkMu.Lock()
 	defer n.networkMu.Unlock()
-	select {
-	case <-n.thaw:
+	if !n.isFrozen() {
 		return false
-	default:
 	}
 	w.held = append(w.held, b...)
 	return true
 }
 
-// wait returns when the process isn't paused.
-func (n *network) wait() {
-	n.networkMu.Lock()
-	thaw := n.thaw
-	n.networkMu.Unlock()
-	<-thaw
-}
-
-func (n *network) isDead() bool {
+func (n *network) untilThawed() <-chan struct{} {
 	n.networkMu.Lock()
 	defer n.networkMu.Unlock()
-	return n.dead
+	return n.thawed
+}
+
+// wait waits while the process is paused. It returns false when ctx ends.
+func (n *network) wait(ctx context.Context) bool {
+	select {
+	case <-n.untilThawed():
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // wire is a connection of a network.
 type wire struct {
 	net.Conn
 	network *network
+	closing sync.Once
 	closed  chan struct{}
-	once    sync.Once
 	held    []byte // guarded by networkMu
 }
 
@@ -129,15 +152,12 @@ func (w *wire) Read(b []byte) (int, error) {
 	if err != nil {
 		return n, err
 	}
-	w.network.networkMu.Lock()
-	thaw := w.network.thaw
-	w.network.networkMu.Unlock()
 	select {
-	case <-thaw:
+	case <-w.network.untilThawed():
+		return n, nil
 	case <-w.closed:
 		return 0, net.ErrClosed
 	}
-	return n, nil
 }
 
 func (w *wire) Write(b []byte) (int, error) {
@@ -149,8 +169,8 @@ func (w *wire) Write(b []byte) (int, error) {
 
 func (w *wire) Close() error {
 	w.network.networkMu.Lock()
-	delete(w.network.conns, w)
+	delete(w.network.wires, w)
 	w.network.networkMu.Unlock()
-	w.once.Do(func() { close(w.closed) })
+	w.closing.Do(func() { close(w.closed) })
 	return w.Conn.Close()
 }

@@ -4,11 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"math/rand/v2"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/stretchr/testify/require"
 
 	"github.com/go-eventhubs/eventhubs"
 )
@@ -16,110 +17,182 @@ import (
 // process is a consumer, with a network of its own.
 type process struct {
 	sim      *simulation
-	name     string
+	name     string // its InstanceID; one that was killed may have had it before
 	network  *network
 	consumer *eventhubs.Consumer
 	cancel   context.CancelFunc
-	ended    chan struct{} // closed when Receive has returned
+	ended    chan struct{} // closed when Receive has returned for good
 	killed   atomic.Bool
+
+	drawsMu sync.Mutex
+	draws   map[string]random // by partition
 }
 
-// stopBound is how long a process may take to stop: DrainTimeout, which handlers here don't need, what finishing may take,
-// and a little.
-const stopBound = 30*time.Second + 10*time.Second
+const (
+	drainTimeout = 30 * time.Second // the default
+	finishBound  = 5 * time.Second  // what ConsumerOptions.DrainTimeout says about the last checkpoints
+	margin       = time.Second
+	// restartAfter is how long a supervisor waits before it starts again what has ended with an error.
+	restartAfter = 10 * time.Second
+	longestStall = 2 * time.Minute // of a handler
+)
 
 func (s *simulation) config(n *network) eventhubs.Config {
 	cfg := s.server.Config(hub)
-	cfg.Logger = slog.New(s.log)
+	cfg.Logger = s.logs.logger()
 	cfg.DialContext = n.dial
 	return cfg
 }
 
 func (s *simulation) blobs(n *network) eventhubs.BlobConfig {
 	cfg := s.server.BlobConfig("checkpoints")
-	cfg.Logger = slog.New(s.log)
+	cfg.Logger = s.logs.logger()
 	cfg.ClientOptions.Transport = &http.Client{Transport: &http.Transport{DialContext: n.dial}}
 	return cfg
 }
 
 // start starts a process that receives. It returns nil if the store can't be opened, as while storage is down.
-func (s *simulation) start(name string) *process {
-	n := newNetwork(s.dial)
+func (s *simulation) start(name string, r random) *process {
+	n := newNetwork(s.server.DialContext)
 	ctx, cancel := context.WithCancel(context.Background())
-	opening, done := context.WithTimeout(ctx, time.Minute)
-	defer done()
+	opening, opened := context.WithTimeout(ctx, time.Minute)
+	defer opened()
+	returned := s.judge.within(time.Minute+margin, "%s: NewBlobCheckpointStore", name)
 	store, err := eventhubs.NewBlobCheckpointStore(opening, s.blobs(n))
+	returned()
 	if err != nil {
+		s.judge.notes("", "%s: could not start: %v", name, err)
 		cancel()
 		n.kill()
 		return nil
 	}
-	c, err := eventhubs.NewConsumer(s.config(n), store, &eventhubs.ConsumerOptions{InstanceID: name})
-	if err != nil {
-		panic(err)
+	o := eventhubs.ConsumerOptions{
+		InstanceID: name, MaxBatch: 1 + r.upTo(100), CheckpointCount: r.upTo(2) * r.upTo(50),
+		LagInterval: time.Duration(r.upTo(2)) * time.Minute,
 	}
-	p := &process{sim: s, name: name, network: n, consumer: c, cancel: cancel, ended: make(chan struct{})}
-	go func() {
-		defer close(p.ended)
-		for {
-			err := c.Receive(ctx, p.handle)
-			if ctx.Err() != nil || p.killed.Load() {
-				return
-			}
-			s.judge.notes("", "%s: Receive returned: %v", name, err)
-			// As a supervisor would: at the start the namespace may be out of reach.
-			if !sleep(ctx, 10*time.Second) {
-				return
-			}
-		}
-	}()
+	c, err := eventhubs.NewConsumer(s.config(n), store, &o)
+	require.NoError(s.t, err)
+	p := &process{
+		sim: s, name: name, network: n, consumer: c, cancel: cancel, ended: make(chan struct{}), draws: map[string]random{},
+	}
+	batches := r.oneIn(2)
+	s.judge.notes("", "%s: started; batches: %t, %+v", name, batches, o)
+	go p.run(ctx, batches)
 	return p
 }
 
-var errOfHandler = errors.New("the handler fails now and then")
+// run receives, again if that ends with an error, as a supervisor would have it.
+func (p *process) run(ctx context.Context, batches bool) {
+	defer close(p.ended)
+	for {
+		var err error
+		if batches {
+			err = p.consumer.ReceiveBatch(ctx, p.handleBatch)
+		} else {
+			err = p.consumer.Receive(ctx, p.handle)
+		}
+		if ctx.Err() != nil || p.killed.Load() {
+			return
+		}
+		p.sim.judge.notes("", "%s: Receive returned: %v", p.name, err)
+		if !sleep(ctx, restartAfter) {
+			return
+		}
+	}
+}
 
-// handle handles one event: mostly at once, sometimes slowly, sometimes not at the first try.
 func (p *process) handle(ctx context.Context, e *eventhubs.ReceivedEvent) error {
-	h := holding{p.name, e.PartitionID, ctx}
-	if p.killed.Load() {
+	return p.handleBatch(ctx, []*eventhubs.ReceivedEvent{e})
+}
+
+// handleBatch handles events: mostly at once, sometimes slowly, sometimes not at the first try.
+func (p *process) handleBatch(ctx context.Context, events []*eventhubs.ReceivedEvent) (err error) {
+	if !p.runs() {
 		return errDead
 	}
-	p.network.wait() // a process that is paused runs no handler
-	p.sim.judge.comes(h, e.SequenceNumber, e.Attempt)
+	first, n := events[0], int64(len(events))
+	u := unit{holding{p.name, first.PartitionID, ctx}, first.SequenceNumber, first.SequenceNumber + n - 1, first.Attempt}
+	p.sim.judge.comes(u)
 	completed := false
-	defer func() { p.sim.judge.ends(h, e.SequenceNumber, completed) }()
-	switch rand.IntN(50) {
-	case 0:
-		return errOfHandler
-	case 1:
-		sleep(ctx, rand.N(3*time.Second))
+	defer func() { p.sim.judge.returns(u, completed) }()
+	if err := p.work(ctx, first.PartitionID); err != nil {
+		return err
 	}
-	p.network.wait()
-	if p.killed.Load() {
+	if !p.runs() {
 		return errDead
 	}
 	completed = true
 	return nil
 }
 
-// stop ends the process as it should, in one of two ways.
-func (p *process) stop(how int) {
-	p.network.resume()
-	began := time.Now()
-	switch how % 2 {
+// runs waits while the process is paused, and returns false if it was killed. Nothing of a process that doesn't run is
+// handled.
+func (p *process) runs() bool {
+	p.network.wait(context.Background())
+	return !p.killed.Load()
+}
+
+var errOfHandler = errors.New("the handler fails now and then")
+
+// work is what a handler does.
+func (p *process) work(ctx context.Context, partition string) error {
+	r := p.drawsFor(partition)
+	switch r.upTo(3000) {
 	case 0:
-		p.cancel()
+		return eventhubs.Stop(errOfHandler)
 	case 1:
-		closing, done := context.WithTimeout(context.Background(), time.Duration(how)*time.Second)
-		_ = p.consumer.Close(closing)
-		if took := time.Since(began); took > time.Duration(how)*time.Second+time.Second {
-			p.sim.judge.hangs("%s: Close took %v with a context of %ds", p.name, took, how)
+		panic(errOfHandler)
+	case 2, 3, 4:
+		if !sleep(ctx, r.time(longestStall)) {
+			return context.Cause(ctx)
 		}
-		done()
-		p.cancel()
 	}
-	p.waits(began)
+	switch r.upTo(50) {
+	case 0:
+		return errOfHandler
+	case 1:
+		sleep(ctx, r.time(3*time.Second))
+	}
+	return nil
+}
+
+// drawsFor returns the source of random numbers of a partition's handler: handlers of different partitions run at the
+// same time.
+func (p *process) drawsFor(partition string) random {
+	p.drawsMu.Lock()
+	defer p.drawsMu.Unlock()
+	r, ok := p.draws[partition]
+	if !ok {
+		r = p.sim.draws(p.name + "/" + partition)
+		p.draws[partition] = r
+	}
+	return r
+}
+
+// stop ends the process as it should.
+func (p *process) stop() {
+	began := time.Now()
+	p.network.resume()
+	p.cancel()
+	p.await(began)
 	p.sim.judge.notes("", "%s: stopped", p.name)
+}
+
+// close ends the process with Close, which has so long.
+func (p *process) close(patience time.Duration) {
+	began := time.Now()
+	p.network.resume()
+	p.closeWithin(patience)
+	p.cancel() // if Receive was between two calls
+	p.await(began)
+	p.sim.judge.notes("", "%s: closed in %v", p.name, patience)
+}
+
+func (p *process) closeWithin(patience time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	defer p.sim.judge.within(patience+margin, "%s: Close with a context of %v", p.name, patience)()
+	_ = p.consumer.Close(ctx) // it may not have been in time, which is logged
 }
 
 // kill ends the process from one moment to the next.
@@ -128,77 +201,32 @@ func (p *process) kill() {
 	p.network.kill()
 	p.sim.judge.notes("", "%s: killed", p.name)
 	p.cancel()
-	p.waits(time.Now())
+	p.await(time.Now())
 }
 
-// waits waits for Receive to return, and cleans up.
-func (p *process) waits(began time.Time) {
+// await waits for Receive to return, which has to be in time, and cleans up.
+func (p *process) await(began time.Time) {
+	bound := drainTimeout + finishBound + margin
+	late := time.NewTimer(time.Until(began.Add(bound)))
+	defer late.Stop()
 	select {
 	case <-p.ended:
-	case <-time.After(stopBound):
-		p.sim.judge.hangs("%s: Receive has not returned after %v", p.name, time.Since(began))
+	case <-late.C:
+		p.sim.judge.accuses(hung, nil, "%s: Receive has not returned within %v", p.name, bound)
 		<-p.ended
 	}
-	closing, done := context.WithTimeout(context.Background(), 10*time.Second)
-	defer done()
-	began = time.Now()
-	_ = p.consumer.Close(closing)
-	if took := time.Since(began); took > 11*time.Second {
-		p.sim.judge.hangs("%s: Close took %v with a context of 10s", p.name, took)
-	}
+	p.closeWithin(10 * time.Second)
 	p.network.kill()
 }
 
-// sender is a producer that sends at random, to random partitions.
-func (s *simulation) sender(ctx context.Context, name string) {
-	n := newNetwork(s.dial)
-	defer n.kill()
-	p, err := eventhubs.NewProducer(s.config(n), nil)
-	if err != nil {
-		panic(err)
+// nextName returns the name of the next process: often a new one, as a pod's, and otherwise that of one that was
+// killed, as a pod of a StatefulSet has it.
+func (s *simulation) nextName(r random) string {
+	if n := len(s.free); n > 0 && r.oneIn(2) {
+		name := s.free[n-1]
+		s.free = s.free[:n-1]
+		return name
 	}
-	defer func() {
-		closing, done := context.WithTimeout(context.Background(), 10*time.Second)
-		defer done()
-		_ = p.Close(closing)
-	}()
-	for i := 0; sleep(ctx, s.pause()); i++ {
-		id := fmt.Sprintf("%s-%d", name, i)
-		e := eventhubs.Event{Body: []byte(id)}
-		switch rand.IntN(3) {
-		case 0:
-			e.PartitionKey = fmt.Sprint(rand.IntN(20))
-		case 1:
-			e.PartitionKey = fmt.Sprint(rand.IntN(partitions))
-		}
-		began := time.Now()
-		err := p.Send(ctx, e)
-		if took := time.Since(began); took > sendBound {
-			s.judge.hangs("%s: Send of %s took %v", name, id, took)
-		}
-		if err == nil {
-			s.accepted(id)
-		}
-	}
+	s.started++
+	return fmt.Sprintf("consumer-%d", s.started)
 }
-
-// sendBound is how long a Send may take: a minute of trying, and the last try, which may have to open a link and wait for an
-// answer.
-const sendBound = time.Minute + 30*time.Second + 30*time.Second + 10*time.Second
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-time.After(d):
-		return ctx.Err() == nil
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// logs counts what the library logs, and keeps nothing.
-type logs struct{ lines atomic.Int64 }
-
-func (l *logs) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelInfo }
-func (l *logs) Handle(context.Context, slog.Record) error        { l.lines.Add(1); return nil }
-func (l *logs) WithAttrs([]slog.Attr) slog.Handler               { return l }
-func (l *logs) WithGroup(string) slog.Handler                    { return l }
