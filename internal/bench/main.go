@@ -39,8 +39,8 @@ func main() {
 		}
 		return
 	}
-	if what := os.Getenv("BENCH_STORAGE"); what != "" {
-		beStorage(what)
+	if what := os.Getenv(bubbleVariable); what != "" {
+		beBubble(what)
 	}
 	o := options{}
 	flag.StringVar(&o.only, "only", "", `measure one side: "ours" or "sdk"`)
@@ -61,7 +61,7 @@ func main() {
 
 // rows are all figures, in the order in which they are printed.
 func rows() (all []row) {
-	for _, some := range [][]row{sendRows(), receiveRows(), latencyRows(), partitionRows(), storageRows(), serverRows()} {
+	for _, some := range [][]row{sendRows(), receiveRows(), latencyRows(), partitionRows(), storageRows(), hourRows(), serverRows()} {
 		all = append(all, some...)
 	}
 	return all

@@ -5,15 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
-	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
@@ -24,8 +20,8 @@ import (
 	"github.com/go-eventhubs/eventhubs/eventhubstest"
 )
 
-// Two consumers read 32 partitions for ten minutes, with default options, and the calls to the storage account are counted. That takes
-// virtual time, and so a test (testing/synctest): the program runs itself as one.
+// Two consumers read 32 partitions for ten minutes, with default options, and the calls to the storage account are
+// counted.
 const (
 	storageCommand    = "storage"
 	storagePartitions = 32
@@ -99,41 +95,22 @@ func mapKeys(c calls) func(func(string) bool) {
 	}
 }
 
-// countStorage runs this program as a test.
+// countStorage counts in a bubble.
 func countStorage(ctx context.Context, who, load string) (c calls, err error) {
-	self, err := os.Executable()
+	line, err := inBubble(ctx, storageCommand, who, load)
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, self)
-	cmd.Env = append(os.Environ(), "BENCH_STORAGE="+who+" "+load)
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		return nil, fmt.Errorf("%w: %s", err, out)
-	}
-	_, line, ok := strings.Cut(string(out), storageCommand+": ")
-	if !ok {
-		return nil, fmt.Errorf("no figure in %q", out)
-	}
-	line, _, _ = strings.Cut(line, "\n")
 	return c, json.Unmarshal([]byte(line), &c)
 }
 
-// beStorage is the child process. It does not return.
-func beStorage(what string) {
-	who, load, _ := strings.Cut(what, " ")
-	slog.SetDefault(slog.New(slog.DiscardHandler))
-	test := testing.InternalTest{Name: "Storage", F: func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			line, err := json.Marshal(storageCalls(t, who, load == "events"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			fmt.Printf("%s: %s\n", storageCommand, line)
-		})
-	}}
-	matchAll := func(string, string) (bool, error) { return true, nil }
-	testing.Main(matchAll, []testing.InternalTest{test}, nil, nil)
+// storageBubble is countStorage's bubble.
+func storageBubble(t *testing.T, args []string) string {
+	line, err := json.Marshal(storageCalls(t, args[0], args[1] == "events"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(line)
 }
 
 // storageCalls counts the calls of ten minutes, the first of them included.
