@@ -12,6 +12,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
 
 	"github.com/go-eventhubs/eventhubs/internal/handover"
+	"github.com/go-eventhubs/eventhubs/internal/retry"
 )
 
 // Options describe a Loop. All fields are required, except those that say otherwise.
@@ -251,7 +252,7 @@ func (l *Loop) finish(ctx context.Context, cut context.CancelFunc) {
 	defer context.AfterFunc(l.hurry, cancel)()
 	if err := l.giveBackAll(ctx); err != nil {
 		l.o.Logger.Warn("eventhubs: partitions could not be given back: others can claim them once their claims expire",
-			"after", l.o.Expiration.String(), "error", err)
+			"after", retry.Text(l.o.Expiration), "error", err)
 	}
 }
 

@@ -58,7 +58,7 @@ func (l *Loop) fails(t *trouble, call string, began time.Time, err error) {
 // works notes that a call of the store has succeeded. claimsMu is held.
 func (l *Loop) works(t *trouble, call string) {
 	if t.failures > 0 {
-		after := time.Since(t.since).Round(time.Millisecond).String()
+		after := retry.Text(time.Since(t.since))
 		l.log(slog.LevelInfo, "eventhubs: the checkpoint store answers again", "call", call, "after", after)
 	}
 	*t = trouble{}

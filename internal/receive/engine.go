@@ -266,7 +266,7 @@ func (e *Engine) askFirst() ([]string, error) {
 		wait := retry.Backoff(attempt)
 		if retry.Worth(attempt) {
 			e.options.Logger.Warn("eventhubs: the service does not say which partitions there are: asking again",
-				"attempt", attempt, "again_in", wait.String(), "error", err)
+				"attempt", attempt, "again_in", retry.Text(wait), "error", err)
 		}
 		if !retry.Sleep(e.fetch, wait) {
 			return nil, nil

@@ -30,7 +30,7 @@ func (r *reader) handleUnit(events []*azeventhubs.ReceivedEventData, from, to in
 			return false
 		}
 		r.log.Warn("eventhubs: the handler failed: it gets the event again", "sequence", first, "attempt", attempt,
-			"again_in", wait.String(), "error", err)
+			"again_in", retry.Text(wait), "error", err)
 		if !retry.Sleep(r.fetch, wait) {
 			return false
 		}

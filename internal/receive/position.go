@@ -80,7 +80,7 @@ func (r *reader) begin() bool {
 		wait := retry.Backoff(attempt)
 		r.done.readingFails(err)
 		if retry.Worth(attempt) {
-			r.log.Warn("eventhubs: where to begin is not known: trying again", "attempt", attempt, "again_in", wait.String(), "error", err)
+			r.log.Warn("eventhubs: where to begin is not known: trying again", "attempt", attempt, "again_in", retry.Text(wait), "error", err)
 		}
 		if !retry.Sleep(r.fetch, wait) {
 			return false
@@ -282,7 +282,7 @@ func (l *lister) list() (map[string]dated, bool) {
 		}
 		wait := retry.Backoff(attempt)
 		if retry.Worth(attempt) {
-			o.Logger.Warn("eventhubs: checkpoints can't be listed: trying again", "attempt", attempt, "again_in", wait.String(), "error", err)
+			o.Logger.Warn("eventhubs: checkpoints can't be listed: trying again", "attempt", attempt, "again_in", retry.Text(wait), "error", err)
 		}
 		if !retry.Sleep(l.engine.fetch, wait) {
 			return nil, false

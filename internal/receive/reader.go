@@ -121,7 +121,7 @@ func (r *reader) leave() {
 	}
 	if err := r.claim.Release(ctx); err != nil {
 		r.log.Warn("eventhubs: the partition could not be given back: others can take it once the claim expires",
-			"after", r.engine.options.Expiration.String(), "error", err)
+			"after", retry.Text(r.engine.options.Expiration), "error", err)
 	}
 	r.done.forget() // whoever has it next moves on
 }
@@ -233,7 +233,7 @@ func (r *reader) recover(err error) bool {
 func (r *reader) pause(attempt int, err error, level slog.Level, what string, attrs ...any) bool {
 	wait := retry.Backoff(attempt)
 	if retry.Worth(attempt) {
-		attrs = append(attrs, "failures", attempt, "again_in", wait.String(), "error", err)
+		attrs = append(attrs, "failures", attempt, "again_in", retry.Text(wait), "error", err)
 		r.log.Log(r.fetch, level, what, attrs...)
 	}
 	return retry.Sleep(r.fetch, wait)

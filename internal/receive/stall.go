@@ -72,7 +72,7 @@ func (p *progress) reset() {
 // returned says that a handler which had stalled is done.
 func (p *progress) returned(tried attempt, now time.Time) {
 	p.log.Info("eventhubs: the handler that had stalled has returned", "sequence", tried.sequence, "attempt", tried.number,
-		"after", now.Sub(tried.since).String())
+		"after", retry.Text(now.Sub(tried.since)))
 }
 
 // stalled returns an attempt that is to be reported as stalled now: it has been under way for long, or twice as long as
@@ -98,7 +98,7 @@ func (e *Engine) watchStalls(ctx context.Context) {
 		for _, p := range e.saver.all() {
 			if a, ok := p.stalled(now, after); ok {
 				p.log.Warn("eventhubs: the handler has stalled, and holds up its partition", "sequence", a.sequence, "attempt", a.number,
-					"for", now.Sub(a.since).String())
+					"for", retry.Text(now.Sub(a.since)))
 			}
 		}
 	}

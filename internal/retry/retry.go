@@ -48,3 +48,6 @@ func Sleep(ctx context.Context, d time.Duration) bool {
 // Worth reports whether an attempt is worth a line in a log: the 1st, 2nd, 4th, 8th, and so on. What is tried for ever
 // is so logged at growing intervals.
 func Worth(attempt int) bool { return bits.OnesCount(uint(attempt)) == 1 }
+
+// Text is a duration as people, and logs in JSON, want it: a number of nanoseconds is hard to read.
+func Text(d time.Duration) string { return d.Round(time.Millisecond).String() }

@@ -162,7 +162,7 @@ func (l *link) succeed() {
 	l.failureMu.Lock()
 	defer l.failureMu.Unlock()
 	if o := l.failure; !o.next.IsZero() {
-		l.logger().Info("eventhubs: sending works again", "after", rounded(time.Since(o.since)), "tries", o.tries)
+		l.logger().Info("eventhubs: sending works again", "after", retry.Text(time.Since(o.since)), "tries", o.tries)
 	}
 	l.failure = outage{}
 	l.failing.Store(false)
@@ -180,7 +180,7 @@ func (l *link) log(err error, wait time.Duration) {
 	o.next = now.Add(max(time.Second, now.Sub(o.since)))
 	tries, since := o.tries, o.since
 	l.failureMu.Unlock()
-	log := l.logger().With("tries", tries, "for", rounded(now.Sub(since)), "again_in", rounded(wait),
+	log := l.logger().With("tries", tries, "for", retry.Text(now.Sub(since)), "again_in", retry.Text(wait),
 		"error", l.engine.options.Explain(err))
 	if sdkerr.IsUnauthorized(err) {
 		log.Warn("eventhubs: sending is not authorized any more, and is tried again", "role", sdkerr.Role(sdkerr.Send))
@@ -196,6 +196,3 @@ func (l *link) logger() *slog.Logger {
 	}
 	return log
 }
-
-// rounded is a duration as people, and logs in JSON, want it.
-func rounded(d time.Duration) string { return d.Round(time.Millisecond).String() }
