@@ -73,11 +73,10 @@ func TestAdvice(t *testing.T) {
 			"hub in both places": {
 				trySend(s, eventhubs.Config{ConnectionString: keyed + ";EntityPath=orders", EventHub: "audit"}),
 				`eventhubs: config: EventHub is "audit", but ConnectionString has EntityPath "orders": they have to be equal, or ` +
-					"one of them empty"},
+					"one of them empty (Config.Hub makes the Config of another event hub)"},
 			"connection string as hub": {
 				trySend(s, eventhubs.Config{Namespace: "contoso.servicebus.windows.net", EventHub: keyed}),
-				`eventhubs: config: EventHub "Endpoint…" is not the name of an event hub: it has letters, digits, and the ` +
-					"characters . - _"},
+				"eventhubs: config: EventHub is a connection string: it belongs in ConnectionString"},
 			"unknown hub": {trySend(s, connection(srv.ConnectionString("none"))),
 				"eventhubs: send none: there is no such event hub or consumer group: check the name none in namespace 127.0.0.1, " +
 					"and the consumer group: …"},

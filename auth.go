@@ -1,6 +1,7 @@
 package eventhubs
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -10,11 +11,9 @@ import (
 	"net"
 	"os"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
-	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
 
 	"github.com/go-eventhubs/eventhubs/internal/dial"
@@ -25,13 +24,18 @@ import (
 // Config says which event hub to talk to and how to sign in. It is a plain value: copy it, and share it between
 // producers and consumers. There are two ways to sign in:
 //
-//   - passwordless: Namespace, EventHub, and a Credential or nothing, which means [azidentity.DefaultAzureCredential];
+//   - passwordless: Namespace, EventHub, and a Credential or nothing, which means [DefaultAzureCredential];
 //   - a connection string, whose EntityPath, if it has one, is the event hub.
 //
+// Its strings may be as they were pasted: white space, quotes and invisible characters around them are dropped, and of
+// a URL where a host belongs, the host is taken.
+//
 // It never prints its secrets, whichever way it is printed, logged or marshalled.
+//
+// [DefaultAzureCredential]: https://pkg.go.dev/github.com/Azure/azure-sdk-for-go/sdk/azidentity#DefaultAzureCredential
 type Config struct {
-	// Namespace is the fully qualified namespace, such as "contoso.servicebus.windows.net".
-	// With a ConnectionString, leave it empty.
+	// Namespace is the fully qualified namespace, such as "contoso.servicebus.windows.net". A port that is named is
+	// dialled. With a ConnectionString, leave it empty.
 	Namespace string
 	// EventHub is the name of the event hub. With a ConnectionString that has an EntityPath it may be empty, and has to be
 	// equal to it otherwise.
@@ -76,18 +80,27 @@ const (
 
 // ConfigFromEnv reads a Config from the environment: either EVENT_HUB_CONNECTION_STRING, with EVENT_HUB_NAME if the
 // connection string has no EntityPath, or EVENT_HUB_FULLY_QUALIFIED_NAMESPACE and EVENT_HUB_NAME, which means
-// DefaultAzureCredential. The error names every variable that is missing or contradicts another.
+// DefaultAzureCredential. White space around them is dropped: a secret from a file often ends with a newline. The error
+// names every variable that is missing or contradicts another.
+//
+// What a consumer takes from the environment has names too, by convention, but is no part of a Config:
+// EVENT_HUB_CONSUMER_GROUP for ConsumerOptions.ConsumerGroup, and INSTANCE_ID for ConsumerOptions.InstanceID. If they
+// are not set, both options keep their defaults:
+//
+//	options := &eventhubs.ConsumerOptions{
+//		ConsumerGroup: os.Getenv("EVENT_HUB_CONSUMER_GROUP"),
+//		InstanceID:    os.Getenv("INSTANCE_ID"), // in Kubernetes, the name of a StatefulSet's pod
+//	}
 func ConfigFromEnv() (Config, error) {
-	cfg := Config{
-		ConnectionString: os.Getenv(envConnectionString),
-		Namespace:        os.Getenv(envNamespace),
-		EventHub:         os.Getenv(envEventHub),
-	}
+	get := func(name string) string { return signin.Pasted(os.Getenv(name)) }
+	cfg := Config{ConnectionString: get(envConnectionString), Namespace: get(envNamespace), EventHub: get(envEventHub)}
 	switch {
 	case cfg.ConnectionString != "" && cfg.Namespace != "":
-		return Config{}, fmt.Errorf("eventhubs: environment: %s and %s are both set: unset one of them", envConnectionString, envNamespace)
+		return Config{}, fmt.Errorf("eventhubs: environment: %s and %s are both set: unset one of them",
+			envConnectionString, envNamespace)
 	case cfg.ConnectionString == "" && cfg.Namespace == "" && cfg.EventHub == "":
-		return Config{}, fmt.Errorf("eventhubs: environment: set %s and %s, or %s", envNamespace, envEventHub, envConnectionString)
+		return Config{}, fmt.Errorf("eventhubs: environment: set %s and %s, or %s",
+			envNamespace, envEventHub, envConnectionString)
 	case cfg.ConnectionString == "" && cfg.Namespace == "":
 		return Config{}, fmt.Errorf("eventhubs: environment: %s is not set (nor is %s)", envNamespace, envConnectionString)
 	case cfg.ConnectionString == "" && cfg.EventHub == "":
@@ -103,6 +116,13 @@ func ConfigFromEnv() (Config, error) {
 	return cfg, nil
 }
 
+// Hub is the Config of another event hub of the same namespace, also if ConnectionString has an EntityPath. The key of
+// a policy that belongs to one event hub does not open another.
+func (c Config) Hub(name string) Config {
+	c.EventHub, c.ConnectionString = name, signin.WithoutEntityPath(c.ConnectionString)
+	return c
+}
+
 // String describes the Config without its secrets.
 func (c Config) String() string {
 	signIn := "DefaultAzureCredential"
@@ -116,12 +136,12 @@ func (c Config) String() string {
 	if t, err := c.resolve(); err == nil {
 		known = t.cfg
 	}
-	s := fmt.Sprintf("%s/%s (%s)", redact(known.Namespace), redact(known.EventHub), signIn)
+	s := fmt.Sprintf("%s/%s (%s)", signin.Redact(known.Namespace), signin.Redact(known.EventHub), signIn)
 	if c.WebSockets {
 		s += " over WebSockets"
 	}
 	if c.Endpoint != "" {
-		s += " through " + redact(c.Endpoint)
+		s += " through " + signin.Redact(known.Endpoint)
 	}
 	return s
 }
@@ -133,18 +153,15 @@ func (c Config) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.String(
 // MarshalText is String, for encoding/json and the like.
 func (c Config) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
-// GoString is String.
-func (c Config) GoString() string { return c.String() }
-
 // LogValue is String, for slog.
 func (c Config) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
 // target is a Config that was checked, and what follows from it. Its cfg has a Namespace, an EventHub, a Logger and a
-// Retry.
+// Retry. Its ConnectionString, if there is one, names no event hub, as the SDK takes either an EntityPath or a name
+// beside the string (producer_client.go, parseConn).
 type target struct {
 	cfg       Config
 	plaintext bool // an emulator, which is spoken to without TLS
-	path      bool // the connection string names the event hub
 	signIn    sdkerr.SignIn
 }
 
@@ -152,32 +169,39 @@ type target struct {
 func (c Config) resolve() (target, error) {
 	setDefault(&c.Logger, slog.Default())
 	setDefaultRetry(&c.Retry)
+	c.Namespace, c.Endpoint = signin.Host(c.Namespace), signin.Host(c.Endpoint)
+	c.EventHub, c.ConnectionString = signin.Pasted(c.EventHub), signin.Pasted(c.ConnectionString)
+	c.ApplicationID = signin.Pasted(c.ApplicationID)
 	t := target{cfg: c}
 	resolve := t.resolveNames
 	if c.ConnectionString != "" {
 		resolve = t.resolveConnectionString
 	}
-	if err := resolve(); err != nil {
-		return target{}, err
+	err := signin.CheckNames(c.Namespace, c.EventHub, c.Endpoint)
+	if err == nil {
+		err = resolve()
 	}
-	return t, t.cfg.checkNames()
+	if err != nil {
+		return target{}, fmt.Errorf("eventhubs: config: %w", err)
+	}
+	return t, nil
 }
 
 func setDefaultRetry(r *azeventhubs.RetryOptions) {
-	setDefault(r, azeventhubs.RetryOptions{MaxRetries: 3, RetryDelay: 500 * time.Millisecond, MaxRetryDelay: 8 * time.Second})
+	setDefault(r, azeventhubs.RetryOptions{
+		MaxRetries: 3, RetryDelay: 500 * time.Millisecond, MaxRetryDelay: 8 * time.Second,
+	})
 }
 
 func (t *target) resolveNames() error {
 	c := &t.cfg
 	switch {
 	case c.Namespace == "":
-		return errors.New("eventhubs: config: set Namespace and EventHub, or ConnectionString")
-	case strings.ContainsAny(c.Namespace, "/;= "):
-		return fmt.Errorf("eventhubs: config: Namespace %q is not a host name: write it like contoso.servicebus.windows.net", redact(c.Namespace))
+		return errors.New("set Namespace and EventHub, or ConnectionString")
 	case !strings.ContainsAny(c.Namespace, ".:") && c.Namespace != "localhost":
-		return fmt.Errorf("eventhubs: config: Namespace %q has no domain: did you mean %q?", c.Namespace, c.Namespace+".servicebus.windows.net")
+		return fmt.Errorf("Namespace %q has no domain: did you mean %q?", c.Namespace, c.Namespace+".servicebus.windows.net")
 	case c.EventHub == "":
-		return fmt.Errorf("eventhubs: config: EventHub is empty: name the event hub in %s", c.Namespace)
+		return fmt.Errorf("EventHub is empty: name the event hub in %s", c.Namespace)
 	}
 	c.Namespace = c.splitPort(c.Namespace)
 	return nil
@@ -191,91 +215,61 @@ func (c *Config) splitPort(namespace string) string {
 	if err != nil {
 		return namespace
 	}
-	if c.Endpoint == "" {
-		c.Endpoint = namespace
-	}
+	setDefault(&c.Endpoint, namespace)
 	return host
-}
-
-// redact cuts a value that may be a connection string in the wrong field.
-func redact(s string) string {
-	if i := strings.IndexAny(s, ";="); i >= 0 {
-		return s[:i] + "…"
-	}
-	return s
 }
 
 func (t *target) resolveConnectionString() error {
 	c := &t.cfg
 	if c.Credential != nil {
-		return errors.New("eventhubs: config: Credential and ConnectionString are both set: use one of them")
+		return errors.New("Credential and ConnectionString are both set: use one of them")
 	}
-	p, err := azeventhubs.ParseConnectionString(c.ConnectionString)
+	parsed, err := signin.ParseConnectionString(c.ConnectionString)
 	if err != nil {
-		// The SDK's reason can quote a part of the string, so it is not passed on.
-		return errors.New(`eventhubs: config: ConnectionString is malformed: copy it from the portal; it reads "Endpoint=sb://…/;SharedAccessKeyName=…;SharedAccessKey=…" and may end in ";EntityPath=…"`)
+		return fmt.Errorf("ConnectionString %w", err)
 	}
-	if c.Namespace != "" && !strings.EqualFold(c.Namespace, p.FullyQualifiedNamespace) {
-		return fmt.Errorf("eventhubs: config: Namespace is %q, but ConnectionString is for %q: set one of them", redact(c.Namespace), p.FullyQualifiedNamespace)
-	}
-	t.plaintext, t.signIn = p.Emulator, sdkerr.WithKey
-	if p.SharedAccessSignature != nil {
+	t.plaintext, t.signIn = parsed.Emulator, sdkerr.WithKey
+	if parsed.Signature {
 		t.signIn = sdkerr.WithSignature
 	}
-	c.Namespace = p.FullyQualifiedNamespace
-	if !p.Emulator { // which is spoken to without TLS
-		c.Namespace = c.splitPort(p.FullyQualifiedNamespace)
-		c.ConnectionString = strings.Replace(c.ConnectionString, p.Endpoint, "sb://"+c.Namespace, 1)
+	if !strings.EqualFold(cmp.Or(c.Namespace, parsed.Namespace), parsed.Namespace) {
+		return fmt.Errorf("Namespace is %q, but ConnectionString is for %q: set one of them", c.Namespace, parsed.Namespace)
 	}
-	path := ""
-	if t.path = p.EntityPath != nil; t.path {
-		path = *p.EntityPath
+	if !parsed.Emulator {
+		parsed.Namespace = c.splitPort(parsed.Namespace)
 	}
-	switch {
+	c.Namespace, c.ConnectionString = parsed.Namespace, parsed.SDK()
+	switch path := parsed.EntityPath; {
 	case path == "" && c.EventHub == "":
-		return fmt.Errorf("eventhubs: config: ConnectionString has no EntityPath: set EventHub to the event hub's name in %s", c.Namespace)
+		return fmt.Errorf("ConnectionString has no EntityPath: set EventHub to the event hub's name in %s", c.Namespace)
 	case path != "" && c.EventHub != "" && !strings.EqualFold(path, c.EventHub):
-		return fmt.Errorf("eventhubs: config: EventHub is %q, but ConnectionString has EntityPath %q: they have to be equal, or one of them empty", redact(c.EventHub), redact(path))
+		return fmt.Errorf("EventHub is %q, but ConnectionString has EntityPath %q: they have to be equal, or one of them "+
+			"empty (Config.Hub makes the Config of another event hub)", c.EventHub, path)
 	case c.EventHub == "":
 		c.EventHub = path
 	}
 	return nil
 }
 
-// checkNames finds what is in the wrong field.
-func (c Config) checkNames() error {
-	switch {
-	case strings.ContainsAny(c.Endpoint, "/;= "):
-		return fmt.Errorf("eventhubs: config: Endpoint %q is not a host or host:port", redact(c.Endpoint))
-	case strings.ContainsAny(c.EventHub, "/;= ?#"):
-		return fmt.Errorf("eventhubs: config: EventHub %q is not the name of an event hub: it has letters, digits, and the characters . - _", redact(c.EventHub))
-	}
-	return nil
-}
-
-// sdkHub is what the SDK takes beside a connection string: nothing if the string has an EntityPath (producer_client.go,
-// parseConn).
-func (t target) sdkHub() string {
-	if t.path {
-		return ""
-	}
-	return t.cfg.EventHub
-}
-
 // dialer makes the connections of one client.
 func (t target) dialer() *dial.Dialer {
 	return dial.New(dial.Options{
-		Namespace: t.cfg.Namespace, Endpoint: t.cfg.Endpoint, Plaintext: t.plaintext, WebSockets: t.cfg.WebSockets, TLS: t.cfg.TLSConfig,
+		Namespace: t.cfg.Namespace, Endpoint: t.cfg.Endpoint, Plaintext: t.plaintext, WebSockets: t.cfg.WebSockets,
+		TLS:         t.cfg.TLSConfig,
 		DialContext: t.cfg.DialContext,
 	})
 }
 
 // newProducerClient makes a client of the SDK, which connects when it is first used, and the dialer of its connections.
-func (t target) newProducerClient(retry azeventhubs.RetryOptions) (client *azeventhubs.ProducerClient, d *dial.Dialer, err error) {
+func (t target) newProducerClient(retry azeventhubs.RetryOptions) (
+	client *azeventhubs.ProducerClient, d *dial.Dialer, err error,
+) {
 	d = t.dialer()
-	o := &azeventhubs.ProducerClientOptions{ApplicationID: t.cfg.ApplicationID, RetryOptions: retry, NewWebSocketConn: d.Dial}
+	o := &azeventhubs.ProducerClientOptions{
+		ApplicationID: t.cfg.ApplicationID, RetryOptions: retry, NewWebSocketConn: d.Dial,
+	}
 	if t.cfg.ConnectionString != "" {
-		client, err = azeventhubs.NewProducerClientFromConnectionString(t.cfg.ConnectionString, t.sdkHub(), o)
+		client, err = azeventhubs.NewProducerClientFromConnectionString(t.cfg.ConnectionString, t.cfg.EventHub, o)
 		return client, d, err
 	}
 	credential, err := t.cfg.credential()
@@ -287,13 +281,15 @@ func (t target) newProducerClient(retry azeventhubs.RetryOptions) (client *azeve
 }
 
 // newConsumerClient is newProducerClient for reading. "" as the instance means a new UUID.
-func (t target) newConsumerClient(group, instance string, retry azeventhubs.RetryOptions) (client *azeventhubs.ConsumerClient, d *dial.Dialer, err error) {
+func (t target) newConsumerClient(group, instance string, retry azeventhubs.RetryOptions) (
+	client *azeventhubs.ConsumerClient, d *dial.Dialer, err error,
+) {
 	d = t.dialer()
 	o := &azeventhubs.ConsumerClientOptions{
 		ApplicationID: t.cfg.ApplicationID, InstanceID: instance, RetryOptions: retry, NewWebSocketConn: d.Dial,
 	}
 	if t.cfg.ConnectionString != "" {
-		client, err = azeventhubs.NewConsumerClientFromConnectionString(t.cfg.ConnectionString, t.sdkHub(), group, o)
+		client, err = azeventhubs.NewConsumerClientFromConnectionString(t.cfg.ConnectionString, t.cfg.EventHub, group, o)
 		return client, d, err
 	}
 	credential, err := t.cfg.credential()
@@ -310,60 +306,46 @@ func (t target) explain(do, on string, err error) error {
 	if err == nil {
 		return nil
 	}
-	about := sdkerr.Target{Namespace: t.cfg.Namespace, EventHub: t.cfg.EventHub, SignIn: t.signIn, DialAdvice: t.dialer().Advice}
-	explained := fmt.Errorf("eventhubs: %w", about.Explain(do, on, withoutPrefix(err)))
-	switch {
-	case sdkerr.IsUnauthorized(err):
-		return kindOfError{explained, ErrNotAuthorized}
-	case sdkerr.IsNotFound(err):
-		return kindOfError{explained, ErrNotFound}
+	about := sdkerr.Target{
+		Namespace: t.cfg.Namespace, EventHub: t.cfg.EventHub, SignIn: t.signIn, DialAdvice: t.dialer().Advice,
 	}
-	return explained
+	return public(about.Explain(do, on, withoutPrefix(err)))
 }
-
-// kindOfError is an error that is one of this package's kinds, too.
-type kindOfError struct{ err, kind error }
-
-func (e kindOfError) Error() string   { return e.err.Error() }
-func (e kindOfError) Unwrap() []error { return []error{e.err, e.kind} }
 
 // credential is the one to sign in with, when there is no connection string.
 func (c Config) credential() (azcore.TokenCredential, error) {
 	if c.Credential != nil {
 		return signin.Credential(c.Credential), nil
 	}
-	cred, err := defaultCredential()
+	cred, err := signin.Default()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("eventhubs: %w", err)
 	}
 	return signin.Credential(cred), nil
 }
 
-// shared is the process's DefaultAzureCredential. Each credential keeps its own tokens and asks for them anew, so
-// producers, consumers and stores that are told nothing else use one.
-var shared struct {
-	sync.Mutex
-	credential azcore.TokenCredential
+// public is an error as it leaves this package: it begins with the package's name, and matches ErrNotAuthorized or
+// ErrNotFound if that is what it means.
+func public(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case sdkerr.NeedsRight(err):
+		return &publicError{err, ErrNotAuthorized}
+	case sdkerr.NeedsName(err):
+		return &publicError{err, ErrNotFound}
+	}
+	return &publicError{err, nil}
 }
 
-// defaultCredential returns the shared DefaultAzureCredential, and makes it when it is first wanted.
-func defaultCredential() (azcore.TokenCredential, error) {
-	shared.Lock()
-	defer shared.Unlock()
-	if shared.credential == nil {
-		c, err := azidentity.NewDefaultAzureCredential(nil)
-		if err != nil {
-			return nil, fmt.Errorf("eventhubs: sign in with DefaultAzureCredential: %w", err)
-		}
-		shared.credential = c
-	}
-	return shared.credential, nil
-}
+type publicError struct{ err, kind error }
+
+func (e *publicError) Error() string        { return "eventhubs: " + withoutPrefix(e.err).Error() }
+func (e *publicError) Unwrap() error        { return e.err }
+func (e *publicError) Is(target error) bool { return e.kind != nil && target == e.kind }
 
 // withoutPrefix drops the package's name from an error that is wrapped in another of ours.
-func withoutPrefix(err error) error {
-	return prefixless{err}
-}
+func withoutPrefix(err error) error { return prefixless{err} }
 
 type prefixless struct{ err error }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/go-eventhubs/eventhubs/internal/checkpoint"
 	"github.com/go-eventhubs/eventhubs/internal/handover"
+	"github.com/go-eventhubs/eventhubs/internal/signin"
 )
 
 // CheckpointStore is where consumers agree on who reads which partition, and remember how far each was processed.
@@ -26,7 +27,7 @@ import (
 type CheckpointStore = azeventhubs.CheckpointStore
 
 // BlobConfig says which blob container holds the checkpoints, and how to sign in. Give AccountURL or
-// ConnectionString. White space around these and Container is dropped. It never prints its secrets.
+// ConnectionString. White space and quotes around these and Container are dropped. It never prints its secrets.
 type BlobConfig struct {
 	// AccountURL is the storage account's blob endpoint, such as https://contoso.blob.core.windows.net. It may end in a
 	// SAS, which then takes the place of Credential. For an emulator the account is part of the path:
@@ -94,7 +95,7 @@ func (c BlobConfig) LogValue() slog.Value { return slog.StringValue(c.String()) 
 // variable that is missing or contradicts another one.
 func BlobConfigFromEnv() (BlobConfig, error) {
 	const account, name, connection = "BLOB_STORAGE_ACCOUNT_URL", "BLOB_CONTAINER_NAME", "BLOB_STORAGE_CONNECTION_STRING"
-	get := func(key string) string { return strings.TrimSpace(os.Getenv(key)) }
+	get := func(key string) string { return signin.Pasted(os.Getenv(key)) }
 	c := BlobConfig{AccountURL: get(account), Container: get(name), ConnectionString: get(connection)}
 	var wrong []string
 	if c.Container == "" {
@@ -126,10 +127,10 @@ type BlobCheckpointStore struct {
 func NewBlobCheckpointStore(ctx context.Context, cfg BlobConfig) (*BlobCheckpointStore, error) {
 	store, err := checkpoint.OpenBlobStore(ctx, checkpoint.Account{
 		URL: cfg.AccountURL, Container: cfg.Container, ConnectionString: cfg.ConnectionString,
-		Credential: cfg.Credential, DefaultCredential: defaultCredential, Client: cfg.ClientOptions,
+		Credential: cfg.Credential, DefaultCredential: signin.Default, Client: cfg.ClientOptions,
 	}, checkpoint.BlobOptions{KeepCase: cfg.KeepCase, Logger: cfg.Logger})
 	if err != nil {
-		return nil, fmt.Errorf("eventhubs: %w", withoutPrefix(err))
+		return nil, public(err)
 	}
 	return &BlobCheckpointStore{store: store}, nil
 }
@@ -219,13 +220,6 @@ func (p publicStore) SetCheckpoint(
 	ctx context.Context, c azeventhubs.Checkpoint, o *azeventhubs.SetCheckpointOptions,
 ) error {
 	return public(p.store.SetCheckpoint(ctx, c, o))
-}
-
-func public(err error) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("eventhubs: %w", err)
 }
 
 // engineStore is a store as the engine takes it: of this package's own stores all that they can do.

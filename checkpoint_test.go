@@ -110,9 +110,10 @@ func TestBlobConfigMistakes(t *testing.T) {
 	require.EqualError(t, err, want)
 
 	_, cfg := startStorage(t, blob.Options{})
-	cfg.ConnectionString, cfg.Container = "\t"+cfg.ConnectionString+"\n", " checkpoints\r\n"
+	where := endpoint(cfg)
+	cfg.ConnectionString, cfg.Container = "\t\""+cfg.ConnectionString+"\"\n", " 'checkpoints'\r\n"
 	s := openBlobStore(t, cfg)
-	require.Equal(t, endpoint(cfg)+"/checkpoints", s.Client().URL(), "white space is dropped")
+	require.Equal(t, where+"/checkpoints", s.Client().URL(), "white space and quotes are dropped")
 }
 
 // Each error begins with the package's name, once, whichever store it comes from.

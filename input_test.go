@@ -29,15 +29,15 @@ func TestBadConfig(t *testing.T) {
 		"no event hub":        {eventhubs.Config{Namespace: "contoso.servicebus.windows.net"}, "eventhubs: config: EventHub is empty: name the event hub in contoso.servicebus.windows.net"},
 		"no namespace":        {eventhubs.Config{EventHub: "orders"}, "eventhubs: config: set Namespace and EventHub, or ConnectionString"},
 		"no domain":           {eventhubs.Config{Namespace: "contoso", EventHub: "orders"}, `eventhubs: config: Namespace "contoso" has no domain: did you mean "contoso.servicebus.windows.net"?`},
-		"a URL":               {eventhubs.Config{Namespace: "https://contoso.servicebus.windows.net", EventHub: "orders"}, `eventhubs: config: Namespace "https://contoso.servicebus.windows.net" is not a host name: write it like contoso.servicebus.windows.net`},
-		"in the wrong field":  {eventhubs.Config{Namespace: keyed, EventHub: "orders"}, `eventhubs: config: Namespace "Endpoint…" is not a host name: write it like contoso.servicebus.windows.net`},
+		"a URL":               {eventhubs.Config{Namespace: "https://contoso.servicebus.windows.net/orders", EventHub: "orders"}, `eventhubs: config: Namespace "contoso.servicebus.windows.net/orders" is not a host name: write it like contoso.servicebus.windows.net`},
+		"in the wrong field":  {eventhubs.Config{Namespace: keyed, EventHub: "orders"}, "eventhubs: config: Namespace is a connection string: it belongs in ConnectionString"},
 		"malformed":           {eventhubs.Config{ConnectionString: secret, EventHub: "orders"}, `eventhubs: config: ConnectionString is malformed: copy it from the portal; it reads "Endpoint=sb://…/;SharedAccessKeyName=…;SharedAccessKey=…" and may end in ";EntityPath=…"`},
 		"no key":              {eventhubs.Config{ConnectionString: "Endpoint=sb://contoso.servicebus.windows.net/", EventHub: "orders"}, `eventhubs: config: ConnectionString is malformed: copy it from the portal; it reads "Endpoint=sb://…/;SharedAccessKeyName=…;SharedAccessKey=…" and may end in ";EntityPath=…"`},
 		"no EntityPath":       {eventhubs.Config{ConnectionString: keyed}, "eventhubs: config: ConnectionString has no EntityPath: set EventHub to the event hub's name in contoso.servicebus.windows.net"},
-		"two event hubs":      {eventhubs.Config{ConnectionString: keyed + ";EntityPath=orders", EventHub: "audit"}, `eventhubs: config: EventHub is "audit", but ConnectionString has EntityPath "orders": they have to be equal, or one of them empty`},
+		"two event hubs":      {eventhubs.Config{ConnectionString: keyed + ";EntityPath=orders", EventHub: "audit"}, `eventhubs: config: EventHub is "audit", but ConnectionString has EntityPath "orders": they have to be equal, or one of them empty (Config.Hub makes the Config of another event hub)`},
 		"two namespaces":      {eventhubs.Config{ConnectionString: keyed, EventHub: "orders", Namespace: "fabrikam.servicebus.windows.net"}, `eventhubs: config: Namespace is "fabrikam.servicebus.windows.net", but ConnectionString is for "contoso.servicebus.windows.net": set one of them`},
 		"two ways to sign in": {eventhubs.Config{ConnectionString: keyed, EventHub: "orders", Credential: fakeCredential{}}, "eventhubs: config: Credential and ConnectionString are both set: use one of them"},
-		"endpoint is a URL":   {eventhubs.Config{ConnectionString: keyed, EventHub: "orders", Endpoint: "https://10.0.0.4"}, `eventhubs: config: Endpoint "https://10.0.0.4" is not a host or host:port`},
+		"endpoint is a URL":   {eventhubs.Config{ConnectionString: keyed, EventHub: "orders", Endpoint: "http://10.0.0.4"}, `eventhubs: config: Endpoint "http://10.0.0.4" is not a host or host:port`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := eventhubs.NewProducer(tc.cfg, nil)

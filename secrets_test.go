@@ -125,6 +125,12 @@ func TestNoSecrets(t *testing.T) {
 		"two namespaces":      {ConnectionString: signed, Namespace: srv.ConnectionString("")},
 		"two credentials":     {ConnectionString: signed, Credential: credential},
 		"malformed":           {ConnectionString: "SharedAccessKey=" + key, EventHub: "hub"},
+		"white space":         {ConnectionString: strings.Replace(signed, "sig=", "sig="+key+" ", 1), EventHub: "hub"},
+		"an IoT Hub's":        {ConnectionString: "HostName=contoso.azure-devices.net;SharedAccessKey=" + key, EventHub: "hub"},
+		"storage's":           {ConnectionString: "AccountName=contoso;AccountKey=" + storageKey, EventHub: "hub"},
+		"storage's as a hub":  {Namespace: "contoso.servicebus.windows.net", EventHub: "AccountName=c;AccountKey=" + storageKey},
+		"no semicolon":        {ConnectionString: strings.Replace(srv.ConnectionString(""), ";", " ", 1), EventHub: "hub"},
+		"a key in the path":   {ConnectionString: srv.ConnectionString("") + ";EntityPath=hub SharedAccessKey=" + key},
 		"half":                {ConnectionString: signed[:len(signed)-5] + "%zz;" + key, EventHub: "hub"},
 	}
 	works := map[string]bool{"key": true, "signature": true, "token": true}

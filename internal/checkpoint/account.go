@@ -12,6 +12,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
+
+	"github.com/go-eventhubs/eventhubs/internal/signin"
 )
 
 // tryTimeout bounds one try of a call, unless the client options say otherwise. azcore sets no bound of its own,
@@ -19,8 +21,8 @@ import (
 const tryTimeout = 20 * time.Second
 
 // Account says which container of which storage account a store keeps its blobs in, and how to sign in: a URL with
-// a SAS, a URL with a credential, or a connection string. White space around its strings is dropped, as pasting
-// adds it.
+// a SAS, a URL with a credential, or a connection string. White space and quotes around its strings are dropped, as
+// pasting adds them.
 type Account struct {
 	URL              string
 	Container        string
@@ -35,8 +37,8 @@ type Account struct {
 
 // client checks the account and makes the container client that it describes. Nothing is sent.
 func (a Account) client() (*container.Client, Auth, error) {
-	a.URL, a.ConnectionString = strings.TrimSpace(a.URL), strings.TrimSpace(a.ConnectionString)
-	a.Container = strings.TrimSpace(a.Container)
+	a.URL, a.ConnectionString = signin.Pasted(a.URL), signin.Pasted(a.ConnectionString)
+	a.Container = signin.Pasted(a.Container)
 	if err := a.checkFields(); err != nil {
 		return nil, 0, fmt.Errorf("blob config: %w", err)
 	}

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -109,9 +110,24 @@ func IsContext(err error) bool {
 
 // IsStorageRefusal reports whether the storage account wants somebody to change a right, or a name.
 func IsStorageRefusal(err error) bool {
+	return hasStorageStatus(err, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound)
+}
+
+// NeedsRight reports whether somebody has to give a right, or to replace a key or a token, in the namespace or in the
+// storage account.
+func NeedsRight(err error) bool {
+	return IsUnauthorized(err) || hasStorageStatus(err, http.StatusUnauthorized, http.StatusForbidden)
+}
+
+// NeedsName reports whether something that was named is not there: an event hub, a consumer group, a partition, or a
+// container.
+func NeedsName(err error) bool {
+	return IsNotFound(err) || IsNoPartition(err) || hasStorageStatus(err, http.StatusNotFound)
+}
+
+func hasStorageStatus(err error, codes ...int) bool {
 	var e *azcore.ResponseError
-	return errors.As(err, &e) && (e.StatusCode == http.StatusUnauthorized || e.StatusCode == http.StatusForbidden ||
-		e.StatusCode == http.StatusNotFound)
+	return errors.As(err, &e) && slices.Contains(codes, e.StatusCode)
 }
 
 // localDecodeError is how go-amqp closes a link whose peer's message it can't decode (receiver.go, muxReceive). An error of the service

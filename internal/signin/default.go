@@ -1,0 +1,30 @@
+package signin
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+)
+
+// shared is the process's DefaultAzureCredential. Each credential keeps its own tokens and asks for them anew, so
+// producers, consumers and stores that are told nothing else use one.
+var shared struct {
+	sync.Mutex
+	credential azcore.TokenCredential
+}
+
+// Default returns the shared DefaultAzureCredential, and makes it when it is first wanted.
+func Default() (azcore.TokenCredential, error) {
+	shared.Lock()
+	defer shared.Unlock()
+	if shared.credential == nil {
+		c, err := azidentity.NewDefaultAzureCredential(nil)
+		if err != nil {
+			return nil, fmt.Errorf("sign in with DefaultAzureCredential: %w", err)
+		}
+		shared.credential = c
+	}
+	return shared.credential, nil
+}

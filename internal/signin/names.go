@@ -1,0 +1,55 @@
+package signin
+
+import (
+	"fmt"
+	"strings"
+)
+
+// CheckNames finds what can't be a host's or an event hub's name, and says where it belongs. Empty names pass. The
+// errors show names, and no more of a connection string than its beginning.
+func CheckNames(namespace, eventHub, endpoint string) error {
+	for _, f := range []struct{ name, value string }{
+		{"Namespace", namespace}, {"EventHub", eventHub}, {"Endpoint", endpoint},
+	} {
+		if service := foreign(f.value); service != "" {
+			return fmt.Errorf("%s is a connection string, and %s", f.name, service)
+		}
+		if isConnectionString(f.value) {
+			return fmt.Errorf("%s is a connection string: it belongs in ConnectionString", f.name)
+		}
+	}
+	switch {
+	case strings.ContainsAny(namespace, "/;=\"'") || hasInvisible(namespace):
+		return fmt.Errorf("Namespace %q is not a host name: write it like contoso.servicebus.windows.net", Redact(namespace))
+	case strings.ContainsAny(endpoint, "/;=\"'") || hasInvisible(endpoint):
+		return fmt.Errorf("Endpoint %q is not a host or host:port", Redact(endpoint))
+	}
+	return checkHub("EventHub", eventHub)
+}
+
+func checkHub(field, name string) error {
+	return checkName(field, name, "an event hub: it has letters, digits, and the characters . - _")
+}
+
+// CheckGroup finds what can't be a consumer group's name.
+func CheckGroup(name string) error {
+	return checkName("ConsumerGroup", name, `a consumer group: give the last part of it alone, such as "$Default"`)
+}
+
+func checkName(field, name, kind string) error {
+	switch {
+	case hasInvisible(name):
+		return fmt.Errorf("%s %q has white space or an invisible character in it", field, Redact(name))
+	case strings.ContainsAny(name, "/;=?#\"'"):
+		return fmt.Errorf("%s %q is not the name of %s", field, Redact(name), kind)
+	}
+	return nil
+}
+
+// Redact cuts a value that may be a connection string in the wrong field.
+func Redact(s string) string {
+	if i := strings.IndexAny(s, ";="); i >= 0 {
+		return s[:i] + "…"
+	}
+	return s
+}
