@@ -14,11 +14,13 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/receive"
 	"github.com/go-eventhubs/eventhubs/internal/retry"
 	"github.com/go-eventhubs/eventhubs/internal/sdkerr"
+	"github.com/go-eventhubs/eventhubs/internal/signin"
 )
 
-// Handler processes one event. When it returns nil, the event is processed and will not be read again. When it returns
-// an error, the same event comes again after a pause, and the later events of its partition wait; [Stop] ends Receive
-// instead. A panic is not retried: it ends Receive.
+// Handler processes one event. When it returns nil, the event is processed, and is covered by the next checkpoint. When
+// it returns an error, the same event comes again after a pause, and the later events of its partition wait; [Stop]
+// ends Receive instead. A panic is not retried: it ends Receive. [DeadLetter] makes a handler that gives up after some
+// attempts.
 //
 // Handlers of one partition never run at the same time; those of different partitions do. The context ends, with the
 // cause [ErrOwnershipLost], when another consumer has taken the partition over: what the handler does from then on may
@@ -31,29 +33,18 @@ type Handler func(ctx context.Context, e *ReceivedEvent) error
 // slice is the handler's only until it returns.
 type BatchHandler func(ctx context.Context, events []*ReceivedEvent) error
 
-// ReceivedEvent is an event as the SDK hands it over, and where it is from.
-type ReceivedEvent struct {
-	// ReceivedEventData holds body, properties, sequence number and all else. Body is nil unless the message has exactly
-	// one data section; RawAMQPMessage has the rest (azeventhubs, event_data.go).
-	*azeventhubs.ReceivedEventData
-	// PartitionID is the partition that it was read from.
-	PartitionID string
-	// Attempt counts the calls of the handler with this event, in this process and since the partition was taken: 1 is the
-	// first.
-	Attempt int
-}
-
 // ConsumerOptions tune a Consumer. The zero value of each field, and nil options, are right for production.
 type ConsumerOptions struct {
 	// ConsumerGroup is the consumer group. "" means "$Default".
 	ConsumerGroup string
-	// Start says where reading begins in partitions without a checkpoint. The zero value means the earliest event, so that
-	// none is missed; that also goes for each position in it that is zero.
+	// Start says where reading begins in partitions without a checkpoint: [Earliest], [Latest], [Since], or a position for
+	// each partition. The zero value means the earliest event, so that none is missed; that also goes for each position in
+	// it that is zero.
 	Start azeventhubs.StartPositions
 	// MaxBatch is how many events are taken from the SDK at once, and the most that a BatchHandler gets. 0 means 100.
 	MaxBatch int
 	// Prefetch is how many events of each partition the SDK reads ahead. 0 means 300; negative means none; 5,000 is the
-	// most.
+	// most. They are kept in memory, whatever their size: 120 events of 1 MB in each of two partitions took 233 MB.
 	Prefetch int32
 	// CheckpointInterval is the least time between two checkpoints of a partition, and the longest time that an event that
 	// was processed waits for one. If none was written for that long, as after the partition was taken, the first event is
@@ -108,6 +99,10 @@ func (o *ConsumerOptions) withDefaults() (ConsumerOptions, error) {
 	if o != nil {
 		out = *o
 	}
+	out.ConsumerGroup, out.InstanceID = signin.Pasted(out.ConsumerGroup), signin.Pasted(out.InstanceID)
+	if err := signin.CheckGroup(out.ConsumerGroup); err != nil {
+		return out, fmt.Errorf("eventhubs: options: %w", err)
+	}
 	setDefault(&out.ConsumerGroup, azeventhubs.DefaultConsumerGroup)
 	setDefault(&out.MaxBatch, defaultMaxBatch)
 	setDefault(&out.CheckpointInterval, defaultCheckpointInterval)
@@ -126,10 +121,11 @@ func (o *ConsumerOptions) withDefaults() (ConsumerOptions, error) {
 	case out.CheckpointInterval < 0 || out.CheckpointCount < 0 || out.LagInterval < 0:
 		return out, errors.New("eventhubs: options: CheckpointInterval, CheckpointCount and LagInterval must not be negative")
 	case out.UpdateInterval < 0 || out.ExpirationInterval <= out.UpdateInterval:
-		return out, fmt.Errorf("eventhubs: options: ExpirationInterval (%v) has to be longer than UpdateInterval (%v), or consumers lose partitions that they are reading",
-			out.ExpirationInterval, out.UpdateInterval)
+		return out, fmt.Errorf("eventhubs: options: ExpirationInterval (%v) has to be longer than UpdateInterval (%v), "+
+			"or consumers lose partitions that they are reading", out.ExpirationInterval, out.UpdateInterval)
 	case out.Balance != azeventhubs.ProcessorStrategyGreedy && out.Balance != azeventhubs.ProcessorStrategyBalanced:
-		return out, fmt.Errorf("eventhubs: options: Balance is %q: use azeventhubs.ProcessorStrategyGreedy or ProcessorStrategyBalanced", out.Balance)
+		return out, fmt.Errorf("eventhubs: options: Balance is %q: use azeventhubs.ProcessorStrategyGreedy or "+
+			"ProcessorStrategyBalanced", out.Balance)
 	}
 	var err error
 	out.Start, err = earliestByDefault(out.Start)
@@ -143,26 +139,49 @@ func setDefault[T comparable](v *T, def T) {
 	}
 }
 
+// Earliest starts partitions without a checkpoint at their earliest event.
+func Earliest() azeventhubs.StartPositions {
+	yes := true
+	return azeventhubs.StartPositions{Default: azeventhubs.StartPosition{Earliest: &yes}}
+}
+
+// Latest starts partitions without a checkpoint after the event that is their latest when they are first taken.
+func Latest() azeventhubs.StartPositions {
+	yes := true
+	return azeventhubs.StartPositions{Default: azeventhubs.StartPosition{Latest: &yes}}
+}
+
+// Since starts partitions without a checkpoint at the first event that the service has stored at t, to the millisecond,
+// or later.
+func Since(t time.Time) azeventhubs.StartPositions {
+	return azeventhubs.StartPositions{Default: azeventhubs.StartPosition{EnqueuedTime: &t, Inclusive: true}}
+}
+
 // earliestByDefault replaces positions that say nothing, which the SDK takes for the latest event (partition_client.go,
 // getStartExpression).
 func earliestByDefault(p azeventhubs.StartPositions) (azeventhubs.StartPositions, error) {
 	out := azeventhubs.StartPositions{PerPartition: map[string]azeventhubs.StartPosition{}}
 	var ok bool
 	if out.Default, ok = earliestIfZero(p.Default); !ok {
-		return out, errors.New("eventhubs: options: Start: set one of Earliest, Latest, Offset, SequenceNumber and EnqueuedTime")
+		return out, errors.New("eventhubs: options: Start: " + onePosition)
 	}
 	for id, s := range p.PerPartition {
 		if out.PerPartition[id], ok = earliestIfZero(s); !ok {
-			return out, fmt.Errorf("eventhubs: options: Start of partition %q: set one of Earliest, Latest, Offset, SequenceNumber and EnqueuedTime", id)
+			return out, fmt.Errorf("eventhubs: options: Start of partition %q: "+onePosition, id)
 		}
 	}
 	return out, nil
 }
 
+const onePosition = "set one of Earliest, Latest, Offset, SequenceNumber and EnqueuedTime"
+
 // earliestIfZero reports with ok whether the position says no more than one thing.
 func earliestIfZero(s azeventhubs.StartPosition) (_ azeventhubs.StartPosition, ok bool) {
 	said := 0
-	for _, set := range []bool{s.Earliest != nil && *s.Earliest, s.Latest != nil && *s.Latest, s.Offset != nil, s.SequenceNumber != nil, s.EnqueuedTime != nil} {
+	for _, set := range []bool{
+		s.Earliest != nil && *s.Earliest, s.Latest != nil && *s.Latest,
+		s.Offset != nil, s.SequenceNumber != nil, s.EnqueuedTime != nil,
+	} {
 		if set {
 			said++
 		}
@@ -204,15 +223,25 @@ type HandlerError struct {
 	Stack          []byte // where it has panicked
 }
 
+// Error leaves out the stack: log it beside the error.
 func (e *HandlerError) Error() string {
 	at := fmt.Sprintf("eventhubs: receive: handler of partition %s at sequence number %d", e.PartitionID, e.SequenceNumber)
-	if e.Err == nil {
-		return fmt.Sprintf("%s panicked: %v\n%s", at, e.Panic, e.Stack)
+	switch err, ok := e.Panic.(error); {
+	case e.Err != nil:
+		return fmt.Sprintf("%s: %v", at, withoutPrefix(e.Err))
+	case ok:
+		return fmt.Sprintf("%s panicked: %v", at, withoutPrefix(err))
 	}
-	return fmt.Sprintf("%s: %v", at, e.Err)
+	return fmt.Sprintf("%s panicked: %v", at, e.Panic)
 }
 
-func (e *HandlerError) Unwrap() error { return e.Err }
+// Unwrap returns Err, or what the handler has panicked with, if that is an error.
+func (e *HandlerError) Unwrap() error {
+	if err, ok := e.Panic.(error); ok && e.Err == nil {
+		return err
+	}
+	return e.Err
+}
 
 // Consumer receives events of one event hub for one consumer group. It is safe for concurrent use. Close it when it is
 // no longer wanted. It has a connection for questions to the service, and one for each partition that it reads: what
@@ -243,7 +272,8 @@ func NewConsumer(cfg Config, store CheckpointStore, opts *ConsumerOptions) (*Con
 		return nil, err
 	}
 	if b, ok := store.(*BlobCheckpointStore); store == nil || ok && b == nil {
-		return nil, errors.New("eventhubs: consumer: the checkpoint store is nil: make one with NewBlobCheckpointStore, or NewMemoryCheckpointStore for a test")
+		return nil, errors.New("eventhubs: consumer: the checkpoint store is nil: make one with NewBlobCheckpointStore, " +
+			"or NewMemoryCheckpointStore for a test")
 	}
 	o, err := opts.withDefaults()
 	if err != nil {
@@ -313,10 +343,12 @@ func (c *Consumer) Close(ctx context.Context) error {
 		case <-running.returned:
 		case <-ctx.Done():
 			running.engine.Abort()
-			err = fmt.Errorf("eventhubs: close the consumer of %s: events that were handled last may be repeated: %w", c.entity(), context.Cause(ctx))
+			err = fmt.Errorf("eventhubs: close the consumer of %s: events that were handled last may be repeated: %w",
+				c.entity(), context.Cause(ctx))
 		}
 	}
-	if closing := errors.Join(c.questions.Close(ctx), connection.CloseConsumer(ctx, c.client, c.dialer)); err == nil && closing != nil && ctx.Err() == nil {
+	closing := errors.Join(c.questions.Close(ctx), connection.CloseConsumer(ctx, c.client, c.dialer))
+	if err == nil && closing != nil && ctx.Err() == nil {
 		err = fmt.Errorf("eventhubs: close the consumer of %s: %w", c.entity(), closing)
 	}
 	return err
@@ -335,7 +367,8 @@ func (c *Consumer) receive(ctx context.Context, unit int, h BatchHandler) error 
 		return nil
 	case errors.As(err, &failure):
 		return &HandlerError{
-			PartitionID: failure.Partition, SequenceNumber: failure.Sequence, Err: failure.Err, Panic: failure.Panic, Stack: failure.Stack,
+			PartitionID: failure.Partition, SequenceNumber: failure.Sequence,
+			Err: failure.Err, Panic: failure.Panic, Stack: failure.Stack,
 		}
 	}
 	return err
@@ -344,18 +377,20 @@ func (c *Consumer) receive(ctx context.Context, unit int, h BatchHandler) error 
 // engine makes the engine of one call of Receive.
 func (c *Consumer) engine(ctx context.Context, unit int, h BatchHandler) *receive.Engine {
 	t, o := c.target, c.opts
+	from := &origin{t.cfg.EventHub, o.ConsumerGroup}
 	noRetry := azeventhubs.RetryOptions{MaxRetries: -1} // a reader retries by itself
 	return receive.New(ctx, receive.Options{
 		NewClient: func() (*azeventhubs.ConsumerClient, *dial.Dialer, error) {
 			return t.newConsumerClient(o.ConsumerGroup, c.client.InstanceID(), noRetry)
 		},
 		Questions: c.questions, Store: engineStore(c.store),
-		Namespace: t.cfg.Namespace, EventHub: t.cfg.EventHub, ConsumerGroup: o.ConsumerGroup, InstanceID: c.client.InstanceID(),
-		Start: o.Start, MaxBatch: o.MaxBatch, Unit: unit, Prefetch: o.Prefetch,
+		Namespace: t.cfg.Namespace, EventHub: t.cfg.EventHub, ConsumerGroup: o.ConsumerGroup,
+		InstanceID: c.client.InstanceID(),
+		Start:      o.Start, MaxBatch: o.MaxBatch, Unit: unit, Prefetch: o.Prefetch,
 		CheckpointInterval: o.CheckpointInterval, CheckpointCount: o.CheckpointCount, DrainTimeout: o.DrainTimeout,
 		Strategy: o.Balance, UpdateInterval: o.UpdateInterval, Expiration: o.ExpirationInterval,
 		StallAfter: stallAfter, LagInterval: o.LagInterval, Backoff: o.Backoff, Unreadable: o.Unreadable,
-		NewHandler: func() receive.Handler { return &unitHandler{handle: h} },
+		NewHandler: func() receive.Handler { return &unitHandler{handle: h, from: from} },
 		Permanent:  isStop, ErrLost: ErrOwnershipLost, ErrDraining: ErrDraining,
 		Explain: func(on string, err error) error { return t.explain(sdkerr.Receive, on, err) },
 		Logger:  t.cfg.Logger.With("event_hub", t.cfg.EventHub, "group", o.ConsumerGroup, "owner", c.client.InstanceID()),
@@ -368,9 +403,10 @@ func (c *Consumer) begin(r *receiving) error {
 	defer c.currentMu.Unlock()
 	switch {
 	case c.closed:
-		return fmt.Errorf("eventhubs: receive %s: the consumer is closed", c.entity())
+		return &publicError{fmt.Errorf("receive %s: the consumer is closed", c.entity()), ErrClosed}
 	case c.current != nil:
-		return fmt.Errorf("eventhubs: receive %s: the consumer is receiving already: make a second Consumer to read with two", c.entity())
+		return fmt.Errorf("eventhubs: receive %s: the consumer is receiving already: make a second Consumer to read with two",
+			c.entity())
 	}
 	c.current = r
 	return nil
@@ -386,6 +422,7 @@ func (c *Consumer) end(r *receiving) {
 // unitHandler calls a BatchHandler with the events of one partition.
 type unitHandler struct {
 	handle   BatchHandler
+	from     *origin
 	pointers []*ReceivedEvent
 }
 
@@ -395,7 +432,7 @@ func (u *unitHandler) Fill(partition string, events []*azeventhubs.ReceivedEvent
 	all := make([]ReceivedEvent, len(events))
 	u.pointers = u.pointers[:0]
 	for i, e := range events {
-		all[i] = ReceivedEvent{ReceivedEventData: e, PartitionID: partition}
+		all[i] = ReceivedEvent{ReceivedEventData: e, PartitionID: partition, from: u.from}
 		u.pointers = append(u.pointers, &all[i])
 	}
 }

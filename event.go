@@ -5,7 +5,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -33,6 +35,8 @@ type Event struct {
 	MessageID string
 	// CorrelationID is a string, a []byte, a uint64 or a UUID of package go-amqp.
 	CorrelationID any
+
+	forwarded *forwarded // what is sent on beside the fields; see ReceivedEvent.Event
 }
 
 // fixedCost is more than an event without body and properties takes when it is encoded, twice: as an event, and as a
@@ -58,6 +62,9 @@ func (e *Event) cost() int {
 		n += 2 * len(id)
 	case []byte:
 		n += 2 * len(id)
+	}
+	if e.forwarded != nil {
+		n += 2 * e.forwarded.size
 	}
 	return n
 }
@@ -89,6 +96,9 @@ func (e *Event) check() error {
 	for k, v := range e.Properties {
 		if !utf8.ValidString(k) {
 			return fmt.Errorf("has a property whose name is not valid UTF-8: %q", k)
+		}
+		if e.forwarded != nil && e.forwarded.complex[k] {
+			continue
 		}
 		if err := checkProperty(v); err != nil {
 			return fmt.Errorf("has a property %q that %w", k, err)
@@ -136,6 +146,8 @@ func (o outgoing) Cost(i int) int { return o[i].cost() }
 func (o outgoing) To(i int) send.Destination {
 	return send.Destination{Key: o[i].PartitionKey, Partition: o[i].PartitionID}
 }
+
+func (o outgoing) Raw(i int) *azeventhubs.AMQPAnnotatedMessage { return o[i].raw() }
 
 func (o outgoing) Data(i int) *azeventhubs.EventData {
 	e := &o[i]
@@ -187,8 +199,8 @@ type EventTooLargeError struct {
 }
 
 func (e *EventTooLargeError) Error() string {
-	return fmt.Sprintf("eventhubs: send: event %d makes a message of %d bytes, over the limit of %d: split it, or store the "+
-		"payload elsewhere and send a reference", e.Index, e.Size, e.Limit)
+	return fmt.Sprintf("eventhubs: send: event %d makes a message of %d bytes, over the limit of %d: split it, or store "+
+		"the payload elsewhere and send a reference", e.Index, e.Size, e.Limit)
 }
 
 // sendError turns an error of the engine's into one of this package.
@@ -208,4 +220,174 @@ func (t target) sendError(err error) error {
 		return fmt.Errorf("%w: %w", t.explainSend(left.Last), left)
 	}
 	return t.explainSend(err)
+}
+
+// ReceivedEvent is an event as the SDK hands it over, and where it is from.
+type ReceivedEvent struct {
+	// ReceivedEventData holds body, properties, sequence number and all else. Body is nil unless the message has exactly
+	// one data section; RawAMQPMessage has the rest (azeventhubs, event_data.go).
+	*azeventhubs.ReceivedEventData
+	// PartitionID is the partition that it was read from.
+	PartitionID string
+	// Attempt counts the calls of the handler with this event, in this process and since the partition was taken: 1 is the
+	// first.
+	Attempt int
+
+	from     *origin
+	failures int  // of a handler that DeadLetter watches
+	dead     bool // it was sent as a dead letter
+}
+
+// origin is where the events of a Consumer are from.
+type origin struct{ eventHub, group string }
+
+// Event is the event as it was sent, to be sent on: to another event hub, say. It has the same body, properties, ids,
+// content type and partition key, and no PartitionID. Its Properties are a copy, to which more can be added.
+//
+// What Event has no field for goes with it unseen: a body that is an AMQP value, a sequence, or several data sections;
+// a message id that is no string; content encoding, subject and the like; header, footer, and annotations of the
+// sender's. Body and MessageID are empty then, and take the place of what is unseen if they are set. Left out is what
+// the service has added, and what is meant for one delivery only.
+//
+// It fails if the event can't be encoded again as it was. It can't tell a symbol from a string, nor a null data section
+// from an empty one: go-amqp decodes both alike.
+func (e *ReceivedEvent) Event() (Event, error) {
+	out := Event{
+		Body: e.Body, PartitionKey: valueOf(e.PartitionKey), Properties: make(map[string]any, len(e.Properties)),
+		ContentType: valueOf(e.ContentType), MessageID: valueOf(e.MessageID), CorrelationID: e.CorrelationID,
+	}
+	maps.Copy(out.Properties, e.Properties)
+	if e.RawAMQPMessage != nil { // there is none in an event that a test has made
+		out.forwarded = newForwarded(e.RawAMQPMessage)
+	}
+	err := out.check()
+	if err == nil && out.forwarded != nil {
+		out.forwarded.size, err = out.encodedSize()
+	}
+	if err != nil {
+		return Event{}, fmt.Errorf("eventhubs: event %d of partition %s can't be sent on unchanged: it %w",
+			e.SequenceNumber, e.PartitionID, err)
+	}
+	return out, nil
+}
+
+// encodedSize is for an event with more than Event has fields for.
+func (e *Event) encodedSize() (int, error) {
+	encoded, err := send.RawMessage(e.raw()).MarshalBinary()
+	if err != nil {
+		return 0, fmt.Errorf("can't be encoded: %w", err)
+	}
+	return len(encoded), nil
+}
+
+func valueOf(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+// forwarded is what Event has no field for, of an event that is sent on.
+type forwarded struct {
+	message azeventhubs.AMQPAnnotatedMessage // without what Event has fields for
+	body    bool                             // message has the body
+	complex map[string]bool                  // see complexProperties
+	size    int                              // bytes of the event when it was encoded as it was
+}
+
+// newForwarded returns nil if Event has fields for all that a message says.
+func newForwarded(raw *azeventhubs.AMQPAnnotatedMessage) *forwarded {
+	f := &forwarded{}
+	m := &f.message
+	m.Properties = &azeventhubs.AMQPAnnotatedMessageProperties{}
+	if raw.Properties != nil {
+		*m.Properties = *raw.Properties
+	}
+	p := m.Properties
+	p.ContentType, p.CorrelationID = nil, nil
+	if _, ok := p.MessageID.(string); ok {
+		p.MessageID = nil
+	}
+	more := p.MessageID != nil || p.UserID != nil || p.To != nil || p.Subject != nil || p.ReplyTo != nil ||
+		p.ContentEncoding != nil || p.AbsoluteExpiryTime != nil || p.CreationTime != nil || p.GroupID != nil ||
+		p.GroupSequence != nil || p.ReplyToGroupID != nil
+	if h := raw.Header; h != nil && (h.Durable || h.Priority != defaultPriority || h.TTL != 0) {
+		m.Header = &azeventhubs.AMQPAnnotatedMessageHeader{Durable: h.Durable, Priority: h.Priority, TTL: h.TTL}
+	}
+	if len(raw.Footer) > 0 {
+		m.Footer = raw.Footer
+	}
+	m.MessageAnnotations = sendersAnnotations(raw.MessageAnnotations)
+	if b := raw.Body; len(b.Data) != 1 {
+		f.body, m.Body = true, b
+		if b.Data == nil && b.Sequence == nil && b.Value == nil {
+			m.Body.Value = amqp.Null{} // go-amqp decodes it as if there were no body
+		}
+	}
+	f.complex = complexProperties(raw.ApplicationProperties)
+	if !more && !f.body && m.Header == nil && m.Footer == nil && m.MessageAnnotations == nil && f.complex == nil {
+		return nil
+	}
+	return f
+}
+
+// complexProperties are the names of properties that Send refuses from others, such as lists. Some clients send them
+// all the same. Nil: there are none.
+func complexProperties(all map[string]any) (names map[string]bool) {
+	for k, v := range all {
+		if checkProperty(v) != nil {
+			if names == nil {
+				names = map[string]bool{}
+			}
+			names[k] = true
+		}
+	}
+	return names
+}
+
+// defaultPriority is the priority of a message that names none (AMQP 1.0, 3.2.1).
+const defaultPriority = 4
+
+// sendersAnnotations are those that the service has not put there. Nil: there are none.
+func sendersAnnotations(all map[any]any) map[any]any {
+	var own map[any]any
+	for k, v := range all {
+		name, _ := k.(string)
+		switch {
+		case name == "x-opt-sequence-number", name == "x-opt-offset", name == "x-opt-enqueued-time",
+			name == "x-opt-partition-key", name == "x-opt-publisher",
+			strings.HasPrefix(name, "com.microsoft:"): // numbers of the link it was sent over
+			continue
+		case own == nil:
+			own = map[any]any{}
+		}
+		own[k] = v
+	}
+	return own
+}
+
+// raw is the message of an event that is sent on with more than Event has fields for. Nil: it is as any other.
+func (e *Event) raw() *azeventhubs.AMQPAnnotatedMessage {
+	f := e.forwarded
+	if f == nil {
+		return nil
+	}
+	m, p := f.message, *f.message.Properties
+	m.Properties = &p
+	if len(e.Properties) > 0 {
+		m.ApplicationProperties = e.Properties
+	}
+	if p.CorrelationID = e.CorrelationID; e.ContentType != "" {
+		p.ContentType = &e.ContentType
+	}
+	switch {
+	case e.MessageID != "":
+		p.MessageID = e.MessageID
+	case p.MessageID == nil:
+		p.MessageID = newMessageID()
+	}
+	if !f.body || e.Body != nil {
+		m.Body = azeventhubs.AMQPAnnotatedMessageBody{Data: [][]byte{e.Body}}
+	}
+	return &m
 }

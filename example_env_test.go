@@ -8,7 +8,8 @@ import (
 	"github.com/go-eventhubs/eventhubs"
 )
 
-// The variables have the names of Microsoft's quickstart for Python. EVENT_HUB_CONNECTION_STRING takes the place of the namespace.
+// The variables have the names of Microsoft's quickstart for Python. EVENT_HUB_CONNECTION_STRING takes the place of the
+// namespace.
 func ExampleConfigFromEnv() {
 	os.Unsetenv("EVENT_HUB_CONNECTION_STRING")
 	os.Setenv("EVENT_HUB_FULLY_QUALIFIED_NAMESPACE", "contoso.servicebus.windows.net") // as whoever starts the program does

@@ -9,7 +9,8 @@ import (
 	"github.com/go-eventhubs/eventhubs/eventhubstest"
 )
 
-// What an Event was given comes back in a ReceivedEvent, whose fields are the SDK's: what may be missing is a pointer there.
+// What an Event was given comes back in a ReceivedEvent, whose fields are the SDK's: what may be missing is a pointer
+// there.
 func ExampleReceivedEvent() {
 	srv, err := eventhubstest.New(nil)
 	if err != nil {
@@ -51,4 +52,49 @@ func ExampleReceivedEvent() {
 	// {"amount": 12} application/json customer-3
 	// order-1 request-9 order 2
 	// number 0 of its partition; attempt 1
+}
+
+// An event is sent on to another event hub as it was, with a property more.
+func ExampleReceivedEvent_Event() {
+	srv, err := eventhubstest.New(&eventhubstest.Options{Hubs: []eventhubstest.Hub{{Name: "orders"}, {Name: "audit"}}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer srv.Close()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	cfg := srv.Config("orders")
+	if err := srv.Send(ctx, "orders", eventhubs.Event{Body: []byte("2 pears"), MessageID: "order-1"}); err != nil {
+		log.Fatal(err)
+	}
+
+	audit, err := eventhubs.NewProducer(cfg.Hub("audit"), nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer audit.Close(context.Background())
+	consumer, err := eventhubs.NewConsumer(cfg, eventhubs.NewMemoryCheckpointStore(), nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer consumer.Close(context.Background())
+	err = consumer.Receive(ctx, func(ctx context.Context, e *eventhubs.ReceivedEvent) error {
+		event, err := e.Event()
+		if err != nil {
+			return err
+		}
+		event.Properties["seen by"] = "orders service"
+		if err := audit.Send(ctx, event); err != nil {
+			return err
+		}
+		cancel()
+		return nil
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, e := range srv.AllEvents("audit") {
+		fmt.Printf("%s %s %v\n", e.Body, e.MessageID, e.Properties)
+	}
+	// Output: 2 pears order-1 map[seen by:orders service]
 }

@@ -13,7 +13,8 @@ import (
 	"github.com/go-eventhubs/eventhubs/eventhubstest"
 )
 
-// Start says where to begin in a partition that has no checkpoint; one that has goes on behind it, whatever Start says. Left out, it is the earliest event.
+// Start says where to begin in a partition without a checkpoint. A partition that has one resumes after it, whatever
+// Start says. The zero value means the earliest event.
 func ExampleConsumerOptions_start() {
 	srv, err := eventhubstest.New(&eventhubstest.Options{Hubs: []eventhubstest.Hub{{Name: "hub", Partitions: 2}}})
 	if err != nil {
@@ -34,11 +35,9 @@ func ExampleConsumerOptions_start() {
 		log.Fatal(err)
 	}
 
-	hourAgo, last := time.Now().Add(-time.Hour), int64(1)
-	options := &eventhubs.ConsumerOptions{Start: azeventhubs.StartPositions{
-		Default:      azeventhubs.StartPosition{EnqueuedTime: &hourAgo},
-		PerPartition: map[string]azeventhubs.StartPosition{"1": {SequenceNumber: &last, Inclusive: true}},
-	}}
+	start, last := eventhubs.Since(time.Now().Add(-time.Hour)), int64(1) // or Earliest(), or Latest()
+	start.PerPartition = map[string]azeventhubs.StartPosition{"1": {SequenceNumber: &last, Inclusive: true}}
+	options := &eventhubs.ConsumerOptions{Start: start}
 	consumer, err := eventhubs.NewConsumer(srv.Config("hub"), eventhubs.NewMemoryCheckpointStore(), options)
 	if err != nil {
 		log.Fatal(err)

@@ -1,7 +1,6 @@
 package eventhubs_test
 
 import (
-	"context"
 	"testing"
 	"time"
 
@@ -32,32 +31,6 @@ func TestReceiveResumesAfterTheLastProcessedEvent(t *testing.T) {
 			})
 		})
 	}
-}
-
-// TestForward sends on what was received as it was.
-func TestForward(t *testing.T) {
-	t.Parallel()
-	scene.In(t, 1, func(s *scene.Scene) {
-		full := eventhubs.Event{
-			Body: []byte("all"), PartitionKey: "key", Properties: map[string]any{"a": int64(1)}, ContentType: "text/plain",
-			MessageID: "m", CorrelationID: "c",
-		}
-		bare := eventhubs.Event{Body: []byte("bare"), MessageID: "n"}
-		require.NoError(s.T, s.Producer().Send(s.T.Context(), full, bare))
-		var on []eventhubs.Event
-		r := s.Receive("only", eventhubs.ConsumerOptions{}, func(_ context.Context, e *eventhubs.ReceivedEvent) error {
-			event := e.Event()
-			event.Properties["more"] = true
-			require.NotContains(s.T, e.Properties, "more")
-			on = append(on, event)
-			return nil
-		})
-		s.UntilHandled()
-		r.Stop()
-		full.Properties = map[string]any{"a": int64(1), "more": true}
-		bare.Properties = map[string]any{"more": true}
-		require.ElementsMatch(s.T, []eventhubs.Event{full, bare}, on)
-	})
 }
 
 // TestLogOfAQuietHour has nothing go wrong: what is logged above DEBUG is who has taken which partition.

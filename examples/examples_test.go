@@ -32,9 +32,18 @@ func TestExamples(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			test(t, filepath.Join(bin, name), eventhubstest.Start(t, &eventhubstest.Options{Hubs: []eventhubstest.Hub{
+			srv := eventhubstest.Start(t, &eventhubstest.Options{Hubs: []eventhubstest.Hub{
 				{Name: "orders", Partitions: 1}, {Name: "dead-letters", Partitions: 1},
-			}}))
+			}})
+			test(t, filepath.Join(bin, name), srv)
+			if name == "send" || name == "emulator" {
+				return
+			}
+			// The variables that ConfigFromEnv's comment names are read.
+			env := append(srv.Env("orders"), "HTTP_ADDRESS=127.0.0.1:0", "EVENT_HUB_CONSUMER_GROUP=nowhere\n", "INSTANCE_ID=pod-1")
+			program := start(t, filepath.Join(bin, name), env)
+			program.fails("receive orders/nowhere")
+			require.Contains(t, program.log.String(), "owner=pod-1")
 		})
 	}
 }
@@ -83,7 +92,10 @@ func deadLetter(t *testing.T, path string, srv *eventhubstest.Server) {
 	require.Len(t, letters, 1)
 	require.Equal(t, `{"ID": `, string(letters[0].Body))
 	require.Equal(t, "device-7", letters[0].PartitionKey)
-	require.Equal(t, map[string]any{"kind": "order", "reason": "unexpected end of JSON input", "partition": "0", "sequence": int64(1)}, letters[0].Properties)
+	require.Equal(t, "order", letters[0].Properties["kind"])
+	require.Equal(t, "unexpected end of JSON input", letters[0].Properties["dead_letter_reason"])
+	require.Equal(t, "0", letters[0].Properties["dead_letter_partition"])
+	require.EqualValues(t, 1, letters[0].Properties["dead_letter_sequence_number"])
 }
 
 // service is told to end while a request waits for the event hub's answer: the request is answered, and what was handled is not handled again.

@@ -33,16 +33,16 @@ type program struct {
 	lines chan string   // of its standard output
 	ended chan struct{} // closed when it has ended, and err is set
 	err   error
+	log   *bytes.Buffer // its standard error, when it has ended
 }
 
 // start runs an example in an environment. It is killed with the test, if it still runs.
 func start(t *testing.T, path string, env []string, args ...string) *program {
 	t.Helper()
-	p := &program{t: t, cmd: exec.Command(path, args...), lines: make(chan string, 10_000), ended: make(chan struct{})}
+	p := &program{t: t, cmd: exec.Command(path, args...), lines: make(chan string, 10_000), ended: make(chan struct{}), log: &bytes.Buffer{}}
 	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Dir = t.TempDir()
-	var stderr bytes.Buffer
-	p.cmd.Stderr = &stderr
+	p.cmd.Stderr = p.log
 	output, err := p.cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, p.cmd.Start())
@@ -58,7 +58,7 @@ func start(t *testing.T, path string, env []string, args ...string) *program {
 		_ = p.cmd.Process.Kill() // it may have ended already
 		<-p.ended
 		if t.Failed() {
-			t.Logf("the log of %s:\n%s", filepath.Base(path), &stderr)
+			t.Logf("the log of %s:\n%s", filepath.Base(path), p.log)
 		}
 	})
 	return p
@@ -81,6 +81,18 @@ func (p *program) line(begins string) string {
 			p.t.Fatalf("waited in vain for %q…", begins)
 		}
 	}
+}
+
+// fails waits for the program to end by itself, with an error that has a text in it.
+func (p *program) fails(text string) {
+	p.t.Helper()
+	select {
+	case <-p.ended:
+	case <-time.After(patience):
+		p.t.Fatal("the program does not end")
+	}
+	require.Error(p.t, p.err)
+	require.Contains(p.t, p.log.String(), text)
 }
 
 // exit waits for the program to end by itself, with success, and returns what it has printed and nobody has read.

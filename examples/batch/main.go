@@ -1,5 +1,5 @@
-// Command batch writes events in bulk, many at once, and prints a line for each write, until Ctrl-C. It finds event hub and storage in the environment; see
-// eventhubs.ConfigFromEnv and eventhubs.BlobConfigFromEnv.
+// Command batch writes events in bulk, many at once, and prints a line for each write, until Ctrl-C or SIGTERM. It
+// finds event hub and storage in the environment; see eventhubs.ConfigFromEnv and eventhubs.BlobConfigFromEnv.
 package main
 
 import (
@@ -35,9 +35,11 @@ func receive(ctx context.Context) error {
 		return err
 	}
 	options := &eventhubs.ConsumerOptions{
+		ConsumerGroup: os.Getenv("EVENT_HUB_CONSUMER_GROUP"), InstanceID: os.Getenv("INSTANCE_ID"),
+
 		MaxBatch:        500,    // rows of one write at the most; there are fewer when fewer events are there
 		Prefetch:        1000,   // read ahead, so that the next batch is there when one is written
-		CheckpointCount: 10_000, // no more than that many events of a partition come again after a crash
+		CheckpointCount: 10_000, // no more events of a partition than that are repeated after a crash
 	}
 	consumer, err := eventhubs.NewConsumer(cfg, store, options)
 	if err != nil {
@@ -49,10 +51,12 @@ func receive(ctx context.Context) error {
 	return consumer.ReceiveBatch(ctx, write)
 }
 
-// write is where a database's bulk insert would be. All events are from one partition. Sequence number and partition make a key with which an event that comes
-// again, after a crash say, finds its row there. An error brings the same events again, after a pause.
+// write is where a database's bulk insert would be. All events are from one partition. Partition and sequence number
+// make a key, by which an event that is repeated, after a crash say, finds its row. After an error the same events come
+// again.
 func write(_ context.Context, events []*eventhubs.ReceivedEvent) error {
 	first, last := events[0], events[len(events)-1]
-	_, err := fmt.Printf("Wrote %d rows of partition %s, sequence numbers %d to %d\n", len(events), first.PartitionID, first.SequenceNumber, last.SequenceNumber)
+	_, err := fmt.Printf("Wrote %d rows of partition %s, sequence numbers %d to %d\n",
+		len(events), first.PartitionID, first.SequenceNumber, last.SequenceNumber)
 	return err
 }

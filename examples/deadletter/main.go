@@ -1,5 +1,6 @@
-// Command deadletter handles orders, until Ctrl-C. One that can't be handled is sent, with the reason, to another event hub of the namespace, the one that
-// DEAD_LETTER_HUB names, and the orders behind it go on. For the rest of the environment see eventhubs.ConfigFromEnv and eventhubs.BlobConfigFromEnv.
+// Command deadletter handles orders, until Ctrl-C or SIGTERM. An order that can't be handled is sent, with the reason,
+// to another event hub of the namespace, the one that DEAD_LETTER_HUB names, and the orders after it are handled. For
+// the rest of the environment see eventhubs.ConfigFromEnv and eventhubs.BlobConfigFromEnv.
 package main
 
 import (
@@ -15,8 +16,8 @@ import (
 	"github.com/go-eventhubs/eventhubs"
 )
 
-// tries is how often an event is tried. Between them Receive waits, 100 ms at first: see eventhubs.ConsumerOptions.Backoff.
-const tries = 3
+// attempts is how often an event is tried. In between Receive waits, 100 ms at first: see ConsumerOptions.Backoff.
+const attempts = 3
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -39,28 +40,22 @@ func receive(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	dead := cfg
-	dead.EventHub = cmp.Or(os.Getenv("DEAD_LETTER_HUB"), "dead-letters")
-	producer, err := eventhubs.NewProducer(dead, nil)
+	deadLetters, err := eventhubs.NewProducer(cfg.Hub(cmp.Or(os.Getenv("DEAD_LETTER_HUB"), "dead-letters")), nil)
 	if err != nil {
 		return err
 	}
-	defer producer.Close(context.Background())
-	consumer, err := eventhubs.NewConsumer(cfg, store, nil)
+	defer deadLetters.Close(context.Background())
+	options := &eventhubs.ConsumerOptions{
+		ConsumerGroup: os.Getenv("EVENT_HUB_CONSUMER_GROUP"), InstanceID: os.Getenv("INSTANCE_ID"),
+	}
+	consumer, err := eventhubs.NewConsumer(cfg, store, options)
 	if err != nil {
 		return err
 	}
 	defer consumer.Close(context.Background())
 
 	fmt.Println("Receiving; Ctrl-C ends it")
-	return consumer.Receive(ctx, func(ctx context.Context, e *eventhubs.ReceivedEvent) error {
-		err := handle(ctx, e)
-		if err == nil || e.Attempt < tries || ctx.Err() != nil { // ctx: the event isn't to blame
-			return err
-		}
-		// If this fails too, the event comes again, and goes through both once more: it is never lost.
-		return producer.Send(ctx, deadLetter(e, err))
-	})
+	return consumer.Receive(ctx, eventhubs.DeadLetter(deadLetters, attempts, handle))
 }
 
 func handle(_ context.Context, e *eventhubs.ReceivedEvent) error {
@@ -70,12 +65,4 @@ func handle(_ context.Context, e *eventhubs.ReceivedEvent) error {
 	}
 	_, err := fmt.Printf("Order %d: %d units\n", order.ID, order.Amount)
 	return err
-}
-
-// deadLetter is an event as it was, with why it could not be handled, and where it is in its own event hub.
-func deadLetter(e *eventhubs.ReceivedEvent, reason error) eventhubs.Event {
-	letter := e.Event()
-	letter.Properties["reason"] = reason.Error()
-	letter.Properties["partition"], letter.Properties["sequence"] = e.PartitionID, e.SequenceNumber
-	return letter
 }

@@ -1,5 +1,6 @@
-// Command recv prints events as they come, until Ctrl-C: the twin of the Python quickstart's recv.py. Started again, it goes on behind the last
-// event that it has printed. It finds event hub and storage in the environment; see eventhubs.ConfigFromEnv and eventhubs.BlobConfigFromEnv.
+// Command recv prints events as they come, until Ctrl-C or SIGTERM: the twin of the Python quickstart's recv.py.
+// Started again, it resumes after the last event that it has printed. It finds event hub and storage in the
+// environment; see eventhubs.ConfigFromEnv and eventhubs.BlobConfigFromEnv.
 package main
 
 import (
@@ -34,8 +35,10 @@ func receive(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// A name that outlives the process has it take its partitions back at once after a crash, not after a minute.
-	options := &eventhubs.ConsumerOptions{InstanceID: os.Getenv("INSTANCE_ID")}
+	// With a name that outlives the process, it has its partitions back at once after a crash, and not after a minute.
+	options := &eventhubs.ConsumerOptions{
+		ConsumerGroup: os.Getenv("EVENT_HUB_CONSUMER_GROUP"), InstanceID: os.Getenv("INSTANCE_ID"),
+	}
 	consumer, err := eventhubs.NewConsumer(cfg, store, options)
 	if err != nil {
 		return err

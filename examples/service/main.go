@@ -74,7 +74,10 @@ func open(ctx context.Context) (*eventhubs.Producer, *eventhubs.Consumer, error)
 	if err != nil {
 		return nil, nil, err
 	}
-	consumer, err := eventhubs.NewConsumer(cfg, store, &eventhubs.ConsumerOptions{DrainTimeout: 10 * time.Second})
+	consumer, err := eventhubs.NewConsumer(cfg, store, &eventhubs.ConsumerOptions{
+		ConsumerGroup: os.Getenv("EVENT_HUB_CONSUMER_GROUP"), InstanceID: os.Getenv("INSTANCE_ID"),
+		DrainTimeout: 10 * time.Second,
+	})
 	return producer, consumer, err
 }
 

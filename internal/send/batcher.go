@@ -100,7 +100,7 @@ func (s *batcher) fill(part *azeventhubs.EventDataBatch) {
 // read reads the events of an entry. It returns the one that comes next if the part is full.
 func (s *batcher) read(part *azeventhubs.EventDataBatch, en *entry, from int) (next int, full bool) {
 	for i := from; i < en.to; i++ {
-		err := part.AddEventData(en.events.Data(i), nil)
+		err := add(part, en.events, i)
 		switch {
 		case err == nil:
 			continue
@@ -115,6 +115,14 @@ func (s *batcher) read(part *azeventhubs.EventDataBatch, en *entry, from int) (n
 		en.call.fail(s.batch.queue.to, err)
 	}
 	return 0, false
+}
+
+// add adds an event to a batch of the SDK.
+func add(part *azeventhubs.EventDataBatch, events Events, i int) error {
+	if raw := events.Raw(i); raw != nil {
+		return part.AddAMQPAnnotatedMessage(raw, nil)
+	}
+	return part.AddEventData(events.Data(i), nil)
 }
 
 // fail notes that a part was not acknowledged, or all that is left if it could not even be filled.

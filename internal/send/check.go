@@ -1,11 +1,6 @@
 package send
 
-import (
-	"context"
-
-	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
-	"github.com/Azure/go-amqp"
-)
+import "context"
 
 // check finds out before anything is sent what can't be sent: what is for a partition that isn't there, or too large.
 // Most events need no look for that. A link that was never open has to be opened.
@@ -82,7 +77,7 @@ func (e *Engine) checkSize(events Events, i int) error {
 	if events.Cost(i) <= int(l.limit.Load()) {
 		return nil
 	}
-	size, err := messageSize(events.Data(i), events.To(i).Key)
+	size, err := messageSize(events, i)
 	switch {
 	case err != nil:
 		return &EncodeError{Index: i, Err: err}
@@ -94,36 +89,6 @@ func (e *Engine) checkSize(events Events, i int) error {
 
 // tooLarge is the error for an event that doesn't fit into a message.
 func (l *link) tooLarge(events Events, i int) error {
-	size, _ := messageSize(events.Data(i), events.To(i).Key) // the SDK has encoded it, or checkSize has
+	size, _ := messageSize(events, i) // the SDK has encoded it, or checkSize has
 	return &TooLargeError{Index: i, Size: size, Limit: l.limit.Load()}
-}
-
-// messageSize is how many bytes a message has that holds one event, as the SDK counts them: the event, and, once more,
-// all of it but its body, which makes the batch's envelope (azeventhubs, event_data_batch.go, addAMQPMessage).
-func messageSize(d *azeventhubs.EventData, key string) (int, error) {
-	m := amqp.NewMessage(d.Body)
-	m.Properties = &amqp.MessageProperties{ContentType: d.ContentType, CorrelationID: d.CorrelationID}
-	if d.MessageID != nil {
-		m.Properties.MessageID = *d.MessageID
-	}
-	if len(d.Properties) > 0 {
-		m.ApplicationProperties = d.Properties
-	}
-	if key != "" {
-		m.Annotations = amqp.Annotations{"x-opt-partition-key": key}
-	}
-	event, err := m.MarshalBinary()
-	if err != nil {
-		return 0, err
-	}
-	m.Data = nil
-	envelope, err := m.MarshalBinary()
-	if err != nil {
-		return 0, err
-	}
-	const short, header, longHeader = 256, 5, 8
-	if len(event) < short {
-		return len(envelope) + len(event) + header, nil
-	}
-	return len(envelope) + len(event) + longHeader, nil
 }

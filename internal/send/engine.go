@@ -33,6 +33,8 @@ type Events interface {
 	Cost(i int) int
 	// Data is the event as the SDK takes it. It is asked for when a batch takes the event.
 	Data(i int) *azeventhubs.EventData
+	// Raw takes the place of Data for an event that has more than that can hold. Nearly all have not: then it is nil.
+	Raw(i int) *azeventhubs.AMQPAnnotatedMessage
 }
 
 // Destination is where an event goes: to the partition of a key, to a partition, or, if both are empty, wherever the

@@ -1,0 +1,125 @@
+package eventhubs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"unicode/utf8"
+)
+
+// DeadLetter returns a handler that calls h. When h has failed with an event as many times as attempts says, it sends
+// the event with producer, to another event hub as a rule, and returns nil, so that the event is checkpointed and the
+// partition moves on. Event Hubs has no dead-letter queue of its own.
+//
+// The dead letter is the event as it was (see [ReceivedEvent.Event]), with these properties, which take the place of
+// any that have the same names:
+//
+//	dead_letter_reason           string     what h has failed with, cut to 1,024 bytes
+//	dead_letter_attempts         int64      how often h has failed
+//	dead_letter_event_hub        string     where the event was read: event hub,
+//	dead_letter_consumer_group   string     consumer group,
+//	dead_letter_partition        string     partition,
+//	dead_letter_sequence_number  int64      and its place in the partition
+//	dead_letter_enqueued_time    time.Time  when the service has stored it there
+//
+// If they make the event too large for the service, the reason is left out, and if that does not help, all of them are.
+// The log says what was left out. Each dead letter is a WARN in the log of the producer's Config.
+//
+// What h returns after its context has ended does not count, and [Stop] and panics end Receive as ever. If the dead
+// letter can't be sent, because the event can't be encoded again, because the other event hub takes smaller events
+// only, or because it can't be reached, the handler fails with an error that says so. The event then comes again, and
+// goes through h and DeadLetter once more, after a pause that ConsumerOptions.Backoff sets: it holds up its partition,
+// and is never lost. Dead letters are sent at least once.
+//
+// A [BatchHandler] may call the handler for the events of its batch one by one, and return its first error. An event
+// that is a dead letter is passed over when its batch comes again.
+func DeadLetter(producer *Producer, attempts int, h Handler) Handler {
+	if producer == nil || h == nil {
+		panic("eventhubs: DeadLetter: the producer or the handler is nil")
+	}
+	return func(ctx context.Context, e *ReceivedEvent) error {
+		if e.dead {
+			return nil
+		}
+		err := h(ctx, e)
+		if err == nil || isStop(err) || ctx.Err() != nil {
+			return err
+		}
+		if e.failures++; e.failures < attempts {
+			return err
+		}
+		if failed := producer.sendDeadLetter(ctx, e, err); failed != nil {
+			return fmt.Errorf("eventhubs: the dead letter could not be sent: %w; the event has failed with: %w",
+				withoutPrefix(failed), withoutPrefix(err))
+		}
+		e.dead = true
+		return nil
+	}
+}
+
+// reasonLength is how many bytes of an error a dead letter has.
+const reasonLength = 1024
+
+// sendDeadLetter sends an event with why and where it has failed, or with as much of that as there is room for.
+func (p *Producer) sendDeadLetter(ctx context.Context, e *ReceivedEvent, reason error) error {
+	event, err := e.Event()
+	if err != nil {
+		return err
+	}
+	log := p.target.cfg.Logger.With("dead_letters", p.target.cfg.EventHub, "partition", e.PartitionID,
+		"sequence", e.SequenceNumber, "attempts", e.failures, "error", reason)
+	sent := event.Properties
+	where := e.whereDead()
+	why := maps.Clone(where)
+	why["dead_letter_reason"] = cut(reason.Error(), reasonLength)
+	for _, added := range []struct {
+		properties map[string]any
+		left       string
+	}{{why, ""}, {where, "dead_letter_reason"}, {nil, "all properties of a dead letter"}} {
+		event.Properties = maps.Clone(sent)
+		maps.Copy(event.Properties, added.properties)
+		if err = p.Send(ctx, event); errors.As(err, new(*EventTooLargeError)) {
+			continue
+		}
+		switch {
+		case err != nil:
+			return err
+		case added.left != "":
+			log = log.With("left_out", added.left)
+		}
+		log.Warn("eventhubs: an event was sent as a dead letter")
+		return nil
+	}
+	return err
+}
+
+// whereDead are the properties that say where an event has failed.
+func (e *ReceivedEvent) whereDead() map[string]any {
+	where := map[string]any{
+		"dead_letter_attempts": int64(e.failures), "dead_letter_partition": e.PartitionID,
+		"dead_letter_sequence_number": e.SequenceNumber,
+	}
+	if e.EnqueuedTime != nil {
+		where["dead_letter_enqueued_time"] = *e.EnqueuedTime
+	}
+	if e.from != nil {
+		where["dead_letter_event_hub"], where["dead_letter_consumer_group"] = e.from.eventHub, e.from.group
+	}
+	return where
+}
+
+// cut shortens a text to a number of bytes, and makes it one that can be sent.
+func cut(s string, length int) string {
+	s = strings.ToValidUTF8(s, string(utf8.RuneError))
+	if len(s) <= length {
+		return s
+	}
+	const mark = "…"
+	n := length - len(mark)
+	for !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n] + mark
+}
