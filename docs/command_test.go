@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -66,10 +67,12 @@ func TestProgram(t *testing.T) {
 	program := filepath.Join(m.dir, "program")
 	m.run("go", "build", "-ldflags=-s -w", "-o", program, "./readme_md_main_0")
 	srv := eventhubstest.Start(t, nil)
-	p := start(t, append(environment(), srv.Env("hub")...), program)
-	p.until("First event from partition ")
-	p.until("Second event from partition ")
-	p.interrupt()
+	for _, sig := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
+		p := start(t, append(environment(), srv.Env("hub")...), program)
+		p.until("First event from partition ")
+		p.until("Second event from partition ")
+		p.end(sig)
+	}
 }
 
 // settings are the variables that would have programs do something else than the test wants.
@@ -205,10 +208,13 @@ func (p *process) until(text string) {
 	}
 }
 
-// interrupt ends the program as Ctrl-C does. It has to end in good order.
-func (p *process) interrupt() {
+// interrupt ends the program as Ctrl-C does.
+func (p *process) interrupt() { p.t.Helper(); p.end(os.Interrupt) }
+
+// end ends the program with a signal. It must end in good order.
+func (p *process) end(sig os.Signal) {
 	p.t.Helper()
-	require.NoError(p.t, p.cmd.Process.Signal(os.Interrupt))
+	require.NoError(p.t, p.cmd.Process.Signal(sig))
 	select {
 	case <-p.ended:
 		require.NoError(p.t, p.err, p.printed())
