@@ -181,6 +181,22 @@ func TestLagAtTheFirstEvent(t *testing.T) {
 	})
 }
 
+// little is a server that keeps few events.
+var little = eventhubstest.Options{Hubs: []eventhubstest.Hub{{Name: "hub", Partitions: 1}}, RetentionBytes: 1 << 10}
+
+// TestLagDoesNotCountWhatHasExpired begins at the earliest event, which isn't the first that there was.
+func TestLagDoesNotCountWhatHasExpired(t *testing.T) {
+	bubbleOn(t, little, func(s *scene) {
+		s.send("0", 100)
+		left := len(s.srv.Events("hub", "0"))
+		require.Less(s, left, 100)
+		s.srv.Fault(eventhubstest.Fault{On: eventhubstest.OnReceive, Delay: time.Hour})
+		r := s.receive("one", withLag(), nothing)
+		time.Sleep(margin)
+		require.EqualValues(s, left, r.partition("0").Lag.Events)
+	})
+}
+
 // TestCloseEndsQuestions has an answer not come at all.
 func TestCloseEndsQuestions(t *testing.T) {
 	bubble(t, 1, func(s *scene) {

@@ -26,7 +26,7 @@ const restarted = "reading restarts from the earliest event"
 func (s *scene) replace(partitions int) {
 	s.Helper()
 	old := s.srv
-	s.srv = s.newServer(partitions)
+	s.srv = s.newServer(eventhubstest.Options{Hubs: []eventhubstest.Hub{{Name: "hub", Partitions: partitions}}})
 	old.DropConnections()
 }
 

@@ -57,6 +57,12 @@ type handled struct {
 // bubble runs a test in virtual time, with so many partitions. It fails if a goroutine is left after everything is
 // closed.
 func bubble(t *testing.T, partitions int, test func(s *scene)) {
+	t.Helper()
+	bubbleOn(t, eventhubstest.Options{Hubs: []eventhubstest.Hub{{Name: "hub", Partitions: partitions}}}, test)
+}
+
+// bubbleOn does the same with a server that has these options.
+func bubbleOn(t *testing.T, o eventhubstest.Options, test func(s *scene)) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := &scene{T: t, log: &logs{}}
@@ -68,7 +74,7 @@ func bubble(t *testing.T, partitions int, test func(s *scene)) {
 				t.Logf("the log:\n%s", s.log)
 			}
 		})
-		s.srv = s.newServer(partitions)
+		s.srv = s.newServer(o)
 		s.cfg = s.srv.Config("hub")
 		s.cfg.Logger = slog.New(s.log)
 		s.cfg.DialContext = s.dial
@@ -83,12 +89,10 @@ func bubble(t *testing.T, partitions int, test func(s *scene)) {
 }
 
 // newServer returns a server that is closed when the test ends, after all consumers.
-func (s *scene) newServer(partitions int) *eventhubstest.Server {
+func (s *scene) newServer(o eventhubstest.Options) *eventhubstest.Server {
 	s.Helper()
-	srv, err := eventhubstest.New(&eventhubstest.Options{
-		InMemory: true, Address: address, RoundTrip: roundTrip,
-		Hubs: []eventhubstest.Hub{{Name: "hub", Partitions: partitions}},
-	})
+	o.InMemory, o.Address, o.RoundTrip = true, address, roundTrip
+	srv, err := eventhubstest.New(&o)
 	require.NoError(s, err)
 	s.servers = append(s.servers, srv)
 	return srv

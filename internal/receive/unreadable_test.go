@@ -146,3 +146,18 @@ func TestUnreadableAtACheckpoint(t *testing.T) {
 		require.Equal(s, []int64{3}, a.list())
 	})
 }
+
+// TestUnreadableAfterWhatHasExpired begins at the earliest event that is left, which can't be read.
+func TestUnreadableAfterWhatHasExpired(t *testing.T) {
+	bubbleOn(t, little, func(s *scene) {
+		s.send("0", 20)
+		for s.srv.Events("hub", "0")[0].SequenceNumber < 20 {
+			s.sendDecimals("0", 1)
+		}
+		first := s.srv.Events("hub", "0")[0].SequenceNumber
+		var a asked
+		s.receive("one", eventhubs.ConsumerOptions{Unreadable: a.skips(t, 1)}, nothing)
+		s.until(margin, "it is asked about twice", func() bool { return len(a.list()) >= 2 })
+		require.Equal(s, []int64{first, first}, a.list()[:2])
+	})
+}
