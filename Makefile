@@ -9,13 +9,15 @@ MODULE := github.com/go-eventhubs/eventhubs
 
 .PHONY: help
 help: ## Show what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: ## Send, receive, kill, resume on this machine alone; AUTH=passwordless: over TLS, with DefaultAzureCredential
 	go run ./internal/demo $(if $(AUTH),-auth $(AUTH))
 
 .PHONY: test
+# A package with tests in virtual time uses one processor (internal/leaktest), so that as many packages run at once as
+# there are processors.
 test: ## Run all tests, with the race detector
 	go test -race -timeout 5m $$(go list ./... | grep -v internal/soak)
 	go test -race -timeout 5m ./internal/soak
@@ -54,6 +56,11 @@ fuzz: ## Run each fuzz target for FUZZTIME (default 30s)
 .PHONY: soak
 soak: ## Run the load test for SOAK (default 10m): processes killed, connections dropped, storage down
 	go run ./internal/soak -for $(or $(SOAK),10m)
+
+.PHONY: simulate
+simulate: ## Run SIM (default 24h) of virtual time in which all that can goes wrong; SEED=n repeats a run
+	@cd internal/cmd/simulate && SIM=$(or $(SIM),24h) SEED=$(or $(SEED),0) \
+		go test -count=1 -timeout 0 -run '^TestSimulation$$'
 
 .PHONY: cover
 cover: ## Say how much of what users link the tests reach, and which lines of the root package none does
