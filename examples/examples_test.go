@@ -98,15 +98,23 @@ func deadLetter(t *testing.T, path string, srv *eventhubstest.Server) {
 	require.EqualValues(t, 1, letters[0].Properties["dead_letter_sequence_number"])
 }
 
-// service is told to end while a request waits for the event hub's answer: the request is answered, and what was handled is not handled again.
+// service is told to end while a request waits for the event hub's answer: the request is answered, and what was
+// handled is not handled again.
 func service(t *testing.T, path string, srv *eventhubstest.Server) {
-	env := append(srv.Env("orders"), "HTTP_ADDRESS=127.0.0.1:0")
+	env := append(srv.Env("orders"), "HTTP_ADDRESS=127.0.0.1:0", "UNHEALTHY_AFTER=100ms")
 	p := start(t, path, env)
 	address := strings.TrimPrefix(p.line("Listening on "), "Listening on ")
-	require.Equal(t, http.StatusOK, call(t, http.MethodGet, address+"/healthz", ""))
 	require.Equal(t, http.StatusAccepted, call(t, http.MethodPost, address+"/events?key=7", "first"))
 	require.Equal(t, "Handled first from partition 0", p.line("Handled"))
-	require.Contains(t, get(t, address+"/partitions"), `"partition_id":"0"`)
+	require.Contains(t, get(t, address+"/status"), `"partition_id":"0"`)
+	require.Equal(t, http.StatusOK, call(t, http.MethodGet, address+"/healthz", ""))
+	heal := srv.Fault(eventhubstest.Fault{
+		On: eventhubstest.OnAttach, Link: eventhubstest.ReaderLink, Condition: "com.microsoft:server-busy",
+	})
+	srv.DropConnections()
+	untilHealth(t, address, http.StatusServiceUnavailable)
+	require.Contains(t, get(t, address+"/healthz"), "partition 0 can't be read")
+	heal()
 	require.Equal(t, http.StatusRequestEntityTooLarge, call(t, http.MethodPost, address+"/events", strings.Repeat("x", 1<<20)))
 
 	srv.Fault(eventhubstest.Fault{On: eventhubstest.OnPublish, Times: 1, Delay: 500 * time.Millisecond}) // stored at once, and acknowledged late
@@ -121,6 +129,13 @@ func service(t *testing.T, path string, srv *eventhubstest.Server) {
 	p = start(t, path, env)
 	require.Equal(t, "Handled third from partition 0", p.line("Handled"))
 	require.Empty(t, p.end(syscall.SIGTERM))
+}
+
+// untilHealth waits for an answer of /healthz.
+func untilHealth(t *testing.T, address string, status int) {
+	t.Helper()
+	require.Eventually(t, func() bool { return call(t, http.MethodGet, address+"/healthz", "") == status },
+		patience, 10*time.Millisecond)
 }
 
 // emulator prints the environment in which the other programs find it.

@@ -17,7 +17,8 @@ import (
 // patience is how long a test waits for what has to happen. It is never waited out when all is well.
 const patience = 30 * time.Second
 
-// build compiles the examples and returns the folder of the programs. Without debug information linking takes half the time.
+// build compiles the examples and returns the folder of the programs. Without debug information linking takes half
+// the time.
 func build(t *testing.T) string {
 	t.Helper()
 	bin := t.TempDir()

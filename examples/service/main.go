@@ -1,5 +1,5 @@
-// Command service sends what is posted to /events, and handles the events that come. SIGTERM ends it in good order. It listens on HTTP_ADDRESS; for the rest of
-// the environment see eventhubs.ConfigFromEnv and eventhubs.BlobConfigFromEnv.
+// Command service sends what is posted to /events, and handles the events that come. SIGTERM ends it in good order. It
+// listens on HTTP_ADDRESS; for the rest of the environment see eventhubs.ConfigFromEnv and eventhubs.BlobConfigFromEnv.
 package main
 
 import (
@@ -18,6 +18,17 @@ import (
 	"time"
 
 	"github.com/go-eventhubs/eventhubs"
+)
+
+// SIGTERM ends requests, the consumer, and the producer, in turn. Their times add up to what an orchestrator has to
+// grant before it kills the process: 26 seconds. Kubernetes' terminationGracePeriodSeconds is 30 by default.
+const (
+	requestsGrace = 5 * time.Second
+	drainTimeout  = 10 * time.Second // what running handlers get
+	// consumerGrace is what Close needs: DrainTimeout, the 5 seconds that ConsumerOptions.DrainTimeout says for the last
+	// checkpoints and to give the partitions back, and a little.
+	consumerGrace = drainTimeout + 5*time.Second + time.Second
+	producerGrace = 5 * time.Second
 )
 
 func main() {
@@ -46,15 +57,21 @@ func run(ctx context.Context) error {
 	fmt.Println("Listening on http://" + listener.Addr().String())
 	<-ctx.Done() // a signal has come, or one of the two can't go on
 
-	// Requests first: no new ones are taken, and those under way are answered. Then the handlers finish, the last checkpoints are written, and the partitions
-	// go to other instances. Then nobody sends any more.
-	ending, cancel := context.WithTimeout(context.Background(), 25*time.Second)
-	defer cancel()
-	err = errors.Join(server.Shutdown(ending), consumer.Close(ending), <-received, producer.Close(ending))
+	// Requests first: no new ones are taken, and those under way are answered. Then the handlers finish, the last
+	// checkpoints are written, and the partitions go to other instances. Then nobody sends any more.
+	err = errors.Join(
+		within(requestsGrace, server.Shutdown), within(consumerGrace, consumer.Close), <-received,
+		within(producerGrace, producer.Close))
 	if serveErr := <-served; !errors.Is(serveErr, http.ErrServerClosed) {
 		err = errors.Join(err, serveErr)
 	}
 	return err
+}
+
+func within(d time.Duration, end func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	defer cancel()
+	return end(ctx)
 }
 
 func open(ctx context.Context) (*eventhubs.Producer, *eventhubs.Consumer, error) {
@@ -76,21 +93,26 @@ func open(ctx context.Context) (*eventhubs.Producer, *eventhubs.Consumer, error)
 	}
 	consumer, err := eventhubs.NewConsumer(cfg, store, &eventhubs.ConsumerOptions{
 		ConsumerGroup: os.Getenv("EVENT_HUB_CONSUMER_GROUP"), InstanceID: os.Getenv("INSTANCE_ID"),
-		DrainTimeout: 10 * time.Second,
+		DrainTimeout: drainTimeout, LagInterval: time.Minute,
 	})
 	return producer, consumer, err
 }
 
 func routes(ctx context.Context, producer *eventhubs.Producer, consumer *eventhubs.Consumer) http.Handler {
-	mux := http.NewServeMux()
+	mux, after := http.NewServeMux(), unhealthyAfter()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		why := unhealthy(consumer.Status(), after)
 		if ctx.Err() != nil {
-			http.Error(w, "ending", http.StatusServiceUnavailable)
+			why = "ending"
+		}
+		if why != "" {
+			http.Error(w, why, http.StatusServiceUnavailable)
 		}
 	})
-	mux.HandleFunc("GET /partitions", func(w http.ResponseWriter, _ *http.Request) { // how far behind each is, and what its handler is at
+	// The status is that of the store, and of each partition: how far behind it is, and what its handler is at.
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(consumer.Partitions()) // a client that has gone needs no answer
+		_ = json.NewEncoder(w).Encode(consumer.Status()) // a client that has gone needs no answer
 	})
 	mux.HandleFunc("POST /events", func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
