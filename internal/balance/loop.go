@@ -45,7 +45,7 @@ type Options struct {
 
 const (
 	// longestCall and shortestCall limit what bounds a call of the store: a sixth of an Expiration, but no less than
-	// shortestCall, nor more than half an Expiration. A claim is renewed after a third, so two calls that hang are
+	// shortestCall, nor more than half an Expiration. A claim is renewed after two fifths, so two calls that hang are
 	// over before it expires, and tell an outage from a pause of the process.
 	longestCall  = 20 * time.Second
 	shortestCall = 2 * time.Second
@@ -188,7 +188,7 @@ func (l *Loop) start(ctx, claiming context.Context) (next time.Time) {
 		l.round = true
 		// Rounds are never further apart than UpdateInterval, so limits that are counted in those hold. They vary, so
 		// that consumers don't stay in step.
-		l.roundAt = now.Add(l.o.UpdateInterval - time.Duration(l.rand.Int64N(int64(l.o.UpdateInterval/5)+1)))
+		l.roundAt = now.Add(l.o.UpdateInterval - time.Duration(l.rand.Int64N(int64(l.o.UpdateInterval/10)+1)))
 		l.listSoon(now)
 	}
 	if !l.listAt.IsZero() && !now.Before(l.listAt) {
@@ -285,8 +285,8 @@ func (l *Loop) giveBackAll(ctx context.Context) error {
 	return err
 }
 
-// Hurry has Run, once its context has ended, return without waiting for the store. What is not given back by then has to
-// expire.
+// Hurry has Run, once its context has ended, return without waiting for the store. What is not given back by then has
+// to expire.
 func (l *Loop) Hurry() { l.hurryUp() }
 
 // Drain stops claiming: nothing new is claimed or asked for, and requests are withdrawn. What is held is renewed

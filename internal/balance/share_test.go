@@ -100,7 +100,7 @@ func TestIdleCost(t *testing.T) {
 			}
 		}
 		t.Log(total)
-		require.LessOrEqual(t, total[claim], 32*31, "each partition is renewed after a third of a minute")
+		require.LessOrEqual(t, total[claim], 32*26, "each partition is renewed after 24 seconds")
 		require.LessOrEqual(t, total[list], 2*80)
 		require.Len(t, total, 2, "nothing else is called")
 	})
