@@ -89,6 +89,10 @@ func TestErrorsOfCheckingArguments(t *testing.T) {
 		}, nil},
 		{"BlobConfigFromEnv", func() error { _, err := eventhubs.BlobConfigFromEnv(); return err }, nil},
 		{"NewProducer", func() error { _, err := eventhubs.NewProducer(eventhubs.Config{}, nil); return err }, nil},
+		{"options of a producer", func() error {
+			_, err := eventhubs.NewProducer(good, &eventhubs.ProducerOptions{MaxInFlight: -1})
+			return err
+		}, nil},
 		{"NewConsumer", consumer(eventhubs.Config{}, store, nil), nil},
 		{"no store", consumer(good, nil, nil), nil},
 		{"options", consumer(good, store, &eventhubs.ConsumerOptions{MaxBatch: -1}), nil},
@@ -223,21 +227,24 @@ func TestErrorsOfConsumers(t *testing.T) {
 			{"twice", func() error {
 				c, err := eventhubs.NewConsumer(cfg, memory(), nil)
 				return closing(c, err, func(c *eventhubs.Consumer) error {
-					ctx, cancel := context.WithCancel(t.Context())
-					defer cancel()
-					go c.Receive(ctx, ignore)
+					received := make(chan error, 1)
+					go func() { received <- c.Receive(t.Context(), ignore) }()
 					synctest.Wait()
-					return c.ReceiveBatch(ctx, func(context.Context, []*eventhubs.ReceivedEvent) error { return nil })
+					batch := func(context.Context, []*eventhubs.ReceivedEvent) error { return nil }
+					err := c.ReceiveBatch(t.Context(), batch)
+					return errors.Join(err, c.Close(t.Context()), <-received)
 				})
 			}, nil},
 			{"no time to close", func() error {
 				c, err := eventhubs.NewConsumer(cfg, memory(), nil)
 				return closing(c, err, func(c *eventhubs.Consumer) error {
-					go c.Receive(t.Context(), func(ctx context.Context, _ *eventhubs.ReceivedEvent) error { <-ctx.Done(); return nil })
+					received := make(chan error, 1)
+					wait := func(ctx context.Context, _ *eventhubs.ReceivedEvent) error { <-ctx.Done(); return nil }
+					go func() { received <- c.Receive(t.Context(), wait) }()
 					time.Sleep(time.Second)
 					ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 					defer cancel()
-					return c.Close(ctx)
+					return errors.Join(c.Close(ctx), <-received)
 				})
 			}, nil},
 		})

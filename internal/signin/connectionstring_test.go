@@ -168,7 +168,7 @@ func TestNames(t *testing.T) {
 func TestHost(t *testing.T) {
 	for s, want := range map[string]string{
 		"contoso.servicebus.windows.net":                "contoso.servicebus.windows.net",
-		" contoso.servicebus.windows.net\n":             "contoso.servicebus.windows.net",
+		"\tcontoso.servicebus.windows.net\n":            "contoso.servicebus.windows.net",
 		"https://contoso.servicebus.windows.net:443/":   "contoso.servicebus.windows.net",
 		"HTTPS://contoso.servicebus.windows.net":        "contoso.servicebus.windows.net",
 		"sb://contoso.servicebus.windows.net/":          "contoso.servicebus.windows.net",
