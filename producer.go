@@ -14,13 +14,15 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/send"
 )
 
-// Errors that a Producer and a Consumer return, for errors.Is. The error's text says more.
+// Errors that a Producer, a Consumer and a checkpoint store return, for errors.Is. The error's text says more.
 var (
 	// ErrClosed is returned by calls of a client that is closed, also by those that are under way when it is closed.
 	ErrClosed = connection.ErrClosed
-	// ErrNotAuthorized means that the service does not allow it: somebody has to give this identity a role, or fix a key.
+	// ErrNotAuthorized means that the namespace or the storage account does not allow it: somebody has to give this
+	// identity a role, or fix a key. It is not matched if no token can be had.
 	ErrNotAuthorized = errors.New("not authorized")
-	// ErrNotFound means that there is no such event hub or consumer group: somebody has to fix a name.
+	// ErrNotFound means that there is no such event hub, consumer group, partition or container: somebody has to fix a
+	// name.
 	ErrNotFound = errors.New("not found")
 )
 
