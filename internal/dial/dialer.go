@@ -10,6 +10,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
@@ -52,6 +53,7 @@ type Dialer struct {
 	address string // host:port to dial
 	tls     *tls.Config
 	watch   *watch // nil: nobody wants to know
+	cause   atomic.Pointer[error]
 
 	socketMu sync.Mutex
 	socket   net.Conn // the latest; nil: none yet
@@ -168,7 +170,7 @@ func (d *Dialer) Dial(ctx context.Context, _ azeventhubs.WebSocketConnParams) (n
 	_ = socket.SetDeadline(time.Time{})
 	_ = socket.SetReadDeadline(time.Now().Add(handshakeTimeout))
 	if d.watch != nil {
-		nc = &watchedConn{Conn: nc, watch: d.watch}
+		nc = &watchedConn{Conn: nc, watch: d.watch, cause: &d.cause}
 	}
 	return nc, nil
 }

@@ -22,6 +22,14 @@ func (d *Dialer) Watch(ended, detached func()) {
 	}
 }
 
+// Cause is why reading from a connection that is watched has failed, or nil. Nothing fails if the peer says good-bye.
+func (d *Dialer) Cause() error {
+	if err := d.cause.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
 // watch is who wants to know of a Dialer's connections.
 type watch struct{ ended, detached func() }
 
@@ -33,7 +41,17 @@ const renewal = time.Minute
 type watchedConn struct {
 	net.Conn
 	watch *watch
-	begun atomic.Int64 // when the latest session was begun, in nanoseconds since 1970
+	cause *atomic.Pointer[error] // the Dialer's
+	begun atomic.Int64           // when the latest session was begun, in nanoseconds since 1970
+}
+
+// Read notes why it fails, but for the first time only: what comes after may be of our own making.
+func (w *watchedConn) Read(b []byte) (int, error) {
+	n, err := w.Conn.Read(b)
+	if err != nil {
+		w.cause.CompareAndSwap(nil, &err)
+	}
+	return n, err
 }
 
 // Write looks for two kinds of frames. go-amqp writes a frame at a time (conn.go, writeFrame).
@@ -41,8 +59,8 @@ type watchedConn struct {
 // One detaches a link. When the peer has detached it, go-amqp answers before the calls that use the link notice
 // (link.go, muxHandleFrame); and the SDK detaches a link before it opens a new one.
 //
-// The other begins a session. Each time that the SDK renews a token it begins one. A renewal that fails is tried again,
-// and where a client's retries are off, at once and for ever (azeventhubs, internal/namespace.go,
+// The other begins a session. Each time that the SDK renews a token it begins one. A renewal that fails is tried
+// again, and where a client's retries are off, at once and for ever (azeventhubs, internal/namespace.go,
 // startNegotiateClaimRenewer).
 func (w *watchedConn) Write(b []byte) (int, error) {
 	switch performative(b) {
@@ -57,7 +75,8 @@ func (w *watchedConn) Write(b []byte) (int, error) {
 	return w.Conn.Write(b)
 }
 
-// Close is how go-amqp ends a connection, for whatever reason, before it tells its sessions and links (conn.go, close).
+// Close is how go-amqp ends a connection, for whatever reason, before it tells its sessions and links (conn.go,
+// close).
 func (w *watchedConn) Close() error {
 	w.watch.ended()
 	return w.Conn.Close()
@@ -69,8 +88,8 @@ const (
 	detach = 0x16
 )
 
-// performative is what a frame is about. Its header takes eight bytes if it has no extended header, and go-amqp writes
-// none; then comes the descriptor.
+// performative is what a frame is about. Its header takes eight bytes if it has no extended header, and go-amqp
+// writes none; then comes the descriptor.
 func performative(frame []byte) byte {
 	const header, smallULong = 8, 0x53
 	if len(frame) > header+2 && frame[header] == 0 && frame[header+1] == smallULong {

@@ -80,8 +80,12 @@ func LeftInBubble() (stacks []string) {
 
 // all returns the stacks of all goroutines, beginning with the caller's.
 func all() []string {
-	buf := make([]byte, 8<<20)
-	return strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n")
+	for size := 256 << 10; ; size *= 2 {
+		buf := make([]byte, size)
+		if n := runtime.Stack(buf, true); n < size {
+			return strings.Split(string(buf[:n]), "\n\n")
+		}
+	}
 }
 
 func running() (stacks []string) {

@@ -2,6 +2,7 @@ package receive
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"sync/atomic"
@@ -21,6 +22,7 @@ type link struct {
 	most      int // events that next returns at the most
 
 	proven atomic.Bool   // it is open
+	lost   atomic.Bool   // it was open, and has ended by itself
 	quiet  time.Duration // how long it may be silent before it is to be checked
 	last   int           // how many events were there when they were last looked for
 }
@@ -30,10 +32,11 @@ var ownerLevel int64
 
 // openLink makes a link that opens when next is first called.
 //
-// Its client makes one connection. When that has ended, or its token can't be renewed, the client can't dial any
-// more, and the reader makes another one after a pause. The SDK would make none: with its retries off it renews the
-// token again and again, and dials again and again, until it succeeds (azeventhubs, internal/namespace.go,
-// startNegotiateClaimRenewer).
+// Its client makes one connection, and one link. When either has ended, or its token can't be renewed, the client
+// can't dial any more, and the reader makes another one after a pause. The SDK would make none: with its retries off
+// it renews the token again and again, and dials again and again, until it succeeds (azeventhubs,
+// internal/namespace.go, startNegotiateClaimRenewer). And it would open another link in the call that waits for
+// events, with the bound of that call, which is many minutes (internal/links_recover.go, Retry).
 func openLink(e *Engine, partition string, at azeventhubs.StartPosition) (*link, error) {
 	client, dialer, err := e.options.NewClient()
 	if err != nil {
@@ -46,17 +49,22 @@ func openLink(e *Engine, partition string, at azeventhubs.StartPosition) (*link,
 		return nil, err
 	}
 	l := &link{client: client, dialer: dialer, partition: p, most: e.options.MaxBatch, quiet: silence}
-	dialer.Watch(func() {
-		if l.proven.Load() { // until then there are sessions for the token and for the link
-			dialer.Close()
-		}
-	}, nil)
+	dialer.Watch(l.ends, l.ends)
 	return l, nil
 }
 
-// close closes the link and its connection, in good order if that is quick. After closeTimeout, or the end of ctx, the
-// socket is dropped, so that nothing waits for the network any more.
+// ends is told that the connection has ended, or the link, or that the renewal of a token is tried again and again.
+func (l *link) ends() {
+	if l.proven.Load() { // until then there are sessions for the token and for the link
+		l.lost.Store(true)
+		l.dialer.Close()
+	}
+}
+
+// close closes the link and its connection, in good order if that is quick. After closeTimeout, or the end of ctx,
+// the socket is dropped, so that nothing waits for the network any more.
 func (l *link) close(ctx context.Context) {
+	l.proven.Store(false) // it doesn't end by itself from now on
 	closing, cancel := context.WithTimeout(ctx, closeTimeout)
 	defer cancel()
 	defer l.dialer.Close()
@@ -67,6 +75,12 @@ func (l *link) close(ctx context.Context) {
 
 // errNotOpened is what opening a link fails with that takes too long: connection, token or attach were not answered.
 var errNotOpened = fmt.Errorf("the link was not open within %v: the service does not answer", openTimeout)
+
+// Errors of a link that has ended by itself. The SDK can't open another one, and says but that.
+var (
+	errLost   = errors.New("the connection was lost")
+	errClosed = errors.New("the service has closed the link or the connection")
+)
 
 // ended is a context that is over: with it the SDK hands over what it has and doesn't wait (partition_client.go,
 // ReceiveEvents).
@@ -84,8 +98,8 @@ const (
 	turns = 3
 )
 
-// next waits for an event, and returns it with those that are there already: asked for many at once, the SDK would wait
-// for all of them. It returns none, and no error, when the link is open and has been silent for a while.
+// next waits for an event, and returns it with those that are there already: asked for many at once, the SDK would
+// wait for all of them. It returns none, and no error, when the link is open and has been silent for a while.
 func (l *link) next(ctx context.Context) ([]*azeventhubs.ReceivedEventData, error) {
 	if l.last >= busy {
 		if events := l.prefetched(l.most); len(events) > 0 {
@@ -105,6 +119,11 @@ func (l *link) next(ctx context.Context) ([]*azeventhubs.ReceivedEventData, erro
 		events = append(events, l.prefetched(l.most-1)...)
 	case err != nil && ctx.Err() == nil && waiting.Err() != nil && sdkerr.IsContext(err):
 		return nil, l.silent(err)
+	case l.lost.Load() && errors.Is(err, dial.ErrClosed):
+		if cause := l.dialer.Cause(); cause != nil {
+			return nil, fmt.Errorf("%w: %w", errLost, cause)
+		}
+		return nil, errClosed
 	}
 	l.last = len(events)
 	if len(events) > 0 {

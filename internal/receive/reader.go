@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
@@ -226,7 +227,11 @@ func (r *reader) recover(err error) bool {
 		return r.refusedAgain(err)
 	}
 	r.failures++
-	return r.pause(r.failures, err, slog.LevelWarn, "eventhubs: reading was interrupted: trying again")
+	level := slog.LevelWarn
+	if open && r.failures == 1 && !errors.Is(err, errBehind) && !errors.Is(err, os.ErrDeadlineExceeded) {
+		level = slog.LevelInfo // nothing had to wait, and services close links and connections as they like
+	}
+	return r.pause(r.failures, err, level, "eventhubs: reading was interrupted: trying again")
 }
 
 // pause logs at growing intervals that something is tried again, and waits. It returns false if fetch ends.
