@@ -9,6 +9,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
 
 	"github.com/go-eventhubs/eventhubs/internal/retry"
+	"github.com/go-eventhubs/eventhubs/internal/sdkerr"
 )
 
 // beforeFirst is the offset before every event (azeventhubs, partition_client.go, getStartExpression).
@@ -72,13 +73,20 @@ func (r *reader) begin() bool {
 		if err == nil {
 			r.at = p
 			r.done.begins(p)
+			r.refused = time.Time{}
 			return true
 		}
 		if r.fetch.Err() != nil {
 			return false
 		}
-		wait := retry.Backoff(attempt)
 		r.done.readingFails(err)
+		if sdkerr.IsUnauthorized(err) || sdkerr.IsNotFound(err) { // of the service, and not of the store
+			if !r.refusedAgain(err) {
+				return false
+			}
+			continue
+		}
+		wait := retry.Backoff(attempt)
 		if retry.Worth(attempt) {
 			r.log.Warn("eventhubs: where to begin is not known: trying again", "attempt", attempt, "again_in", retry.Text(wait), "error", err)
 		}
