@@ -17,15 +17,15 @@ import (
 )
 
 const (
-	// patienceWithBubble is how much real time may pass without virtual time passing before a bubble is looked at. One that
-	// is slow has goroutines that run; one that is frozen has none.
+	// patienceWithBubble is how much real time may pass without virtual time passing before a bubble is looked at. One
+	// that is slow has goroutines that run; one that is frozen has none.
 	patienceWithBubble = 10 * time.Second
 	// longestCell is how much virtual time a cell may take.
 	longestCell = time.Hour
 )
 
-// recorder takes down what is wrong in a cell, in place of failing a test: a cell that is known to fail has to. It is safe for
-// concurrent use. FailNow and Fatalf end the goroutine that calls them.
+// recorder takes down what is wrong in a cell, in place of failing a test: a cell that is known to fail has to. It is
+// safe for concurrent use. FailNow and Fatalf end the goroutine that calls them.
 type recorder struct {
 	testing.TB // of the bubble: for Cleanup, Context and the like
 
@@ -88,9 +88,9 @@ type bubble struct {
 	ended   chan struct{}
 }
 
-// inBubble runs f in a bubble, and returns what is wrong. Virtual time stops for good when a goroutine of a bubble waits for a
-// mutex, which synctest doesn't count as waiting, and the holder waits for time to pass: that is reported, and the bubble is left
-// behind. So is a bubble that doesn't end.
+// inBubble runs f in a bubble, and returns what is wrong. Virtual time stops for good when a goroutine of a bubble
+// waits for a mutex, which synctest doesn't count as waiting, and the holder waits for time to pass: that is
+// reported, and the bubble is left behind. So is a bubble that doesn't end.
 func inBubble(t *testing.T, f func(r *recorder)) (wrong, logged []string) {
 	b := &bubble{late: make(chan []byte, 1), ended: make(chan struct{})}
 	r := &recorder{}
@@ -150,7 +150,8 @@ func (b *bubble) checkLeft(r *recorder) {
 	}
 }
 
-// watch returns when the bubble has ended, or, with the stacks of the goroutines that are to blame, when it never will.
+// watch returns when the bubble has ended, or, with the stacks of the goroutines that are to blame, when it never
+// will.
 func (b *bubble) watch() string {
 	look := time.NewTicker(patienceWithBubble)
 	defer look.Stop()
@@ -160,14 +161,15 @@ func (b *bubble) watch() string {
 		case <-b.ended:
 			return ""
 		case all := <-b.late:
-			return fmt.Sprintf("the cell is not done after %v of virtual time:\n%s", longestCell, unblocked(all, *b.number.Load(), true))
+			return fmt.Sprintf("the cell is not done after %v of virtual time:\n%s", longestCell,
+				unblocked(all, *b.number.Load(), true))
 		case <-look.C:
 		}
 		number, now := b.number.Load(), b.seconds.Load()
 		if number != nil && now == before {
 			if guilty := unblocked(stacks(), *number, false); guilty != "" {
-				return fmt.Sprintf("virtual time is frozen after %d seconds: goroutines wait for mutexes, or for what is outside the bubble:\n%s",
-					now, guilty)
+				return fmt.Sprintf("virtual time is frozen after %d seconds: goroutines wait for mutexes, or for what is outside "+
+					"the bubble:\n%s", now, guilty)
 			}
 		}
 		before = now
@@ -198,8 +200,8 @@ func numberOf(stack []byte) string {
 	return ""
 }
 
-// unblocked returns the stacks of a bubble's goroutines that keep virtual time from passing, or all of them. It returns nothing if
-// one of them runs, or can: then time will pass. Without a number it returns those of all bubbles.
+// unblocked returns the stacks of a bubble's goroutines that keep virtual time from passing, or all of them. It
+// returns nothing if one of them runs, or can: then time will pass. Without a number it returns those of all bubbles.
 func unblocked(all []byte, number string, durable bool) string {
 	var found [][]byte
 	for _, g := range bytes.Split(all, []byte("\n\n")) {

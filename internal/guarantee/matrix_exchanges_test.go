@@ -44,8 +44,8 @@ func exchanges() []exchange {
 	return slices.Concat(readerExchanges(), questionExchanges(), senderExchanges())
 }
 
-// readerExchanges are those of the reader of partition 0. Its connection is the second one that a consumer makes: the first one
-// is for questions.
+// readerExchanges are those of the reader of partition 0. Its connection is the second one that a consumer makes: the
+// first one is for questions.
 func readerExchanges() []exchange {
 	of := eventhubstest.Fault{Partition: "0", ConsumerGroup: scene.Group}
 	all := connectionExchanges("reader", 1)
@@ -61,6 +61,9 @@ func readerExchanges() []exchange {
 		switch x.step {
 		case connecting, opening:
 			x.provoke = dropReader
+			if x.name == "attach-reader" {
+				x.provoke = detachReader // and the connection stays
+			}
 		case closing:
 			x.provoke = quietReader // when the client has to stop it isn't needed, and does no harm
 		}
@@ -135,7 +138,16 @@ func dropReader(r *receiving) {
 	})
 }
 
-// quietReader has the link of partition 0 bring nothing more: after a while its reader closes it, and opens another one.
+// detachReader has the service close the link of partition 0 when its next event comes.
+func detachReader(r *receiving) {
+	r.s.Server.Fault(eventhubstest.Fault{
+		On: eventhubstest.OnReceive, Partition: "0", ConsumerGroup: scene.Group, Times: 1,
+		Condition: "amqp:link:detach-forced",
+	})
+}
+
+// quietReader has the link of partition 0 bring nothing more: after a while its reader closes it, and opens another
+// one.
 func quietReader(r *receiving) {
 	r.s.Server.Fault(eventhubstest.Fault{
 		On: eventhubstest.OnReceive, Partition: "0", ConsumerGroup: scene.Group, Hang: true, Times: 1,

@@ -61,8 +61,8 @@ func (c cell) endsReceive() bool {
 	return c.moment == first && c.exchange.name == "attach-management" && slices.Contains(final, condition)
 }
 
-// isRight reports whether a condition says that a right is missing. Of a token, the SDK shows but the status (internal/rpc.go,
-// RPCError), and the one that goes with this limit is 403.
+// isRight reports whether a condition says that a right is missing. Of a token, the SDK shows but the status
+// (internal/rpc.go, RPCError), and the one that goes with this limit is 403.
 func (c cell) isRight() bool {
 	condition := c.failure.fault.Condition
 	return condition == unauthorized || condition == quota && c.exchange.aim.On == eventhubstest.OnToken

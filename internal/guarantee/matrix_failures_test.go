@@ -75,5 +75,6 @@ const (
 
 var moments = []moment{first, later, reconnect, lasting, stopping}
 
-// disruption is how long a lasting failure lasts: longer than claims, and than a right is waited for that has worked before.
+// disruption is how long a lasting failure lasts: longer than claims, and than a right is waited for that has worked
+// before.
 const disruption = 2 * time.Minute

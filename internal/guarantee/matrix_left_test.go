@@ -88,7 +88,7 @@ func (c cell) leftOutAtMoment() string {
 func (c cell) leftOutRefusal() string {
 	x, condition := c.exchange, c.failure.fault.Condition
 	switch {
-	case c.moment == lasting && !slices.Contains([]string{"attach-reader", "receive", "hub-properties", "attach-sender", "publish"}, x.name):
+	case c.moment == lasting && !slices.Contains(refusedForMinutes, x.name):
 		return "refused for minutes: it is tried with links, events and one of the questions"
 	case c.moment == lasting && !slices.Contains(differInTime, condition):
 		return "refused for minutes: of conditions that are dealt with alike, one is tried"
@@ -104,6 +104,9 @@ func (c cell) leftOutRefusal() string {
 	return ""
 }
 
+// refusedForMinutes are exchanges that are refused for minutes.
+var refusedForMinutes = []string{"attach-reader", "receive", "hub-properties", "attach-sender", "publish"}
+
 // connectionRefusals are conditions that are tried before there is a link.
 var connectionRefusals = map[eventhubstest.Operation][]string{
 	eventhubstest.OnOpen:   {"amqp:connection:forced", quota},
@@ -112,7 +115,8 @@ var connectionRefusals = map[eventhubstest.Operation][]string{
 	eventhubstest.OnAttach: {serverBusy, "amqp:not-allowed"},
 }
 
-// differ are conditions that are dealt with differently, one of each kind, and differInTime those where it matters for how long.
+// differ are conditions that are dealt with differently, one of each kind, and differInTime those where it matters
+// for how long.
 var (
 	differ       = []string{serverBusy, "amqp:link:detach-forced", "amqp:connection:forced", unauthorized, notFound, disabled}
 	differInTime = []string{serverBusy, unauthorized, notFound, disabled}

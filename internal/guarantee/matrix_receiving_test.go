@@ -36,8 +36,8 @@ var partitions = []string{"0", "1"}
 // runReceiving runs a cell.
 func runReceiving(t *recorder, c cell) {
 	r := &receiving{
-		cell: c, t: t, s: scene.New(t, len(partitions)), store: eventhubs.NewMemoryCheckpointStore(), expect: c.expectedOfReading(),
-		waits: map[string]time.Duration{}, recovered: map[string]time.Duration{}, remove: func() {},
+		cell: c, t: t, s: scene.New(t, len(partitions)), store: eventhubs.NewMemoryCheckpointStore(),
+		expect: c.expectedOfReading(), waits: map[string]time.Duration{}, recovered: map[string]time.Duration{}, remove: func() {},
 	}
 	r.send() // so that the producer is connected before anything fails
 	r.host = r.s.Host()
@@ -177,8 +177,8 @@ func (r *receiving) recover() {
 			return
 		}
 		if time.Since(began) > max(2*r.expect.worst, 90*time.Second) {
-			r.t.Errorf("after %v the failure has happened %d times, and %d and %d of %d events are handled", time.Since(began),
-				r.happened.Load(), r.s.Tally.Furthest("0")+1, r.s.Tally.Furthest("1")+1, r.sent)
+			r.t.Errorf("after %v the failure has happened %d times, and %d and %d of %d events are handled",
+				time.Since(began), r.happened.Load(), r.s.Tally.Furthest("0")+1, r.s.Tally.Furthest("1")+1, r.sent)
 			return
 		}
 		r.send()
@@ -196,7 +196,8 @@ func (r *receiving) isHandled() bool {
 // checkClaims checks that what is claimed is ours, and renewed when a third of its expiration has passed.
 func (r *receiving) checkClaims() {
 	for id, o := range r.s.Ownership(r.store, scene.Group) {
-		if age := time.Since(o.LastModifiedTime); !r.only.Ended() && r.expect.ends == "" && (o.OwnerID != "only" || age > 30*time.Second) {
+		age := time.Since(o.LastModifiedTime)
+		if !r.only.Ended() && r.expect.ends == "" && (o.OwnerID != "only" || age > 30*time.Second) {
 			r.t.Errorf("the claim of partition %s is of %q, and was renewed %v ago", id, o.OwnerID, age)
 		}
 	}
@@ -287,11 +288,12 @@ func (r *receiving) check() {
 	}
 }
 
-// unnoticed is how long something may take without a line in the log: a dial that isn't answered, and the SDK's first pause.
+// unnoticed is how long something may take without a line in the log: a dial that isn't answered, and the SDK's first
+// pause.
 const unnoticed = 16 * time.Second
 
-// checkLog checks the log: what has to wait for longer than unnoticed is said at WARN or ERROR, and what is mended at once, or by
-// waiting, is no ERROR.
+// checkLog checks the log: what has to wait for longer than unnoticed is said at WARN or ERROR, and what is mended at
+// once, or by waiting, is no ERROR.
 func (r *receiving) checkLog(waited time.Duration) {
 	warnings, errors := r.s.Log.Count("level=WARN"), r.s.Log.Count("level=ERROR")
 	if waited > unnoticed && warnings+errors == 0 {
@@ -300,5 +302,6 @@ func (r *receiving) checkLog(waited time.Duration) {
 	if errors > 0 {
 		r.t.Errorf("an ERROR was logged, and nothing has to be done")
 	}
-	r.t.Logf("it has happened %d times; events have waited up to %v; %d warnings, %d errors", r.happened.Load(), waited, warnings, errors)
+	r.t.Logf("it has happened %d times; events have waited up to %v; %d warnings, %d errors", r.happened.Load(), waited,
+		warnings, errors)
 }

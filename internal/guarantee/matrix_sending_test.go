@@ -15,8 +15,8 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/guarantee/scene"
 )
 
-// sending is a cell in which a producer sends an event every now and then to each of two partitions, and to the hub: each by a
-// goroutine of its own, and over a link of its own.
+// sending is a cell in which a producer sends an event every now and then to each of two partitions, and to the hub:
+// each by a goroutine of its own, and over a link of its own.
 type sending struct {
 	cell     cell
 	t        *recorder
@@ -54,7 +54,8 @@ type failedCall struct {
 
 func runSending(t *recorder, c cell) {
 	s := &sending{
-		cell: c, t: t, s: scene.New(t, len(partitions)), expect: c.expectedOfSending(), remove: func() {}, stopped: make(chan struct{}),
+		cell: c, t: t, s: scene.New(t, len(partitions)), expect: c.expectedOfSending(), remove: func() {},
+		stopped: make(chan struct{}),
 	}
 	s.host = s.s.Host()
 	cfg := s.s.Config
@@ -172,7 +173,7 @@ func (s *sending) happen() (healed bool) {
 		s.host.Heal()
 	case s.cell.exchange.step == connecting, s.cell.exchange.step == opening:
 		s.s.Server.Fault(eventhubstest.Fault{On: eventhubstest.OnPublish, Partition: "0", DropConnection: true, Times: 1})
-	case s.cell.exchange.step == closing && s.cell.moment == later: // a link is given up when the service refuses to take more
+	case s.cell.exchange.step == closing && s.cell.moment == later: // a link is given up when the service has failed
 		s.s.Server.Fault(eventhubstest.Fault{
 			On: eventhubstest.OnPublish, Partition: "0", Condition: "amqp:internal-error", Times: 1,
 		})
@@ -288,8 +289,8 @@ func (s *sending) check(healed bool) {
 	s.t.Logf("it has happened %d times; calls have taken %v; %d lines", s.happened.Load(), took, warnings)
 }
 
-// checkStored checks that what was accepted is stored, in order, and that what is stored twice may be: a call was answered for
-// after all, or not at all.
+// checkStored checks that what was accepted is stored, in order, and that what is stored twice may be: a call was
+// answered for after all, or not at all.
 func (s *sending) checkStored() {
 	stored, twice := map[string]int{}, 0
 	order := map[string]int{}
