@@ -2,6 +2,7 @@ package guarantee_test
 
 import (
 	"context"
+	"testing"
 	"testing/synctest"
 	"time"
 
@@ -24,7 +25,10 @@ var serviceDoesNotAnswer = []aCase{
 	{"one reader's attach, after a reconnect", in(2, attachAfterReconnect)},
 	{"tokens, at the start", in(2, func(s *scene.Scene) { unansweredAtTheStart(s, eventhubstest.OnToken) })},
 	{"$management, at the start", in(2, func(s *scene.Scene) { unansweredAtTheStart(s, eventhubstest.OnManagement) })},
+	{"$management, after a first success", in(2, managementLater)},
 	{"$management, and Receive has to end", in(1, managementAtTheEnd)},
+	{"a link brings nothing more", linkGoesSilent(0)},
+	{"a link brings nothing more, and $management is silent too", linkGoesSilent(1)},
 	{"connections go silent", in(2, connectionsGoSilent)},
 	{"dials", in(2, dialsUnanswered)},
 	{"a machine's network goes silent, and comes back", in(2, hostGoesSilent)},
@@ -93,6 +97,18 @@ func unansweredAtTheStart(s *scene.Scene, on eventhubstest.Operation) {
 	s.Check(0)
 }
 
+// managementLater loses an answer about the event hub while partitions are added. It is asked again a minute later.
+func managementLater(s *scene.Scene) {
+	s.Send(5, "0", "1")
+	r := s.Receive("only", eventhubs.ConsumerOptions{}, scene.Nothing)
+	s.UntilHandled()
+	s.Server.Fault(eventhubstest.Fault{On: eventhubstest.OnHubProperties, Hang: true, Times: 1})
+	require.LessOrEqual(s.T, added(s), 2*time.Minute+answerTimeout+time.Second)
+	r.Stop()
+	s.CheckLogged("level=WARN", "the partition ids could not be asked for")
+	s.Check(0)
+}
+
 // managementAtTheEnd loses the answers that a reader waits for to know what Latest is, and then ends Receive.
 func managementAtTheEnd(s *scene.Scene) {
 	for _, after := range []time.Duration{0, time.Second, 15 * time.Second, 70 * time.Second} {
@@ -108,6 +124,34 @@ func managementAtTheEnd(s *scene.Scene) {
 			allow()
 		}
 	}
+}
+
+// linkGoesSilent has a link that is open bring nothing, on a connection that is alive. Only asking tells. So many
+// questions are not answered.
+func linkGoesSilent(unanswered int) func(*testing.T) {
+	return in(2, func(s *scene.Scene) {
+		s.Send(5, "0", "1")
+		r := s.Receive("only", eventhubs.ConsumerOptions{}, scene.Nothing)
+		s.UntilHandled()
+		s.Server.Fault(eventhubstest.Fault{On: eventhubstest.OnReceive, Partition: "0", Hang: true, Times: 1})
+		if unanswered > 0 {
+			s.Server.Fault(eventhubstest.Fault{On: eventhubstest.OnPartitionProperties, Hang: true, Times: unanswered})
+		}
+		known := silence + time.Duration(unanswered)*(answerTimeout+silence)
+		began := time.Now()
+		s.During(known-time.Second, func(int) {
+			s.Send(1, "0", "1")
+			synctest.Wait()
+			require.Equal(s.T, s.Last("1"), s.Tally.Furthest("1"), "the other one is read on")
+		})
+		require.EqualValues(s.T, 4, s.Tally.Furthest("0"))
+		s.UntilHandled()
+		require.LessOrEqual(s.T, time.Since(began), known+time.Second)
+		require.Len(s.T, s.Tally.Holdings(), 2, "the partitions are kept")
+		r.Stop()
+		s.CheckLogged("level=WARN", "reading was interrupted", "partition=0", "the link brings none")
+		s.Check(0)
+	})
 }
 
 // connectionsGoSilent loses the state of all connections, without anyone being told.
