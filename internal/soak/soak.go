@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"runtime"
 	"strconv"
@@ -89,6 +90,7 @@ func newSoak(o options, fail func(error)) (*soak, error) {
 	})
 	cfg := server.Config(hub)
 	cfg.Retry = retryOptions()
+	cfg.Logger = slog.New(slog.DiscardHandler) // faults are no news here; what doesn't pass is an error
 	if s.producer, err = startProducer(cfg, o.rate, fail); err == nil {
 		s.watcher, err = startWatcher(cfg, s.judge, fail)
 	}
