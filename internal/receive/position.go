@@ -31,6 +31,14 @@ func after(sequence int64) position {
 	return position{start: azeventhubs.StartPosition{SequenceNumber: &sequence}, sequence: sequence, known: true}
 }
 
+// before is where reading begins with an event.
+func before(sequence int64) position {
+	if sequence <= 0 {
+		return earliest()
+	}
+	return after(sequence - 1)
+}
+
 // at is the position of a checkpoint: its offset counts, as in the SDK (processor.go, getStartPosition), but for one
 // before every event.
 func at(c azeventhubs.Checkpoint) position {

@@ -3,7 +3,6 @@ package receive
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"time"
@@ -329,10 +328,17 @@ func (r *reader) nextSequence() (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	if !r.at.known {
-		return 0, fmt.Errorf("reading began at a time or an offset, and no event has come yet")
+	switch {
+	case r.at.known:
+		return max(r.at.sequence+1, p.BeginningSequenceNumber), nil
+	case r.at.start.EnqueuedTime == nil:
+		return 0, errors.New("reading began at an offset, and no event has come yet")
 	}
-	return max(r.at.sequence+1, p.BeginningSequenceNumber), nil
+	bad, err := r.search(p)
+	if err == nil {
+		r.at = before(bad)
+	}
+	return bad, err
 }
 
 // closeLink gives the link up, if there is one. It takes at most closeTimeout.
