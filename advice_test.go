@@ -54,7 +54,8 @@ func TestAdvice(t *testing.T) {
 			"SAS for another hub": {tryReceive(s, connection(strings.Replace(foreign, "EntityPath=other", "EntityPath=hub", 1))),
 				"eventhubs: receive hub/$Default: not authorized: check the shared access signature: it has to be for hub in " +
 					"127.0.0.1, and its policy needs the claim Listen: …"},
-			"no role to send": {trySend(s, nobody), "eventhubs: send hub: " + give + `"Azure Event Hubs Data Sender"` + newRole + ": …"},
+			"no role to send": {trySend(s, nobody),
+				"eventhubs: send hub: " + give + `"Azure Event Hubs Data Sender"` + newRole + ": …"},
 			"no role to receive": {tryReceive(s, nobody),
 				"eventhubs: receive hub/$Default: " + give + `"Azure Event Hubs Data Receiver"` + newRole + ": …"},
 			"token not taken": {trySend(s, none),

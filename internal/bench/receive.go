@@ -82,7 +82,7 @@ func (t *tally) count() {
 type receiver func(ctx context.Context, b backlog, srv *eventhubstest.Server, count func()) error
 
 func receiveOurs(ctx context.Context, b backlog, srv *eventhubstest.Server, count func()) (err error) {
-	var store eventhubs.CheckpointStore = eventhubs.NewMemoryCheckpointStore()
+	store := eventhubs.NewMemoryCheckpointStore()
 	if b.blob {
 		if store, err = eventhubs.NewBlobCheckpointStore(ctx, srv.BlobConfig(newContainer())); err != nil {
 			return err
@@ -100,7 +100,7 @@ func receiveOurs(ctx context.Context, b backlog, srv *eventhubstest.Server, coun
 }
 
 func receiveRaw(ctx context.Context, b backlog, srv *eventhubstest.Server, count func()) (err error) {
-	var store azeventhubs.CheckpointStore = eventhubs.NewMemoryCheckpointStore()
+	store := eventhubs.NewMemoryCheckpointStore()
 	if b.blob {
 		if store, err = rawBlobStore(ctx, srv); err != nil {
 			return err

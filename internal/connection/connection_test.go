@@ -159,7 +159,7 @@ func TestConnectionIsLost(t *testing.T) {
 						requireLost(t, <-errs)
 					}
 				}), roundTrip)
-				_ = <-last
+				<-last
 			})
 		})
 	}

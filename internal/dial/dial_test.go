@@ -55,7 +55,7 @@ func (n *network) listen() *memnet.Listener {
 	n.Helper()
 	l, err := n.Listen("127.0.0.1:0")
 	require.NoError(n, err)
-	n.Cleanup(func() { l.Close() })
+	n.Cleanup(func() { _ = l.Close() })
 	return l
 }
 

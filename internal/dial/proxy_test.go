@@ -80,7 +80,7 @@ func newProxy(t *testing.T, to string, status int, start func(*httptest.Server))
 	t.Helper()
 	p := &proxy{to: to, status: status}
 	p.Server = httptest.NewUnstartedServer(p)
-	p.Server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	p.Config.ErrorLog = log.New(io.Discard, "", 0)
 	start(p.Server)
 	t.Cleanup(p.Close)
 	return p

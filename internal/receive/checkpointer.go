@@ -2,7 +2,6 @@ package receive
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 
@@ -117,6 +116,3 @@ func (c *checkpointer) start(ctx context.Context, writing *sync.WaitGroup, p *pr
 	})
 	return true
 }
-
-// errNotWritten is why a checkpoint is not written, beside what a claim says.
-var errNotWritten = errors.New("the partition has no claim")

@@ -55,7 +55,7 @@ func (n *network) kill() {
 	n.wires = nil
 	n.networkMu.Unlock()
 	for w := range wires {
-		w.Close()
+		_ = w.Close()
 	}
 	n.resume()
 }
