@@ -259,7 +259,7 @@ func (e *Engine) askFirst() ([]string, error) {
 		case err == nil:
 			return ids, nil
 		case e.fetch.Err() != nil:
-			return nil, nil
+			return nil, nil //nolint:nilerr // Run was told to end
 		case !sdkerr.IsBusy(err) && !isUnanswered(err):
 			return nil, e.options.Explain(e.entity, err)
 		}
