@@ -270,6 +270,7 @@ type effects struct {
 	attach  *Link
 	deliver *Delivery
 	gone    []*Link
+	answer  func() // to what has made them go
 	held    func() // decides on a request
 }
 
@@ -281,6 +282,9 @@ func (e *effects) run(h Handler) {
 		e.deliver.link.opts.Sink.Deliver(e.deliver)
 	}
 	notifyAll(e.gone)
+	if e.answer != nil {
+		e.answer()
+	}
 	if e.held != nil {
 		e.held()
 	}

@@ -98,48 +98,69 @@ func (r *Request) Ignore() {
 func (r *Request) Forget() {
 	c := r.conn
 	c.mu.Lock()
-	gone := r.session.letGo(r.Link, nil, false)
+	var gone []*Link
+	if r.session.links[r.Link.handle] == r.Link { // it has not ended meanwhile
+		gone = r.session.letGo(r.Link)
+		r.Link.owed = false
+	}
 	c.mu.Unlock()
 	notifyAll(gone)
 }
 
 func (r *Request) finish(d decision) {
-	c := r.conn
 	switch r.Step {
 	case StepSASL, StepOpen:
 		r.decided <- d
+	case StepBegin:
+		r.session.proceed(d.reason)
+	case StepDetach:
+		r.finishDetach(d.reason)
+	case StepEnd:
+		r.finishEnd(d.reason)
 	case StepClose:
-		c.Close(d.reason)
-	default:
-		c.mu.Lock()
-		var gone []*Link
-		if !c.closing {
-			gone = r.session.finish(r, d)
-		}
-		c.mu.Unlock()
-		notifyAll(gone)
+		r.conn.Close(d.reason)
 	}
 }
 
-// finish takes a step that was held. It returns the links that have ended with it.
-func (s *session) finish(r *Request, d decision) (gone []*Link) {
-	switch r.Step {
-	case StepBegin:
-		s.release()
-		if d.reason != nil && !s.ended {
-			return s.end(d.reason)
-		}
-	case StepDetach:
-		return s.letGo(r.Link, d.reason, true)
-	case StepEnd:
-		if s.ended { // by this side, meanwhile
-			s.remove()
-			return nil
-		}
-		gone = s.end(d.reason)
-		s.remove()
+func (r *Request) finishDetach(reason *Error) {
+	c := r.conn
+	c.mu.Lock()
+	var gone []*Link
+	if r.session.links[r.Link.handle] == r.Link { // it has not ended meanwhile
+		gone = r.session.letGo(r.Link)
 	}
-	return gone
+	c.mu.Unlock()
+	notifyAll(gone)
+	r.Link.farewell(reason)
+}
+
+func (r *Request) finishEnd(reason *Error) {
+	c, s := r.conn, r.session
+	c.mu.Lock()
+	if s.ended { // by this side, meanwhile
+		s.remove()
+		c.mu.Unlock()
+		return
+	}
+	gone := s.leave()
+	c.mu.Unlock()
+	notifyAll(gone)
+	s.farewell(reason)
+}
+
+// proceed answers the begin of a session, and ends it if there is a reason to.
+func (s *session) proceed(reason *Error) {
+	c := s.conn
+	c.mu.Lock()
+	var gone []*Link
+	if !c.closing {
+		s.release()
+		if reason != nil && !s.ended {
+			gone = s.end(reason)
+		}
+	}
+	c.mu.Unlock()
+	notifyAll(gone)
 }
 
 // release sends what was held back since the session began.

@@ -58,6 +58,7 @@ type Link struct {
 	state         linkState
 	answered      bool // an attach frame was sent
 	muted         bool // nothing is sent
+	owed          bool // the peer has detached it, and waits for an answer
 	ready         bool // it is in the connection's list of links that may send
 	deliveryCount uint32
 	credit        uint32
@@ -212,18 +213,23 @@ func (l *Link) Detach(reason *Error) {
 	}
 }
 
-// detach ends the link. One that the peer doesn't know to be attached is attached without a terminus first: part 2,
-// section 2.6.3 of the specification. Source and target are left out then, or go-amqp (link.go) takes the link for
-// attached. Without them the frame fits: session.attach has seen to that.
+// detach ends the link from this side.
 func (l *Link) detach(reason *Error) {
 	l.session.conn.flushSettled()
+	l.tellDetached(reason)
+	l.state = linkDetached
+	l.drop()
+}
+
+// tellDetached sends what detaches the link. One that the peer doesn't know to be attached is attached without a
+// terminus first: part 2, section 2.6.3 of the specification. Source and target are left out then, or go-amqp
+// (link.go) takes the link for attached. Without them the frame fits: session.attach has seen to that.
+func (l *Link) tellDetached(reason *Error) {
 	if !l.answered {
 		l.opts = LinkOptions{Closed: l.opts.Closed}
 		l.sendAttach(nil, nil)
 	}
 	l.sendDetach(reason)
-	l.state = linkDetached
-	l.drop()
 }
 
 // drop lets go of what is being sent and received.

@@ -129,8 +129,8 @@ func (s *session) handle(descriptor uint64, body fields, payload []byte) (after 
 		if after.held = s.conn.hold(&Request{Step: StepEnd, session: s}); after.held != nil {
 			return after, nil
 		}
-		after.gone = s.end(nil)
-		s.remove()
+		after.gone = s.leave()
+		after.answer = func() { s.farewell(nil) }
 		return after, nil
 	}
 	return after, Errorf(CondNotImplemented, "frame 0x%02x is unknown", descriptor)
@@ -177,28 +177,53 @@ func (s *session) detach(body fields) (after effects, err error) {
 		after.held = s.conn.hold(&Request{Step: StepDetach, Link: l, session: s})
 	}
 	if after.held == nil {
-		after.gone = s.letGo(l, nil, true)
+		after.gone = s.letGo(l)
+		after.answer = func() { l.farewell(nil) }
 	}
 	return after, nil
 }
 
-// letGo ends a link that the peer has detached, and answers unless this side was the first, or nothing is to be
-// answered. It returns the link if its owner has to be told.
-func (s *session) letGo(l *Link, reason *Error, answer bool) (gone []*Link) {
-	if s.links[l.handle] != l { // it has ended meanwhile
-		return nil
-	}
-	delete(s.links, l.handle)
+// letGo ends a link that the peer has detached. It returns the link if its owner has to be told. That comes before the
+// answer: an owner may have room for one link only.
+func (s *session) letGo(l *Link) (gone []*Link) {
 	if l.state == linkAttached {
 		gone = []*Link{l}
 	}
-	waits := l.state <= linkAttached || l.muted // of a detach that was muted the peer doesn't know
-	l.muted = !answer
-	if waits {
-		l.detach(reason)
-	}
+	l.owed = l.state <= linkAttached || l.muted // of a detach that was muted the peer doesn't know
+	s.conn.flushSettled()
+	delete(s.links, l.handle)
 	s.gone(l)
 	return gone
+}
+
+// farewell answers the detach of a link that was let go, unless this side was the first to detach it.
+func (l *Link) farewell(reason *Error) {
+	c := l.session.conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if l.owed && !l.session.ended && !c.closing {
+		l.muted, l.owed = false, false
+		l.tellDetached(reason)
+	}
+}
+
+// leave ends a session that the peer has ended. It returns the links whose owners have to be told before farewell
+// answers.
+func (s *session) leave() (gone []*Link) {
+	s.conn.flushSettled()
+	s.ended = true
+	return s.endLinks()
+}
+
+// farewell answers the end of a session that was left.
+func (s *session) farewell(reason *Error) {
+	c := s.conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.closing {
+		s.frame(descEnd, 1, c.fitting(reason).append)
+	}
+	s.remove()
 }
 
 func (s *session) flow(body fields) (after effects, err error) {

@@ -223,20 +223,21 @@ func statusOf(m *goamqp.Message) (code any, description any) {
 	return m.ApplicationProperties["status-code"], m.ApplicationProperties["status-description"]
 }
 
-// request sends a request to a node and returns the answer.
+// request sends a request to a node and returns the answer. It has a session of its own, as with the SDK: go-amqp may
+// give credit to a link that it has detached (receiver.go, mux), which ends the session.
 func (c *client) request(node string, m *goamqp.Message) *goamqp.Message {
 	c.t.Helper()
-	sender, err := c.sess.NewSender(ctx(c.t), node, nil)
+	sess := c.session()
+	sender, err := sess.NewSender(ctx(c.t), node, nil)
 	require.NoError(c.t, err)
-	receiver, err := c.sess.NewReceiver(ctx(c.t), node, &goamqp.ReceiverOptions{TargetAddress: "answers"})
+	receiver, err := sess.NewReceiver(ctx(c.t), node, &goamqp.ReceiverOptions{TargetAddress: "answers"})
 	require.NoError(c.t, err)
 	m.Properties = &goamqp.MessageProperties{MessageID: "the request", ReplyTo: ptr("answers")}
 	require.NoError(c.t, sender.Send(ctx(c.t), m, nil))
 	answer, err := receiver.Receive(ctx(c.t), nil)
 	require.NoError(c.t, err)
 	require.Equal(c.t, "the request", answer.Properties.CorrelationID)
-	require.NoError(c.t, sender.Close(ctx(c.t)))
-	require.NoError(c.t, receiver.Close(ctx(c.t)))
+	require.NoError(c.t, sess.Close(ctx(c.t)))
 	return answer
 }
 
