@@ -1,8 +1,11 @@
 package amqp_test
 
 import (
+	"bytes"
+	"encoding/binary"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -176,14 +179,10 @@ func TestHeldBeginIsBounded(t *testing.T) {
 	p := opened(t, serve(t, amqp.Config{}, g))
 	p.write(on(0, begin, nil, 0, 1<<20, 1<<20))
 	receive(t, g.held)
-	for range 1000 { // 100 answers each, of more than 20 bytes
-		var echoes []byte
-		for range 100 {
-			echoes = append(echoes, on(0, flow, 0, 1<<20, 0, 1<<20, nil, nil, nil, nil, nil, true)...)
-		}
-		if _, err := p.nc.Write(echoes); err != nil {
-			break
-		}
+	const size = 60_000
+	long := raw(append(binary.BigEndian.AppendUint32([]byte{0xb1}, size), bytes.Repeat([]byte{'x'}, size)...))
+	for i := range 20 { // the answers hold the address
+		p.write(on(0, attach, "x", i, false, uint8(0), uint8(0), nil, list(0x29, long), nil, nil, 0))
 	}
 	p.expectClose(amqp.Symbol("amqp:resource-limit-exceeded"))
 }
@@ -233,9 +232,9 @@ func TestHoldDetach(t *testing.T) {
 
 func TestHoldEnd(t *testing.T) {
 	g := holdingStep(amqp.StepEnd)
-	closed := 0
+	var closed atomic.Int32
 	g.link = handler(func(l *amqp.Link) {
-		l.Accept(amqp.LinkOptions{Sink: sink((*amqp.Delivery).Accept), Closed: func() { closed++ }})
+		l.Accept(amqp.LinkOptions{Sink: sink((*amqp.Delivery).Accept), Closed: func() { closed.Add(1) }})
 	})
 	p := begun(t, serve(t, amqp.Config{}, g))
 	ended := func(channel uint16) *amqp.Request {
@@ -251,12 +250,12 @@ func TestHoldEnd(t *testing.T) {
 	}
 	ended(1).Proceed()
 	require.Nil(t, p.expect(end).condition(0))
-	require.Equal(t, 1, closed)
+	require.EqualValues(t, 1, closed.Load())
 	ended(1).Refuse(busy)
 	require.EqualValues(t, "com.microsoft:server-busy", p.expect(end).condition(0))
-	require.Equal(t, 2, closed)
+	require.EqualValues(t, 2, closed.Load())
 	ended(1).Ignore()
-	require.Equal(t, 2, closed)
+	require.EqualValues(t, 2, closed.Load())
 }
 
 func TestHoldClose(t *testing.T) {
