@@ -21,5 +21,6 @@
 // given up after answerTimeout.
 //
 // After the end of Receive's context, or of a claim, fetching stops at once. Handlers get DrainTimeout; then their
-// context ends. The last checkpoint and the release of the claim together get finishTimeout.
+// context ends. The last checkpoint and the release of the claim together get finishTimeout, of which the checkpoint may
+// take saveTimeout.
 package receive

@@ -24,6 +24,9 @@ const (
 	silence, silenceMost = time.Minute, 8 * time.Minute
 	// finishTimeout bounds the last checkpoint and the release of a partition, together.
 	finishTimeout = 5 * time.Second
+	// saveTimeout is how much of that the last checkpoint may take, so that the partition is released whatever becomes of
+	// it, and lastTry how long one try of it may.
+	saveTimeout, lastTry = 3 * time.Second, 1500 * time.Millisecond
 	// closeTimeout bounds the closing of a link in good order. It runs beside the last checkpoint.
 	closeTimeout = 2 * time.Second
 	// refusalPatience is how long a right or a name that has worked before may be refused before it is an error.

@@ -29,8 +29,9 @@ type progress struct {
 
 	progressMu sync.Mutex
 	claim      *balance.Claim
-	writing    bool // a goroutine is about to write
-	any        bool // at is set
+	cutOff     context.CancelFunc // see cutsOff
+	writing    bool               // a goroutine is about to write
+	any        bool               // at is set
 	at         processed
 	atTime     time.Time // when that was processed
 	pending    int       // events that are processed and not covered
@@ -130,11 +131,17 @@ func (p *progress) end() {
 	p.writing = false
 }
 
-// saveLast saves until it succeeds, the claim is lost, or ctx ends. While a claim is renewed late, a checkpoint is
-// refused: it is taken once the claim is certain.
+// saveLast saves until it succeeds, the claim is lost, or ctx ends. A try is given up after lastTry, and with it a
+// write that was under way before: on a connection that has gone silent it would take all the time there is. While a
+// claim is renewed late, a checkpoint is refused: it is taken once the claim is certain.
 func (p *progress) saveLast(ctx context.Context, claim *balance.Claim) error {
 	for attempt := 1; ; attempt++ {
-		err := p.save(ctx)
+		trying, cancel := context.WithTimeout(ctx, lastTry)
+		err := p.save(trying)
+		cancel()
+		if err != nil {
+			p.cutOffWrite()
+		}
 		if err == nil || claim.Context().Err() != nil || !retry.Sleep(ctx, retry.Backoff(attempt)) {
 			return err
 		}
@@ -154,6 +161,21 @@ func (p *progress) save(ctx context.Context) error {
 	return err
 }
 
+// cutsOff notes what ends the write that is under way. Nil: none is.
+func (p *progress) cutsOff(cancel context.CancelFunc) {
+	p.progressMu.Lock()
+	defer p.progressMu.Unlock()
+	p.cutOff = cancel
+}
+
+func (p *progress) cutOffWrite() {
+	p.progressMu.Lock()
+	defer p.progressMu.Unlock()
+	if p.cutOff != nil {
+		p.cutOff()
+	}
+}
+
 // store writes one checkpoint, once, if the partition is ours beyond doubt. To replace the stored one it may move
 // backwards.
 func (p *progress) store(ctx context.Context, at processed, replace bool) error {
@@ -171,6 +193,8 @@ func (p *progress) store(ctx context.Context, at processed, replace bool) error 
 	}
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
+	p.cutsOff(cancel)
+	defer p.cutsOff(nil)
 	defer context.AfterFunc(claim.Context(), cancel)() // our stores look at ctx before each write
 	o := &p.owner.engine.options
 	c := o.checkpoint(p.id, at)

@@ -129,6 +129,8 @@ func (r *reader) leave() {
 // saveLast writes the last checkpoint. The partition may be lost meanwhile, which is no failure: whoever has it resumes
 // from the checkpoint before.
 func (r *reader) saveLast(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, saveTimeout)
+	defer cancel()
 	switch err := r.done.saveLast(ctx, r.claim); {
 	case err == nil:
 	case r.claim.Context().Err() != nil:
