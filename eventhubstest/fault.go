@@ -115,7 +115,7 @@ func (s *Server) Fault(f Fault) (remove func()) {
 // it goes on after that.
 //
 // What a checkpoint store does can be told apart. Creating the container is CreateContainer. Listing is ListBlobs,
-// with NameContains "/ownership/" or "/checkpoint/". A partition that nobody has held yet is claimed by a PutBlob on
+// with NameContains "/ownership" or "/checkpoint/". A partition that nobody has held yet is claimed by a PutBlob on
 // "/ownership/", and others by a SetBlobMetadata, as is renewing; releasing is one whose Metadata has an empty
 // "ownerid".
 type BlobFault struct {

@@ -14,7 +14,8 @@ type exchange struct {
 	name     string
 	of       side
 	step     step
-	aim      eventhubstest.Fault // which exchange it is; Skip is for the first time only
+	aim      eventhubstest.Fault     // which exchange it is; Skip is for the first time only
+	blob     eventhubstest.BlobFault // the same of the storage account
 	run      func(t *recorder, c cell)
 	failures func() []failure
 	options  func(c cell, o *eventhubs.ConsumerOptions)
@@ -28,6 +29,7 @@ const (
 	reader    side = iota // of one partition
 	questions             // what asks for properties, on behalf of a whole consumer
 	sender                // to one partition
+	storage               // the checkpoint store of a consumer
 )
 
 // step is where it belongs in the life of a connection.
@@ -41,7 +43,7 @@ const (
 )
 
 func exchanges() []exchange {
-	return slices.Concat(readerExchanges(), questionExchanges(), senderExchanges())
+	return slices.Concat(readerExchanges(), questionExchanges(), senderExchanges(), storageExchanges())
 }
 
 // readerExchanges are those of the reader of partition 0. Its connection is the second one that a consumer makes: the

@@ -26,6 +26,8 @@ const longestPause = 30 * time.Second * 5 / 4
 func (c cell) expectedOfReading() expectation {
 	e := expectation{worst: promptly, other: promptly}
 	switch {
+	case c.exchange.of == storage:
+		return c.expectedOfStoring()
 	case c.endsReceive():
 		e.ends = c.refusal()
 		if c.moment == lasting {

@@ -11,6 +11,8 @@ func (c cell) leftOut() string {
 	f, x := c.failure, c.exchange
 	why := ""
 	switch {
+	case x.of == storage:
+		return c.leftOutStoring()
 	case x.step == connecting:
 		why = c.leftOutConnecting()
 	case x.step == closing:
@@ -118,6 +120,8 @@ var connectionRefusals = map[eventhubstest.Operation][]string{
 // differ are conditions that are dealt with differently, one of each kind, and differInTime those where it matters
 // for how long.
 var (
-	differ       = []string{serverBusy, "amqp:link:detach-forced", "amqp:connection:forced", unauthorized, notFound, disabled}
+	differ = []string{
+		serverBusy, "amqp:link:detach-forced", "amqp:connection:forced", unauthorized, notFound, disabled,
+	}
 	differInTime = []string{serverBusy, unauthorized, notFound, disabled}
 )

@@ -20,7 +20,7 @@ const (
 type sendExpectation struct {
 	fails        string // calls that the failure happens to fail with an error that has this in it; "": they don't fail
 	may          bool   // or they don't
-	unauthorized bool   // it happens to all until it is taken back: nothing has worked that would say that rights are right
+	unauthorized bool   // it happens to all until it is taken back: nothing has worked that would say it is right
 	worst        time.Duration
 }
 
