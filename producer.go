@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
@@ -145,10 +146,19 @@ func (p *Producer) Format(f fmt.State, _ rune) {
 // Config.Retry says. When ctx ends, Send returns at once. Events in a batch that is on its way by then may be stored,
 // and the others are not sent. The events belong to Send until it returns.
 func (p *Producer) Send(ctx context.Context, events ...Event) error {
-	if err := outgoing(events).check(); err != nil {
-		return err
+	for i := range events {
+		if err := events[i].check(); err != nil {
+			return fmt.Errorf("eventhubs: send: event %d %w: nothing was sent", i, err)
+		}
 	}
-	if err := p.engine.Send(ctx, outgoing(events)); err != nil {
+	// Copies, so that the arguments are on the stack of most callers.
+	var out send.Events
+	if len(events) == 1 {
+		out = &single{event: events[0]}
+	} else {
+		out = outgoing(slices.Clone(events))
+	}
+	if err := p.engine.Send(ctx, out); err != nil {
 		return p.target.sendError(err)
 	}
 	return nil

@@ -134,8 +134,9 @@ type Engine struct {
 
 	// queuesMu guards everything that calls and batchers meet in.
 	queuesMu sync.Mutex
-	queues   map[Destination]*queue
-	links    map[string]*link // by partition; "" is the hub's own
+	anywhere *queue                 // for what goes to wherever the service likes
+	queues   map[Destination]*queue // the others
+	links    map[string]*link       // of partitions; anywhere has the hub's own
 	room     room
 	batchers int
 	closed   bool
@@ -148,6 +149,7 @@ func New(o Options) *Engine {
 		room: room{size: o.Room, free: o.Room},
 	}
 	e.ctx, e.end = context.WithCancelCause(context.Background())
+	e.anywhere = &queue{link: newLink(e, "")}
 	return e
 }
 
@@ -158,7 +160,7 @@ func (e *Engine) Close(ctx context.Context) error {
 	e.queuesMu.Lock()
 	e.closed = true
 	e.signalIdle()
-	var links []*link
+	links := []*link{e.anywhere.link}
 	for _, l := range e.links {
 		links = append(links, l)
 	}
@@ -201,6 +203,9 @@ func (e *Engine) signalIdle() {
 
 // link returns the link for a partition, or the hub's own. The caller holds queuesMu.
 func (e *Engine) link(partition string) *link {
+	if partition == "" {
+		return e.anywhere.link
+	}
 	l := e.links[partition]
 	if l == nil {
 		l = newLink(e, partition)

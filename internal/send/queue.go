@@ -17,8 +17,8 @@ const (
 	freshness = 8
 )
 
-// queue holds the batches for one destination that wait. It is there only as long as it has batches or batchers, so
-// that keys leave nothing behind. The Engine's queuesMu guards it.
+// queue holds the batches for one destination that wait. One with an order is there only as long as it has batches or
+// batchers, so that keys leave nothing behind. The Engine's queuesMu guards it.
 type queue struct {
 	link     *link
 	to       Destination
@@ -114,6 +114,9 @@ func (e *Engine) awaitRoom(ctx context.Context, l *link, cost int) (held int, er
 
 // queue returns the queue of a destination.
 func (e *Engine) queue(to Destination, l *link) *queue {
+	if !to.ordered() {
+		return e.anywhere
+	}
 	q := e.queues[to]
 	if q == nil {
 		q = &queue{link: l, to: to}
@@ -172,7 +175,7 @@ func (e *Engine) next(q *queue) *batch {
 		return b
 	}
 	if q.batchers--; q.batchers == 0 {
-		delete(e.queues, q.to)
+		delete(e.queues, q.to) // anywhere is not in it
 	}
 	e.batchers--
 	e.signalIdle()
