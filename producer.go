@@ -122,8 +122,8 @@ func NewProducer(cfg Config, o *ProducerOptions) (*Producer, error) {
 
 func (t target) explainSend(err error) error { return t.explain(sdkerr.Send, t.cfg.EventHub, err) }
 
-// Client is a client of the SDK, for all that this package doesn't do. Its connection is its own, and is made when it is
-// first used. Close closes it.
+// Client is a client of the SDK, for all that this package doesn't do. Its connection is its own, and is made when it
+// is first used. Close closes it.
 func (p *Producer) Client() *azeventhubs.ProducerClient { return p.client }
 
 // Format describes the Producer without its Config's secrets, whatever the verb.

@@ -149,13 +149,6 @@ func IsLost(err error) bool {
 		errors.Is(err, io.EOF) || hasCondition(err, amqp.ErrCondConnectionForced)
 }
 
-// IsRefusal reports whether the service has refused a message, which leaves the link and the connection as they are.
-func IsRefusal(err error) bool {
-	var sdk *azeventhubs.Error
-	var e *amqp.Error
-	return !errors.As(err, &sdk) && errors.As(err, &e)
-}
-
 // IsRefusedToken reports whether $cbs has refused a token.
 func IsRefusedToken(err error) bool {
 	return hasStatus(err, http.StatusUnauthorized) || hasStatus(err, http.StatusForbidden)

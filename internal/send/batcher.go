@@ -36,15 +36,15 @@ type batcher struct {
 	end    position                    // of the part, and the beginning of the next one
 }
 
-// position is a place in a batch: an entry, and the event of it that comes next, by its index in the call. 0 means that
-// the entry was not begun.
-type position struct{ entry, event int }
+// position is a place in a batch: a span, and the event of it that comes next, by its index in the call. 0 means that
+// the span was not begun.
+type position struct{ span, event int }
 
 // deliver sends the batch and settles it.
 func (s *batcher) deliver() {
 	b := s.batch
 	wanted := func() bool { return b.present.Load() > 0 }
-	for s.end.entry < len(b.entries) && wanted() {
+	for s.end.span < len(b.spans) {
 		s.part, s.begin = nil, s.end
 		if err := b.queue.link.try(s.engine.ctx, b.began, wanted, s.send); err != nil {
 			s.fail(err)
@@ -53,7 +53,7 @@ func (s *batcher) deliver() {
 	s.engine.settle(b)
 }
 
-// send fills a part, unless it is filled, and sends it. A part that was filled for a link that took more is filled again.
+// send fills a part, unless it is filled, and sends it. One that was filled for a link that took more is filled again.
 func (s *batcher) send() error {
 	use := func(ctx context.Context, client *azeventhubs.ProducerClient) error {
 		if s.part != nil && s.part.NumBytes() > uint64(s.batch.queue.link.limit.Load()) {
@@ -80,39 +80,44 @@ func (s *batcher) fill(part *azeventhubs.EventDataBatch) {
 	b := s.batch
 	b.readingMu.Lock()
 	defer b.readingMu.Unlock()
-	for full := false; s.end.entry < len(b.entries) && !full; {
-		en := &b.entries[s.end.entry]
-		b.read = max(b.read, s.end.entry+1)
-		from := max(en.from, s.end.event)
-		switch err := en.call.broken(b.queue.to); {
-		case en.gone:
+	for full := false; s.end.span < len(b.spans) && !full; {
+		sp := &b.spans[s.end.span]
+		b.read = max(b.read, s.end.span+1)
+		from := max(sp.from, s.end.event)
+		switch err := sp.call.broken(b.queue.to); {
+		case sp.gone:
 		case err != nil:
-			b.failures = append(b.failures, failure{s.end.entry, from, en.to, err})
+			b.failures = append(b.failures, failure{s.end.span, from, sp.to, err})
 		default:
-			s.end.event, full = s.read(part, en, from)
+			s.end.event, full = s.read(part, sp, from)
 		}
 		if !full {
-			s.end = position{entry: s.end.entry + 1}
+			s.end = position{span: s.end.span + 1}
 		}
 	}
 }
 
-// read reads the events of an entry. It returns the one that comes next if the part is full.
-func (s *batcher) read(part *azeventhubs.EventDataBatch, en *entry, from int) (next int, full bool) {
-	for i := from; i < en.to; i++ {
-		err := add(part, en.events, i)
+// read reads the events of a span. It returns the one that comes next if the part is full.
+func (s *batcher) read(part *azeventhubs.EventDataBatch, sp *span, from int) (next int, full bool) {
+	for i := from; i < sp.to; i++ {
+		err := add(part, sp.events, i)
 		switch {
 		case err == nil:
 			continue
 		case errors.Is(err, azeventhubs.ErrEventDataTooLarge) && part.NumEvents() > 0:
 			return i, true
 		case errors.Is(err, azeventhubs.ErrEventDataTooLarge): // the link takes less than it did when it was checked
-			err = s.batch.queue.link.tooLarge(en.events, i)
+			err = s.batch.queue.link.tooLarge(sp.events, i)
 		default:
 			err = &EncodeError{Index: i, Err: err}
 		}
-		s.batch.failures = append(s.batch.failures, failure{s.end.entry, i, i + 1, err})
-		en.call.fail(s.batch.queue.to, err)
+		to := i + 1
+		if s.batch.queue.to.ordered() {
+			to = sp.to // nothing overtakes it
+		}
+		s.batch.failures = append(s.batch.failures, failure{s.end.span, i, to, err})
+		sp.call.fail(s.batch.queue.to, err)
+		i = to - 1
 	}
 	return 0, false
 }
@@ -131,27 +136,27 @@ func (s *batcher) fail(err error) {
 	b.readingMu.Lock()
 	defer b.readingMu.Unlock()
 	if s.part == nil {
-		s.end = position{entry: len(b.entries)}
-		b.read = len(b.entries)
+		s.end = position{span: len(b.spans)}
+		b.read = len(b.spans)
 	}
-	whole := s.begin == position{} && s.end.entry == len(b.entries)
+	whole := s.begin == position{} && s.end.span == len(b.spans)
 	if whole {
 		b.err = err
 	}
-	for i := s.begin.entry; i <= s.end.entry && i < len(b.entries); i++ {
-		en, from, to := &b.entries[i], b.entries[i].from, b.entries[i].to
-		if i == s.begin.entry {
+	for i := s.begin.span; i <= s.end.span && i < len(b.spans); i++ {
+		sp, from, to := &b.spans[i], b.spans[i].from, b.spans[i].to
+		if i == s.begin.span {
 			from = max(from, s.begin.event)
 		}
-		if i == s.end.entry {
+		if i == s.end.span {
 			to = s.end.event
 		}
-		if en.gone || from >= to {
+		if from >= to {
 			continue
 		}
 		if !whole {
 			b.failures = append(b.failures, failure{i, from, to, err})
 		}
-		en.call.fail(b.queue.to, err)
+		sp.call.fail(b.queue.to, err)
 	}
 }

@@ -30,25 +30,35 @@ func (e *Engine) Send(ctx context.Context, events Events) error {
 
 // sendOne is Send for one event, which needs no account of what became of others.
 func (e *Engine) sendOne(ctx context.Context, events Events) error {
-	p, err := e.put(ctx, events.To(0), entry{events: events, to: 1}, events.Cost(0))
+	p, err := e.put(ctx, events.To(0), span{events: events, to: 1}, events.Cost(0))
 	if err != nil {
 		return &Error{Unacknowledged: []int{0}, Err: err}
 	}
-	select {
-	case <-p.batch.done:
-	case <-ctx.Done():
-		open := unknownEvents
-		if e.withdraw(p) {
-			open = withdrawnEvents
-		} else if isDone(p.batch.done) {
-			break
-		}
-		return &Error{Unacknowledged: []int{0}, Err: p.batch.queue.link.leftEarly(ctx, open)}
+	if open := e.await(ctx, p); open != "" {
+		err = p.batch.queue.link.leftEarly(ctx, open)
+	} else {
+		err = p.outcome(0)
 	}
-	if err := p.outcome(0); err != nil {
+	if err != nil {
 		return &Error{Unacknowledged: []int{0}, Err: err}
 	}
 	return nil
+}
+
+// await waits until a batch is done. If ctx ends before, it says what that leaves open.
+func (e *Engine) await(ctx context.Context, p place) (open string) {
+	select {
+	case <-p.batch.done:
+		return ""
+	case <-ctx.Done():
+	}
+	switch {
+	case e.withdraw(p):
+		return withdrawnEvents
+	case isDone(p.batch.done): // at the same moment
+		return ""
+	}
+	return unknownEvents
 }
 
 func isDone(done <-chan struct{}) bool {
@@ -69,7 +79,7 @@ const (
 // outcome is what became of an event, once its batch is done.
 func (p place) outcome(event int) error {
 	for _, f := range p.batch.failures {
-		if f.entry == p.entry && f.from <= event && event < f.to {
+		if f.span == p.span && f.from <= event && event < f.to {
 			return f.err
 		}
 	}
@@ -131,7 +141,7 @@ func (c *call) enqueue(ctx context.Context) error {
 			}
 			cost += more
 		}
-		p, err := c.engine.put(ctx, to, entry{events: c.events, call: c, from: from, to: i}, cost)
+		p, err := c.engine.put(ctx, to, span{events: c.events, call: c, from: from, to: i}, cost)
 		if err != nil {
 			return err
 		}
@@ -159,21 +169,15 @@ func (c *call) reason(p part) error {
 	return nil
 }
 
-// wait waits for all outcomes, or until ctx ends, and sums them up. enqueued is why not all events were put into queues.
+// wait waits for all outcomes, or until ctx ends, and sums them up. enqueued is why not all events are in queues.
 func (c *call) wait(ctx context.Context, enqueued error) error {
 	open := withdrawnEvents
 	for i := range c.parts {
 		p := &c.parts[i]
-		select {
-		case <-p.batch.done:
-			continue
-		case <-ctx.Done():
-		}
-		if p.left = true; c.engine.withdraw(p.place) {
-			continue
-		}
-		if p.left = !isDone(p.batch.done); p.left {
-			open = unknownEvents
+		left := c.engine.await(ctx, p.place)
+		p.left = left != ""
+		if left == unknownEvents {
+			open = left
 		}
 	}
 	failed := &Error{}

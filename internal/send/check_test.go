@@ -22,27 +22,29 @@ var unsendable = map[string]struct {
 	event eventhubs.Event
 	want  string
 }{
-	"key and partition": {eventhubs.Event{PartitionKey: "k", PartitionID: "1"}, `has both PartitionKey "k" and PartitionID "1"`},
-	"key":               {eventhubs.Event{PartitionKey: notUTF8}, `has a PartitionKey that is not valid UTF-8: "\xff\xfe"`},
-	"partition":         {eventhubs.Event{PartitionID: notUTF8}, "has a PartitionID that is not valid UTF-8"},
-	"message id":        {eventhubs.Event{MessageID: notUTF8}, "has a MessageID that is not valid UTF-8"},
-	"content type":      {eventhubs.Event{ContentType: "téxt"}, "has a ContentType that is not ASCII"},
-	"correlation id":    {eventhubs.Event{CorrelationID: notUTF8}, "has a CorrelationID that is not valid UTF-8"},
-	"correlation type":  {eventhubs.Event{CorrelationID: 1}, "has a CorrelationID that is a int"},
-	"property's name":   {property(notUTF8, 1), "has a property whose name is not valid UTF-8"},
-	"string":            {property("p", notUTF8), `has a property "p" that is not valid UTF-8`},
-	"symbol":            {property("p", amqp.Symbol("é")), `has a property "p" that is a Symbol, and not ASCII`},
-	"map":               {property("p", map[string]any{"a": 1}), `has a property "p" that is a map[string]interface {}`},
-	"map of any":        {property("p", map[any]any{}), `has a property "p" that is a map[interface {}]interface {}`},
-	"list":              {property("p", []any{1}), `has a property "p" that is a []interface {}`},
-	"array":             {property("p", []int64{1}), `has a property "p" that is a []int64`},
-	"Go array":          {property("p", [2]int{}), `has a property "p" that is a [2]int`},
-	"pointer":           {property("p", new(string)), `has a property "p" that is a *string`},
-	"nil pointer":       {property("p", (*int)(nil)), `has a property "p" that is a *int`},
-	"struct":            {property("p", struct{}{}), `has a property "p" that is a struct {}`},
-	"complex":           {property("p", 1i), `has a property "p" that is a complex128`},
-	"duration":          {property("p", time.Second), `has a property "p" that is a time.Duration`},
-	"described type":    {property("p", &amqp.Message{}), `has a property "p" that is a *amqp.Message`},
+	"key and partition": {
+		eventhubs.Event{PartitionKey: "k", PartitionID: "1"}, `has both PartitionKey "k" and PartitionID "1"`,
+	},
+	"key":              {eventhubs.Event{PartitionKey: notUTF8}, `has a PartitionKey that is not valid UTF-8: "\xff`},
+	"partition":        {eventhubs.Event{PartitionID: notUTF8}, "has a PartitionID that is not valid UTF-8"},
+	"message id":       {eventhubs.Event{MessageID: notUTF8}, "has a MessageID that is not valid UTF-8"},
+	"content type":     {eventhubs.Event{ContentType: "téxt"}, "has a ContentType that is not ASCII"},
+	"correlation id":   {eventhubs.Event{CorrelationID: notUTF8}, "has a CorrelationID that is not valid UTF-8"},
+	"correlation type": {eventhubs.Event{CorrelationID: 1}, "has a CorrelationID that is a int"},
+	"property's name":  {property(notUTF8, 1), "has a property whose name is not valid UTF-8"},
+	"string":           {property("p", notUTF8), `has a property "p" that is not valid UTF-8`},
+	"symbol":           {property("p", amqp.Symbol("é")), `has a property "p" that is a Symbol, and not ASCII`},
+	"map":              {property("p", map[string]any{"a": 1}), `has a property "p" that is a map[string]interface {}`},
+	"map of any":       {property("p", map[any]any{}), `has a property "p" that is a map[interface {}]interface {}`},
+	"list":             {property("p", []any{1}), `has a property "p" that is a []interface {}`},
+	"array":            {property("p", []int64{1}), `has a property "p" that is a []int64`},
+	"Go array":         {property("p", [2]int{}), `has a property "p" that is a [2]int`},
+	"pointer":          {property("p", new(string)), `has a property "p" that is a *string`},
+	"nil pointer":      {property("p", (*int)(nil)), `has a property "p" that is a *int`},
+	"struct":           {property("p", struct{}{}), `has a property "p" that is a struct {}`},
+	"complex":          {property("p", 1i), `has a property "p" that is a complex128`},
+	"duration":         {property("p", time.Second), `has a property "p" that is a time.Duration`},
+	"described type":   {property("p", &amqp.Message{}), `has a property "p" that is a *amqp.Message`},
 }
 
 func property(name string, value any) eventhubs.Event {
@@ -184,54 +186,141 @@ func (c shrinking) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// TestLinkThatShrinks: a link that takes less after it was opened again gets smaller batches, and an event that doesn't
-// fit any more fails alone.
-func TestLinkThatShrinks(t *testing.T) {
-	var to atomic.Int32
+// shrinkable are options with connections that shrink.
+func shrinkable(to *atomic.Int32) options {
 	config := func(srv *eventhubstest.Server) eventhubs.Config {
-		to.Store(0)
 		cfg := srv.Config("hub")
 		dial := cfg.DialContext
 		cfg.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 			c, err := dial(ctx, network, address)
-			return shrinking{c, &to}, err
+			return shrinking{c, to}, err
 		}
 		return cfg
 	}
-	o := options{config: config, server: eventhubstest.Options{RetentionBytes: 1 << 30}}
-	bubble(t, o, func(t *testing.T, s *scene) {
-		require.NoError(t, s.Send(t.Context(), toZero))
-		s.srv.DropConnections()
+	return options{config: config, server: eventhubstest.Options{RetentionBytes: 1 << 30}}
+}
+
+// shrink has the next batch be lost, and its link take less from then on.
+func (s *scene) shrink(to *atomic.Int32) {
+	s.srv.Fault(eventhubstest.Fault{On: eventhubstest.OnPublish, Times: 1, Hang: true})
+	to.Store(256)
+}
+
+// TestLinkThatShrinks: a batch that was filled for a link that took more is split, and keeps its order.
+func TestLinkThatShrinks(t *testing.T) {
+	for name, partition := range map[string]string{"to a partition": "0", "anywhere": ""} {
+		t.Run(name, func(t *testing.T) {
+			var to atomic.Int32
+			bubble(t, shrinkable(&to), func(t *testing.T, s *scene) {
+				require.NoError(t, s.Send(t.Context(), sized(1, partition)))
+				s.shrink(&to)
+				var events []eventhubs.Event
+				for i := range byte(40) {
+					e := sized(100, partition)
+					e.Body[0] = i
+					events = append(events, e)
+				}
+				require.NoError(t, s.Send(t.Context(), events...))
+				require.Len(t, s.srv.AllEvents("hub"), 41)
+				for i, e := range s.srv.Events("hub", "0") {
+					require.True(t, i == 0 || partition == "" || int(e.Body[0]) == i-1)
+				}
+			})
+		})
+	}
+}
+
+// TestPartOfABatchFails: of a batch that is sent in parts, those events are listed whose part was refused, and those
+// that came after them where that would change the order.
+func TestPartOfABatchFails(t *testing.T) {
+	for name, tc := range map[string]struct {
+		partition string
+		skip      int
+		failed    []int
+	}{
+		"to a partition": {"0", 1, []int{2, 3, 4, 5, 6, 7}},
+		"anywhere":       {"", 1, []int{2, 3}},
+		"the first one":  {"", 0, []int{0, 1}},
+		"the last one":   {"0", 3, []int{6, 7}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var to atomic.Int32
+			bubble(t, shrinkable(&to), func(t *testing.T, s *scene) {
+				require.NoError(t, s.Send(t.Context(), sized(1, tc.partition)))
+				s.shrink(&to)
+				s.srv.Fault(eventhubstest.Fault{
+					On: eventhubstest.OnPublish, Skip: tc.skip, Times: 1, Condition: "amqp:resource-limit-exceeded",
+				})
+				var events []eventhubs.Event
+				for range 8 {
+					events = append(events, sized(100, tc.partition))
+				}
+				require.Equal(t, tc.failed, unacknowledged(t, s.Send(t.Context(), events...)))
+				require.Len(t, s.srv.AllEvents("hub"), 1+len(events)-len(tc.failed))
+			})
+		})
+	}
+}
+
+// TestEventThatDoesNotFitAnyMore fails, and with it what must not overtake it.
+func TestEventThatDoesNotFitAnyMore(t *testing.T) {
+	for name, tc := range map[string]struct {
+		partition string
+		failed    []int
+	}{"to a partition": {"0", []int{1, 2, 3, 4, 5}}, "anywhere": {"", []int{1}}} {
+		t.Run(name, func(t *testing.T) {
+			var to atomic.Int32
+			bubble(t, shrinkable(&to), func(t *testing.T, s *scene) {
+				require.NoError(t, s.Send(t.Context(), sized(1, tc.partition)))
+				s.shrink(&to)
+				events := []eventhubs.Event{sized(1, tc.partition), sized(300, tc.partition)}
+				for range 4 {
+					events = append(events, sized(100, tc.partition))
+				}
+				err := s.Send(t.Context(), events...)
+				require.Equal(t, tc.failed, unacknowledged(t, err))
+				var tooLarge *eventhubs.EventTooLargeError
+				require.ErrorAs(t, err, &tooLarge)
+				require.Equal(t, 1, tooLarge.Index)
+				require.EqualValues(t, 256<<10, tooLarge.Limit)
+				require.Len(t, s.srv.AllEvents("hub"), 1+len(events)-len(tc.failed))
+				err = s.Send(t.Context(), sized(1, tc.partition), sized(300, tc.partition))
+				requireNothingSent(t, err)
+				require.ErrorAs(t, err, &tooLarge, "now it is known before")
+			})
+		})
+	}
+}
+
+// TestLeavingBeforeTheBatchIsSplit: an event whose caller has left is not read again.
+func TestLeavingBeforeTheBatchIsSplit(t *testing.T) {
+	var to atomic.Int32
+	bubble(t, shrinkable(&to), func(t *testing.T, s *scene) {
+		require.NoError(t, s.Send(t.Context(), sized(1, "0")))
+		s.srv.Fault(eventhubstest.Fault{On: eventhubstest.OnPublish, Times: 1, Delay: time.Second})
+		s.srv.Fault(eventhubstest.Fault{On: eventhubstest.OnPublish, Times: 1, Hang: true})
+		first := s.start(t.Context(), sized(1, "0"))
+		ctx, cancel := context.WithCancel(t.Context())
+		left, stays := sized(200, "0"), sized(200, "0")
+		leaving, staying := s.start(ctx, left), s.start(t.Context(), stays) // share a batch
+		require.NoError(t, <-first)
+		time.Sleep(time.Second) // it is on its way
+		cancel()
+		require.ErrorContains(t, <-leaving, "whether what is listed was stored is unknown")
+		copy(left.Body, "changed")
 		to.Store(256)
-		events := []eventhubs.Event{sized(300, "0")}
-		for range 40 {
-			events = append(events, sized(100, "0"))
+		require.NoError(t, <-staying)
+		for _, e := range s.srv.Events("hub", "0") {
+			require.NotContains(t, string(e.Body[:7]), "changed")
 		}
-		var tooLarge *eventhubs.EventTooLargeError
-		err := s.Send(t.Context(), events...)
-		require.ErrorAs(t, err, &tooLarge)
-		require.Equal(t, 0, tooLarge.Index)
-		require.EqualValues(t, 256<<10, tooLarge.Limit)
-		require.NotEmpty(t, unacknowledged(t, err))
-		require.NoError(t, s.Send(t.Context(), events[1:]...))
-		require.ErrorAs(t, s.Send(t.Context(), toZero, sized(300, "0")), &tooLarge, "now it is known")
 	})
 }
 
 // TestSmallLimit: on the Basic tier, links take 256 KB.
 func TestSmallLimit(t *testing.T) {
 	var to atomic.Int32
-	config := func(srv *eventhubstest.Server) eventhubs.Config {
-		to.Store(250)
-		cfg := srv.Config("hub")
-		dial := cfg.DialContext
-		cfg.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-			c, err := dial(ctx, network, address)
-			return shrinking{c, &to}, err
-		}
-		return cfg
-	}
-	bubble(t, options{config: config}, func(t *testing.T, s *scene) {
+	to.Store(250)
+	bubble(t, shrinkable(&to), func(t *testing.T, s *scene) {
 		var events []eventhubs.Event
 		for range 20 {
 			events = append(events, sized(100, "0"), sized(200, ""))

@@ -11,6 +11,8 @@ import (
 	"github.com/go-eventhubs/eventhubs/eventhubstest"
 )
 
+const busy = "com.microsoft:server-busy"
+
 // TestCloseEndsSend has calls be in every place where they may be when the producer is closed.
 func TestCloseEndsSend(t *testing.T) {
 	for name, tc := range map[string]struct {
@@ -22,8 +24,8 @@ func TestCloseEndsSend(t *testing.T) {
 		"opening a partition":   {eventhubstest.Fault{On: eventhubstest.OnAttach, Hang: true}, toZero},
 		"signing in":            {eventhubstest.Fault{On: eventhubstest.OnToken, Hang: true}, anywhere},
 		"waiting for an answer": {eventhubstest.Fault{On: eventhubstest.OnPublish, Hang: true}, anywhere},
-		"waiting for a retry":   {eventhubstest.Fault{On: eventhubstest.OnPublish, Condition: "com.microsoft:server-busy"}, toZero},
-		"waiting to open again": {eventhubstest.Fault{On: eventhubstest.OnToken, Condition: "com.microsoft:server-busy"}, toZero},
+		"waiting for a retry":   {eventhubstest.Fault{On: eventhubstest.OnPublish, Condition: busy}, toZero},
+		"waiting to open again": {eventhubstest.Fault{On: eventhubstest.OnToken, Condition: busy}, toZero},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, roomy(1000), func(t *testing.T, s *scene) {

@@ -131,6 +131,7 @@ type Engine struct {
 	end     context.CancelCauseFunc
 	reached atomic.Bool   // a link was opened: name, rights and address are right
 	idle    chan struct{} // closed when it is closed and no batcher is left
+	spans   sync.Pool     // of *[]span: see newSpans
 
 	// queuesMu guards everything that calls and batchers meet in.
 	queuesMu sync.Mutex

@@ -50,8 +50,7 @@ func newLink(e *Engine, partition string) *link {
 	l := &link{engine: e, partition: partition}
 	l.batchSize.Store(smallestLimit)
 	l.shared = connection.New(connection.Options[*azeventhubs.ProducerClient]{
-		New: e.options.New, Open: l.open, Close: closeProducer, Broken: isBroken, AtOnce: onTheirWay,
-		CallTimeout: e.options.AnswerTimeout,
+		New: e.options.New, Open: l.open, Close: closeProducer, AtOnce: onTheirWay, CallTimeout: e.options.AnswerTimeout,
 	})
 	return l
 }
@@ -76,15 +75,8 @@ func closeProducer(ctx context.Context, client *azeventhubs.ProducerClient, _ *d
 	return client.Close(ctx)
 }
 
-// isBroken reports whether a client is given up after an error: not if the service has refused a message, which
-// leaves the link as it is.
-func isBroken(err error) bool { return !sdkerr.IsRefusal(err) }
-
-// ensure opens the link if it was never open.
+// ensure opens the link.
 func (l *link) ensure(ctx context.Context) error {
-	if l.limit.Load() > 0 {
-		return nil
-	}
 	wanted := func() bool { return ctx.Err() == nil }
 	err := l.try(ctx, time.Now(), wanted, func() error { return l.shared.Open(ctx) })
 	if err != nil && ctx.Err() != nil {
@@ -109,9 +101,6 @@ func (l *link) try(ctx context.Context, began time.Time, wanted func() bool, ste
 		if err == nil {
 			l.succeed()
 			return nil
-		}
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
 		}
 		if n == 1 {
 			first = time.Now()
@@ -144,7 +133,13 @@ func (l *link) fail(err error, first, began time.Time) (since time.Time) {
 	l.failure.tries++
 	l.failure.last = err
 	l.failing.Store(true)
-	since = l.failure.since
+	return failingSince(l.failure.since, first, began)
+}
+
+// failingSince is since when something has been failing: since its link began to fail, or since it began itself, if
+// that was later; but no later than its own first failure, for it may be the only thing that fails.
+func failingSince(link, first, began time.Time) time.Time {
+	since := link
 	if began.After(since) {
 		since = began
 	}

@@ -32,15 +32,15 @@ type batch struct {
 	queue   *queue
 	began   time.Time // when it got its first event
 	cost    int
-	present atomic.Int32 // entries whose callers still wait
-	// While the batch is in a queue, queuesMu guards entries; sealed is set when it leaves the queue.
-	entries []entry
-	sealed  bool
+	present atomic.Int32 // spans whose callers still wait
+	// While the batch is in a queue, queuesMu guards spans; sealed is set when it leaves the queue.
+	spans  []span
+	sealed bool
 
 	// readingMu is held while a batcher reads events, which takes no longer than encoding them. A caller that leaves
 	// takes it to get its events back.
 	readingMu sync.Mutex
-	read      int // entries that were read, or left out
+	read      int // spans that were read, or left out
 
 	// done is closed when the outcome is known. The following don't change any more then. An event may be in more than
 	// one failure: the first one counts, and err last.
@@ -49,8 +49,8 @@ type batch struct {
 	err      error     // of all events
 }
 
-// entry is a row of events of one call.
-type entry struct {
+// span is a row of events of one call.
+type span struct {
 	events   Events
 	call     *call // nil: the call has one event only
 	from, to int
@@ -58,36 +58,31 @@ type entry struct {
 	gone     bool
 }
 
-// failure is why some events of an entry were not acknowledged.
+// failure is why some events of a span were not acknowledged.
 type failure struct {
-	entry    int
+	span     int
 	from, to int
 	err      error
 }
 
-// place is where a call has put events: a batch and the index of their entry.
+// place is where a call has put events: a batch and the index of their span.
 type place struct {
 	batch *batch
-	entry int
+	span  int
 }
 
 // put adds events for one destination to its queue, and waits until there is room for them.
-func (e *Engine) put(ctx context.Context, to Destination, en entry, cost int) (place, error) {
+func (e *Engine) put(ctx context.Context, to Destination, sp span, cost int) (place, error) {
 	e.queuesMu.Lock()
 	defer e.queuesMu.Unlock()
-	if e.closed {
-		return place{}, ErrClosed
-	}
 	l := e.link(to.Partition)
-	held, ok := e.room.take(&l.share, cost)
-	if !ok {
+	if sp.held = cost; !e.room.take(&l.share, cost) {
 		var err error
-		if held, err = e.awaitRoom(ctx, l, cost); err != nil {
+		if sp.held, err = e.awaitRoom(ctx, l, cost); err != nil {
 			return place{}, err
 		}
 	}
-	en.held = held
-	return e.queue(to, l).add(en, cost), nil
+	return e.queue(to, l).add(sp, cost), nil
 }
 
 // awaitRoom waits for room. The caller holds queuesMu, which is released meanwhile.
@@ -98,13 +93,8 @@ func (e *Engine) awaitRoom(ctx context.Context, l *link, cost int) (held int, er
 	case <-w.granted:
 	case <-ctx.Done():
 		err = l.leftEarly(ctx, fmt.Sprintf("there was no room: %d bytes are on their way", e.options.Room))
-	case <-e.ctx.Done():
-		err = ErrClosed
 	}
 	e.queuesMu.Lock()
-	if err == nil && e.closed {
-		err = ErrClosed
-	}
 	if err != nil {
 		e.room.leave(&l.share, w)
 		return 0, err
@@ -125,21 +115,21 @@ func (e *Engine) queue(to Destination, l *link) *queue {
 	return q
 }
 
-// add puts an entry into the last batch, or into a new one.
-func (q *queue) add(en entry, cost int) place {
+// add puts a span into the last batch, or into a new one.
+func (q *queue) add(sp span, cost int) place {
 	var b *batch
 	if n := len(q.waiting); n > 0 {
 		b = q.waiting[n-1]
 	}
 	if b == nil || b.cost+cost > int(q.link.batchSize.Load()) || q.link.isFailing() && q.isOld(b) {
-		b = &batch{queue: q, began: time.Now(), entries: newEntries(), done: make(chan struct{})}
+		b = &batch{queue: q, began: time.Now(), spans: q.link.engine.newSpans(), done: make(chan struct{})}
 		q.waiting = append(q.waiting, b)
 	}
-	b.entries = append(b.entries, en)
+	b.spans = append(b.spans, sp)
 	b.cost += cost
 	b.present.Add(1)
 	q.startBatcher()
-	return place{b, len(b.entries) - 1}
+	return place{b, len(b.spans) - 1}
 }
 
 func (q *queue) isOld(b *batch) bool {
@@ -171,7 +161,6 @@ func (e *Engine) next(q *queue) *batch {
 			q.waiting = nil // or the slice would grow on, past what was taken
 		}
 		b.sealed = true
-		q.startBatcher() // for what is left
 		return b
 	}
 	if q.batchers--; q.batchers == 0 {
@@ -185,16 +174,16 @@ func (e *Engine) next(q *queue) *batch {
 // settle notes that the outcome of a batch is known, and tells those who wait for it.
 func (e *Engine) settle(b *batch) {
 	b.readingMu.Lock()
-	entries := b.entries
-	b.entries, b.read = nil, len(entries)
+	spans := b.spans
+	b.spans, b.read = nil, len(spans)
 	held := 0
-	for i := range entries {
-		held += entries[i].held
+	for i := range spans {
+		held += spans[i].held
 	}
 	b.readingMu.Unlock()
 	e.release(b.queue.link, held)
 	close(b.done)
-	keepEntries(entries)
+	e.keepSpans(spans)
 }
 
 func (e *Engine) release(l *link, held int) {
@@ -203,46 +192,48 @@ func (e *Engine) release(l *link, held int) {
 	e.room.release(&l.share, held)
 }
 
-// withdraw takes the events of a caller that leaves back. It reports whether that was possible: they may have been read.
+// withdraw takes the events of a caller that leaves back. It reports whether that was possible: they may have been
+// read.
 func (e *Engine) withdraw(p place) bool {
 	b := p.batch
 	b.present.Add(-1)
 	e.queuesMu.Lock()
 	if !b.sealed {
 		defer e.queuesMu.Unlock()
-		e.room.release(&b.queue.link.share, b.entries[p.entry].withdraw())
+		e.room.release(&b.queue.link.share, b.spans[p.span].withdraw())
 		return true
 	}
 	e.queuesMu.Unlock()
 	b.readingMu.Lock()
-	if p.entry < b.read {
-		if p.entry < len(b.entries) {
-			b.entries[p.entry].gone = true // not to be read again
+	if p.span < b.read {
+		if p.span < len(b.spans) {
+			b.spans[p.span].gone = true // not to be read again
 		}
 		b.readingMu.Unlock()
 		return false
 	}
-	held := b.entries[p.entry].withdraw()
+	held := b.spans[p.span].withdraw()
 	b.readingMu.Unlock()
 	e.release(b.queue.link, held)
 	return true
 }
 
-// withdraw empties an entry, and returns what it held of the room.
-func (en *entry) withdraw() (held int) {
-	held = en.held
-	*en = entry{gone: true}
+// withdraw empties a span, and returns what it held of the room.
+func (sp *span) withdraw() (held int) {
+	held = sp.held
+	*sp = span{gone: true}
 	return held
 }
 
-// entries keeps the memory of batches that were settled for others.
-var spareEntries = sync.Pool{New: func() any { return new([]entry) }}
-
-func newEntries() []entry {
-	return (*spareEntries.Get().(*[]entry))[:0]
+// newSpans returns memory for the spans of a batch, of one that was settled if there is any.
+func (e *Engine) newSpans() []span {
+	if spare, ok := e.spans.Get().(*[]span); ok {
+		return (*spare)[:0]
+	}
+	return nil
 }
 
-func keepEntries(entries []entry) {
-	clear(entries)
-	spareEntries.Put(&entries)
+func (e *Engine) keepSpans(spans []span) {
+	clear(spans)
+	e.spans.Put(&spans)
 }

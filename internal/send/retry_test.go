@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-eventhubs/eventhubs"
 	"github.com/go-eventhubs/eventhubs/eventhubstest"
+	"github.com/go-eventhubs/eventhubs/internal/send"
 )
 
 // outcome is what becomes of a call that meets a fault for as long as it lasts.
@@ -183,6 +184,7 @@ func TestConfigRetry(t *testing.T) {
 		took := elapsed(func() { require.Error(t, s.Send(t.Context(), anywhere)) })
 		require.EqualValues(t, 6, happened.Load())
 		require.InDelta(t, 1+3+4+4+4, took.Seconds(), 1.5)
+		require.Empty(t, s.log.String(), "the caller is told")
 	})
 }
 
@@ -335,6 +337,55 @@ func TestNoRetryForNobody(t *testing.T) {
 		time.Sleep(time.Hour)
 		require.Equal(t, tries, happened.Load())
 	})
+}
+
+// TestNoPauseForNobody: a batch that fails when nobody waits for it any more does not hold up the next one.
+func TestNoPauseForNobody(t *testing.T) {
+	bubble(t, options{}, func(t *testing.T, s *scene) {
+		require.NoError(t, s.Send(t.Context(), toZero))
+		s.srv.Fault(eventhubstest.Fault{
+			On: eventhubstest.OnPublish, Times: 1, Delay: time.Second, Condition: "com.microsoft:server-busy",
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second/2)
+		defer cancel()
+		leaving := s.start(ctx, toZero)
+		require.LessOrEqual(t, elapsed(func() { require.NoError(t, s.Send(t.Context(), toZero)) }), time.Second+3*roundTrip)
+		require.ErrorIs(t, <-leaving, context.DeadlineExceeded)
+	})
+}
+
+// TestConnectionIsLostUnderSeveral: all batches that were on their way are sent again.
+func TestConnectionIsLostUnderSeveral(t *testing.T) {
+	bubble(t, options{}, func(t *testing.T, s *scene) {
+		require.NoError(t, s.Send(t.Context(), keyed))
+		s.srv.Fault(eventhubstest.Fault{On: eventhubstest.OnPublish, Times: 20, Hang: true})
+		var results []<-chan error
+		for i := range 20 {
+			results = append(results, s.start(t.Context(), eventhubs.Event{PartitionKey: fmt.Sprint(i)}))
+		}
+		s.srv.DropConnections()
+		require.Less(t, elapsed(func() {
+			for _, r := range results {
+				require.NoError(t, <-r)
+			}
+		}), time.Second)
+		require.Len(t, s.srv.AllEvents("hub"), 21)
+		require.Equal(t, 1, s.log.count("sending fails, and is tried again"), "it is said once")
+	})
+}
+
+// TestFailingSince: an outage is one of the link, unless only some of what goes over it fails.
+func TestFailingSince(t *testing.T) {
+	at := func(second int) time.Time { return time.Unix(int64(second), 0) }
+	for name, tc := range map[string]struct{ link, first, began, want int }{
+		"the link failed before it began":       {link: 10, began: 20, first: 25, want: 20},
+		"it began before the link failed":       {link: 10, began: 5, first: 10, want: 10},
+		"the link has had successes meanwhile":  {link: 50, began: 5, first: 10, want: 10},
+		"it waited while other batches failed":  {link: 10, began: 12, first: 60, want: 12},
+		"it began, and failed, as the link did": {link: 10, began: 10, first: 10, want: 10},
+	} {
+		require.Equal(t, at(tc.want), send.FailingSince(at(tc.link), at(tc.first), at(tc.began)), name)
+	}
 }
 
 // TestLateEventsHaveTheirTime: an event that comes while its partition has been failing for long is tried as long as

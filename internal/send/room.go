@@ -38,18 +38,17 @@ func (r *room) mayHave(s *share, n int) bool {
 	return s.held == 0 || s.held+n <= sharing*(r.free-n)
 }
 
-// take takes n for a share if that is possible without waiting. More than the whole room counts as the whole.
-func (r *room) take(s *share, n int) (taken int, ok bool) {
-	n = min(n, r.size)
+// take takes n for a share if that is possible without waiting.
+func (r *room) take(s *share, n int) bool {
 	if len(s.waiting) > 0 || r.blocked || !r.fits(s, n) {
-		return 0, false
+		return false
 	}
 	s.held += n
 	r.free -= n
-	return n, true
+	return true
 }
 
-// await has a call wait for n.
+// await has a call wait for n. More than the whole room counts as the whole.
 func (r *room) await(s *share, n int) *waiter {
 	r.arrivals++
 	w := &waiter{want: min(n, r.size), arrival: r.arrivals, granted: make(chan struct{})}

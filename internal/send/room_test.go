@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-eventhubs/eventhubs"
 	"github.com/go-eventhubs/eventhubs/eventhubstest"
+	"github.com/go-eventhubs/eventhubs/internal/send"
 )
 
 // roomy are options with so many KiB of room, and a server that keeps what is sent.
@@ -113,6 +114,73 @@ func TestStuckPartitionLeavesRoom(t *testing.T) {
 	})
 }
 
+// TestRoomInTurn looks at the order in which room is given.
+func TestRoomInTurn(t *testing.T) {
+	t.Run("the calls of a link in turn", func(t *testing.T) {
+		r := send.NewRoom(100)
+		require.True(t, r.Take("a", 60))
+		large, _ := r.Await("a", 80)
+		small, _ := r.Await("a", 5)
+		require.False(t, r.Take("a", 1), "others of the link came first")
+		r.Release("a", 59)
+		require.False(t, large() || small())
+		r.Release("a", 1)
+		require.True(t, large() && !small(), "a link with nothing may have any amount")
+		r.Release("a", 80)
+		require.True(t, small())
+		require.Equal(t, 95, r.Free())
+	})
+	t.Run("links in the order in which they came", func(t *testing.T) {
+		r := send.NewRoom(100)
+		require.True(t, r.Take("a", 75))
+		b, _ := r.Await("b", 40)
+		c, _ := r.Await("c", 40)
+		r.Release("a", 40)
+		require.True(t, b() && !c())
+		r.Release("b", 40)
+		require.True(t, c())
+	})
+	t.Run("nobody takes away what the first one waits for", func(t *testing.T) {
+		r := send.NewRoom(100)
+		require.True(t, r.Take("a", 50))
+		all, _ := r.Await("b", 1000)
+		require.False(t, r.Take("c", 1))
+		r.Release("a", 50)
+		require.True(t, all(), "more than the room counts as the room")
+		require.Zero(t, r.Free())
+		r.Release("b", 100)
+		require.True(t, r.Take("c", 1))
+	})
+	t.Run("a link leaves some for others", func(t *testing.T) {
+		r := send.NewRoom(100)
+		require.True(t, r.Take("a", 75))
+		more, _ := r.Await("a", 1)
+		require.True(t, r.Take("b", 15), "which don't wait for it")
+		require.False(t, more())
+		require.False(t, r.Take("b", 5))
+		require.True(t, r.Take("c", 5))
+	})
+	t.Run("who leaves makes room", func(t *testing.T) {
+		r := send.NewRoom(100)
+		require.True(t, r.Take("a", 50))
+		all, leave := r.Await("b", 100)
+		next, _ := r.Await("c", 20)
+		require.False(t, all() || next())
+		leave()
+		require.True(t, next())
+		require.Equal(t, 30, r.Free())
+	})
+	t.Run("who leaves as it is granted gives it back", func(t *testing.T) {
+		r := send.NewRoom(100)
+		require.True(t, r.Take("a", 50))
+		all, leave := r.Await("b", 100)
+		r.Release("a", 50)
+		require.True(t, all())
+		leave()
+		require.Equal(t, 100, r.Free())
+	})
+}
+
 // TestLargeEventIsNotStarved: an event that needs all of the room gets it, though others come all the time.
 func TestLargeEventIsNotStarved(t *testing.T) {
 	bubble(t, roomy(100), func(t *testing.T, s *scene) {
@@ -120,10 +188,11 @@ func TestLargeEventIsNotStarved(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		var ended []chan error
-		for range 10 {
+		for i := range 3 {
 			end := make(chan error, 1)
 			ended = append(ended, end)
 			go func() {
+				time.Sleep(time.Duration(i) * roundTrip / 3)
 				for ctx.Err() == nil {
 					if err := s.Send(ctx, sized(20, "1")); err != nil && !errors.Is(err, context.Canceled) {
 						t.Error(err)
