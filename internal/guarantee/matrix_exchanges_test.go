@@ -91,6 +91,9 @@ func questionExchanges() []exchange {
 		if x.step == connecting || x.step == opening {
 			x.provoke = dropQuestions
 		}
+		if x.name == "hub-properties" {
+			x.options = nil // it is asked for every minute
+		}
 	}
 	return all
 }

@@ -46,7 +46,7 @@ func (c cell) leftOutConnecting() string {
 		return "before there is a link, silence is the same as hang: it is tried with open"
 	case f.kind == refused && !slices.Contains(connectionRefusals[x.aim.On], f.fault.Condition):
 		return "a connection or session is refused by closing it, whatever the condition: two of them are tried"
-	case x.of == questions && m != first && !one:
+	case x.of == questions && m != first && (!one || m != later && m != stopping):
 		return "questions wait for each step of a connection in the same way: the first and the last one are tried"
 	case m == reconnect && (x.of == questions || x.aim.On != eventhubstest.OnConnect):
 		return "of what comes before a link, one is tried when all connections are made again"
@@ -65,7 +65,7 @@ func (c cell) leftOutClosing() string {
 		return "a link is closed once: see later"
 	case m == reconnect:
 		return "on a connection that has broken no link is closed"
-	case m == stopping && (c.failure.kind == refused || c.failure.name == "late"):
+	case c.failure.kind == refused && c.failure.fault.Condition != serverBusy, m == stopping && c.failure.name == "late":
 		return "whoever closes a link doesn't look at the answer, and doesn't wait long for it"
 	}
 	return ""
@@ -80,8 +80,12 @@ func (c cell) leftOutAtMoment() string {
 		return "what is refused once on a new connection is refused in the same way after one has broken, as in later"
 	case f.kind == refused && m == stopping && f.fault.Condition != serverBusy:
 		return "an exchange that is refused is over: nothing waits for it when the client has to stop. One condition is tried"
-	case alike && c.exchange.step != closing && (m == lasting || m == stopping):
-		return "for who waits for minutes, or has to stop, it is the same as hang or cut-before"
+	case alike && c.exchange.step != closing && m != first && m != later:
+		return "for who connects again, waits for minutes, or has to stop, it is the same as hang or cut-before"
+	case alike && c.exchange.of == questions && c.exchange.step == opening && m == later:
+		return "a connection for questions that is not open in time is given up: see hang and cut-before"
+	case c.exchange.of == questions && c.exchange.step == opening && (m == lasting || m == reconnect):
+		return "nothing waits for a connection for questions that has worked: see the questions"
 	}
 	return ""
 }
@@ -94,8 +98,14 @@ func (c cell) leftOutRefusal() string {
 		return "refused for minutes: it is tried with links, events and one of the questions"
 	case c.moment == lasting && !slices.Contains(differInTime, condition):
 		return "refused for minutes: of conditions that are dealt with alike, one is tried"
+	case c.moment == later && x.of == questions && x.step == opening:
+		return "what refuses a connection for questions does so at first: see hub-properties for later"
+	case c.moment == first && x.name == "settle":
+		return "what is refused after it was stored is refused so later too"
 	case slices.Contains(differ, condition):
 		return ""
+	case c.moment == later && x.aim.On == eventhubstest.OnToken:
+		return "of conditions that are dealt with alike, one is tried: of a token, the SDK shows but the status"
 	case x.of == questions && x.name != "hub-properties":
 		return "of conditions that are dealt with alike, one is tried with each question: see hub-properties for all of them"
 	case c.moment == first && x.name != "hub-properties" && x.aim.On != eventhubstest.OnAttach:

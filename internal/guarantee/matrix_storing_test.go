@@ -175,14 +175,13 @@ func (c cell) leftOutStoring() string {
 		return "a claim is released when Receive has to end"
 	case m == lasting && name == "create-container":
 		return "without a container, every call fails: see the others"
-	case m == first && name != "list-ownership" && name != "claim" && !slices.Contains(storageDiffer, failed):
-		return "of answers that are dealt with alike, one is tried at first: see list-ownership and claim for all of them"
-	case m == later && !ofAll && !slices.Contains(storageDiffer, failed):
-		return "of answers that are dealt with alike, one is tried later: see list-ownership, renew and write-checkpoint"
-	case m == lasting && !ofAll && failed != "hang" && failed != "503",
-		m == lasting && !slices.Contains([]string{"hang", "cut-before", "403", "404", "412", "503"}, failed):
+	case m == first && name != "claim" && !slices.Contains(storageDiffer, failed):
+		return "of answers that are dealt with alike, one is tried at first: see claim for all of them"
+	case m == later && name != "write-checkpoint" && !slices.Contains(storageDiffer, failed):
+		return "of answers that are dealt with alike, one is tried later: see write-checkpoint for all of them"
+	case m == lasting && failed != "hang" && failed != "503" && (!ofAll || failed != "404"):
 		return "for minutes, of failures that are dealt with alike, one is tried"
-	case m == stopping && !slices.Contains([]string{"hang", "lost", "404", "412", "503"}, failed):
+	case m == stopping && !slices.Contains([]string{"hang", "lost", "503"}, failed):
 		return "for who has to stop, of failures that are dealt with alike, one is tried"
 	}
 	return ""
