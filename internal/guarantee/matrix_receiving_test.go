@@ -143,11 +143,14 @@ func (r *receiving) happen() {
 	}
 }
 
+// sdkPauses is more than the pauses between the SDK's tries take together (Config.Retry: 0.5, 1.5 and 3.5 s, and 30 %).
+const sdkPauses = 8 * time.Second
+
 // resolve waits until the readers know what the latest event is, and notes that what came before isn't to be handled.
 func (r *receiving) resolve() {
 	began := time.Now()
 	for !r.only.Ended() && (r.s.CheckpointIn(r.store, "0") < 0 || r.s.CheckpointIn(r.store, "1") < 0) {
-		if time.Since(began) > max(r.expect.worst, 6*time.Second) { // the SDK's first pause
+		if time.Since(began) > max(r.expect.worst, sdkPauses) {
 			r.t.Errorf("after %v it is not known what the latest event is", time.Since(began))
 			return
 		}
