@@ -39,14 +39,14 @@ func TestVirtualTime(t *testing.T) {
 		}
 
 		send("before")
-		time.Sleep(time.Hour)
+		time.Sleep(time.Minute)
 		repair := srv.BlobFault(eventhubstest.BlobFault{Status: 503, Code: "ServerBusy"})
 		srv.DropConnections()
 		send("during the outage")
 		time.Sleep(time.Hour)
 		repair()
 		send("after")
-		time.Sleep(time.Hour)
+		time.Sleep(time.Minute)
 
 		require.NoError(t, consumer.Close(t.Context()))
 		require.NoError(t, <-ended)
