@@ -19,8 +19,8 @@ demo: ## Send, receive, kill, resume on this machine alone; AUTH=passwordless: o
 # A package with tests in virtual time uses one processor (internal/leaktest), so that as many packages run at once as
 # there are processors.
 test: ## Run all tests, with the race detector
-	go test -race -timeout 5m $$(go list ./... | grep -v internal/soak)
-	go test -race -timeout 5m ./internal/soak
+	go test -race -timeout 15m $$(go list ./... | grep -v internal/soak)
+	go test -race -timeout 15m ./internal/soak
 
 .PHONY: lint
 lint: ## Check the code: gofmt, go vet (for windows and darwin as well), golangci-lint
