@@ -13,14 +13,14 @@ help: ## Show what can be made
 
 .PHONY: demo
 demo: ## Send, receive, kill, resume on this machine alone; AUTH=passwordless: over TLS, with DefaultAzureCredential
-	go run ./internal/demo $(if $(AUTH),-auth $(AUTH))
+	go run ./internal/cmd/demo $(if $(AUTH),-auth $(AUTH))
 
 .PHONY: test
 # A package with tests in virtual time uses one processor (internal/leaktest), so that as many packages run at once as
 # there are processors.
 test: ## Run all tests, with the race detector
-	go test -race -timeout 15m $$(go list ./... | grep -v internal/soak)
-	go test -race -timeout 15m ./internal/soak
+	go test -race -timeout 15m $$(go list ./... | grep -v internal/cmd/soak)
+	go test -race -timeout 15m ./internal/cmd/soak
 
 .PHONY: lint
 lint: ## Check the code: gofmt, go vet (for windows and darwin as well), golangci-lint
@@ -28,21 +28,21 @@ lint: ## Check the code: gofmt, go vet (for windows and darwin as well), golangc
 	go vet ./...
 	GOOS=windows go vet ./...
 	GOOS=darwin go vet ./...
-	cd internal/chart && go vet ./...
+	cd internal/cmd/chart && go vet ./...
 	$(GOLANGCI_LINT) run ./...
-	cd internal/chart && $(GOLANGCI_LINT) run -c ../../.golangci.yml ./...
+	cd internal/cmd/chart && $(GOLANGCI_LINT) run -c ../../../.golangci.yml ./...
 
 .PHONY: bench
 bench: ## Measure beside the raw SDK; OUT=docs/bench.json keeps the figures for make chart
-	go run ./internal/bench $(if $(OUT),-out $(OUT))
+	go run ./internal/cmd/bench $(if $(OUT),-out $(OUT))
 
 .PHONY: chart
 chart: ## Draw docs/bench.svg from docs/bench.json, and write its figures into the documents
-	cd internal/chart && go run . -in ../../docs/bench.json -out ../../docs/bench.svg ../../README.md ../../docs/performance.md
+	cd internal/cmd/chart && go run . -in ../../../docs/bench.json -out ../../../docs/bench.svg ../../../README.md ../../../docs/performance.md
 
 .PHONY: interop
 interop: ## Run Microsoft's clients for Python, JavaScript, Java and Go against the local server
-	go run ./internal/interop -write docs/compatibility.md
+	go run ./internal/cmd/interop -write docs/compatibility.md
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME (default 30s)
@@ -55,7 +55,7 @@ fuzz: ## Run each fuzz target for FUZZTIME (default 30s)
 
 .PHONY: soak
 soak: ## Run the load test for SOAK (default 10m): processes killed, connections dropped, storage down
-	go run ./internal/soak -for $(or $(SOAK),10m)
+	go run ./internal/cmd/soak -for $(or $(SOAK),10m)
 
 .PHONY: simulate
 simulate: ## Run SIM (default 24h) of virtual time in which all that can goes wrong; SEED=n repeats a run
@@ -65,8 +65,8 @@ simulate: ## Run SIM (default 24h) of virtual time in which all that can goes wr
 .PHONY: cover
 cover: ## Say how much of what users link the tests reach, and which lines of the root package none does
 	go test -timeout 5m -coverprofile=cover.out -coverpkg="$$(go list -deps . ./eventhubstest/... | grep '^$(MODULE)' | tr '\n' ',' | sed 's/,$$//')" \
-		$$(go list ./... | grep -v -e internal/soak -e /docs) >cover-tests.out || { cat cover-tests.out; exit 1; }
-	@go run ./internal/cover cover.out
+		$$(go list ./... | grep -v -e internal/cmd/soak -e internal/docs) >cover-tests.out || { cat cover-tests.out; exit 1; }
+	@go run ./internal/cmd/cover cover.out
 
 .PHONY: apidiff
 apidiff: ## Compare the exported API with the last tag
@@ -77,4 +77,4 @@ apidiff: ## Compare the exported API with the last tag
 
 .PHONY: azure
 azure: ## Send and receive on real Azure: the namespace and storage that the environment names
-	EVENTHUBS_AZURE=1 go test -count=1 -v -timeout 5m -run '^TestAzure$$' ./internal/azure
+	EVENTHUBS_AZURE=1 go test -count=1 -v -timeout 5m -run '^TestAzure$$' ./internal/cmd/azure

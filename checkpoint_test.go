@@ -29,7 +29,7 @@ import (
 	"github.com/go-eventhubs/eventhubs"
 	"github.com/go-eventhubs/eventhubs/eventhubstest"
 	"github.com/go-eventhubs/eventhubs/eventhubstest/storetest"
-	"github.com/go-eventhubs/eventhubs/internal/blob"
+	"github.com/go-eventhubs/eventhubs/internal/server/blob"
 )
 
 func TestMemoryCheckpointStore(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 	"github.com/Azure/go-amqp"
 
 	"github.com/go-eventhubs/eventhubs"
-	"github.com/go-eventhubs/eventhubs/internal/broker"
+	"github.com/go-eventhubs/eventhubs/internal/server/broker"
 )
 
 // Event is an event as a partition holds it.

@@ -4,8 +4,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/go-eventhubs/eventhubs/internal/blob"
-	"github.com/go-eventhubs/eventhubs/internal/broker"
+	"github.com/go-eventhubs/eventhubs/internal/server/blob"
+	"github.com/go-eventhubs/eventhubs/internal/server/broker"
 )
 
 // Operation is the exchange between a client and the namespace that a [Fault] happens to.

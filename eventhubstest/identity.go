@@ -11,9 +11,9 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 
 	"github.com/go-eventhubs/eventhubs"
-	"github.com/go-eventhubs/eventhubs/internal/blob"
-	"github.com/go-eventhubs/eventhubs/internal/broker"
-	"github.com/go-eventhubs/eventhubs/internal/identity"
+	"github.com/go-eventhubs/eventhubs/internal/server/blob"
+	"github.com/go-eventhubs/eventhubs/internal/server/broker"
+	"github.com/go-eventhubs/eventhubs/internal/server/identity"
 )
 
 // Role is what an identity may do, by the name that Azure gives to it.

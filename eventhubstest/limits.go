@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// What bounds the clients of the storage account and of the identity endpoint. AMQP has bounds of its own (internal/amqp, Config; internal/broker).
+// What bounds the clients of the storage account and of the identity endpoint. AMQP has bounds of its own (internal/server/amqp, Config; internal/server/broker).
 const (
 	maxHTTPConnections = 1000
 	maxHTTPHeader      = 64 << 10 // bytes of a request's header

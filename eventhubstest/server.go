@@ -14,9 +14,9 @@ import (
 	"time"
 
 	"github.com/go-eventhubs/eventhubs"
-	"github.com/go-eventhubs/eventhubs/internal/blob"
-	"github.com/go-eventhubs/eventhubs/internal/broker"
-	"github.com/go-eventhubs/eventhubs/internal/identity"
+	"github.com/go-eventhubs/eventhubs/internal/server/blob"
+	"github.com/go-eventhubs/eventhubs/internal/server/broker"
+	"github.com/go-eventhubs/eventhubs/internal/server/identity"
 )
 
 // Hub is an event hub of the namespace.

@@ -19,7 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-eventhubs/eventhubs/eventhubstest"
-	"github.com/go-eventhubs/eventhubs/internal/amqp"
+	"github.com/go-eventhubs/eventhubs/internal/server/amqp"
 	"github.com/go-eventhubs/eventhubs/internal/wsconn"
 )
 

@@ -10,8 +10,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/stretchr/testify/require"
 
-	"github.com/go-eventhubs/eventhubs/internal/blob"
 	"github.com/go-eventhubs/eventhubs/internal/checkpoint"
+	"github.com/go-eventhubs/eventhubs/internal/server/blob"
 )
 
 // anyToken is a credential whose tokens hold for an hour.

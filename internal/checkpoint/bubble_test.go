@@ -11,9 +11,9 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/stretchr/testify/require"
 
-	"github.com/go-eventhubs/eventhubs/internal/blob"
 	"github.com/go-eventhubs/eventhubs/internal/checkpoint"
 	"github.com/go-eventhubs/eventhubs/internal/handover"
+	"github.com/go-eventhubs/eventhubs/internal/server/blob"
 )
 
 // direct calls the server without a network, so that everything fits in a bubble of testing/synctest.

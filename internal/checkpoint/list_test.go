@@ -8,8 +8,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2/checkpoints"
 	"github.com/stretchr/testify/require"
 
-	"github.com/go-eventhubs/eventhubs/internal/blob"
 	"github.com/go-eventhubs/eventhubs/internal/checkpoint"
+	"github.com/go-eventhubs/eventhubs/internal/server/blob"
 )
 
 // What other SDKs, and accidents, leave in a checkpoint's metadata, and where reading then begins.

@@ -10,9 +10,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-eventhubs/eventhubs/eventhubstest/storetest"
-	"github.com/go-eventhubs/eventhubs/internal/blob"
 	"github.com/go-eventhubs/eventhubs/internal/checkpoint"
 	"github.com/go-eventhubs/eventhubs/internal/handover"
+	"github.com/go-eventhubs/eventhubs/internal/server/blob"
 )
 
 const (

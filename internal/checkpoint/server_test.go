@@ -19,8 +19,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
 	"github.com/stretchr/testify/require"
 
-	"github.com/go-eventhubs/eventhubs/internal/blob"
 	"github.com/go-eventhubs/eventhubs/internal/checkpoint"
+	"github.com/go-eventhubs/eventhubs/internal/server/blob"
 )
 
 // The names that the tests use, and what the blobs must then be called: written out, because other SDKs depend on it.

@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/go-eventhubs/eventhubs/internal/blob"
 	"github.com/go-eventhubs/eventhubs/internal/checkpoint"
+	"github.com/go-eventhubs/eventhubs/internal/server/blob"
 )
 
 // issuer is a credential whose tokens are numbered, and the account's view of them.

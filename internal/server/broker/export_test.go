@@ -1,0 +1,33 @@
+package broker
+
+import "github.com/go-eventhubs/eventhubs/internal/server/amqp"
+
+// ParseSelector reports whether a filter is understood, and what it says.
+func ParseSelector(expression string) (by int, value int64, inclusive bool, err error) {
+	s, err := parseSelector(expression)
+	return int(s.by), s.value, s.inclusive, err
+}
+
+// Unpack returns the events of a message, and what a reader would get of each.
+func Unpack(format uint32, payload []byte) (events []Event, delivered [][]byte, err error) {
+	events, _, err = unpack(nil, format, payload)
+	for i := range events {
+		delivered = append(delivered, append(events[i].appendPrefix(nil, nil), events[i].Bare...))
+	}
+	return events, delivered, err
+}
+
+// CheckSAS reports what a token allows on a path.
+func (b *Broker) CheckSAS(token, path string) ([]Right, error) {
+	g, err := b.checkSAS(token, path)
+	if err != nil {
+		return nil, err
+	}
+	return g.rights(), nil
+}
+
+// Limits are those of the connections to come.
+func (b *Broker) Limits() *amqp.Config { return &b.limits }
+
+// PartitionOf is where a key goes.
+func PartitionOf(key string, partitions int) int { return partitionOf(key, partitions) }

@@ -1,0 +1,342 @@
+package broker
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-eventhubs/eventhubs/internal/server/amqp"
+)
+
+// peer is one connection of a client: its tokens, and what it has open.
+type peer struct {
+	broker *Broker
+	id     int64 // as descriptions of errors name the connection
+	wire   *wire
+	conn   *amqp.Conn
+	done   chan struct{} // closed by close, drop and end
+	once   sync.Once
+	nodes  map[string]*node // by name; doesn't change
+
+	mu      sync.Mutex
+	ended   bool
+	excused bool             // it may take its time to put a token
+	tokens  map[string]grant // by the path that they are for, in lower case
+	open    map[*amqp.Link]opened
+	expiry  *time.Timer // goes off at expiryAt, when the next token runs out; nil: there is none
+
+	expiryAt time.Time
+	deadline *time.Timer // by which there has to be a token
+}
+
+// The nodes that answer requests.
+const (
+	nodeCBS        = "$cbs"
+	nodeManagement = "$management"
+)
+
+// opened is a link that is open as long as a token covers it and what it is to is there.
+type opened struct {
+	target target
+	right  Right
+	leave  func()
+}
+
+func newPeer(b *Broker, nc net.Conn) *peer {
+	p := &peer{broker: b, id: b.connections.Add(1), wire: newWire(nc), done: make(chan struct{})}
+	p.tokens, p.open = map[string]grant{}, map[*amqp.Link]opened{}
+	p.nodes = map[string]*node{
+		nodeCBS:        {peer: p, ask: p.putToken, paired: true},
+		nodeManagement: {peer: p, ask: p.read},
+	}
+	p.conn = amqp.NewConn(p.wire, b.limits, p)
+	return p
+}
+
+// awaitToken closes the connection if no valid token was put after a while.
+func (p *peer) awaitToken(timeout time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.deadline = time.AfterFunc(timeout, func() {
+		if p.isExcused() {
+			return
+		}
+		p.conn.Close(amqp.Errorf(amqp.CondConnectionForced, "no valid token was put on this connection in %v", timeout))
+	})
+}
+
+// excuse is called when a fault holds a peer up: how long it takes to put a token is not its fault then.
+func (p *peer) excuse() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.excused = true
+}
+
+func (p *peer) isExcused() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.excused
+}
+
+// trust is called when the peer has put a valid token.
+func (p *peer) trust() {
+	if p.deadline.Stop() {
+		p.conn.Trust()
+	}
+}
+
+// close ends the connection from this side.
+func (p *peer) close() {
+	p.once.Do(func() { close(p.done) })
+	if p.wire.silent.Load() { // it would not hear of it
+		p.drop()
+		return
+	}
+	p.conn.Close(amqp.Errorf(amqp.CondConnectionForced, "the namespace is shutting down"))
+}
+
+// drop closes the socket without a word.
+func (p *peer) drop() {
+	p.once.Do(func() { close(p.done) })
+	p.wire.cut()
+	p.conn.Abort()
+}
+
+// end is called when the connection has ended.
+func (p *peer) end() {
+	p.once.Do(func() { close(p.done) })
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ended = true
+	p.deadline.Stop()
+	if p.expiry != nil {
+		p.expiry.Stop()
+	}
+}
+
+// Attach decides on a link.
+func (p *peer) Attach(l *amqp.Link) {
+	path := pathOf(l.Address())
+	if len(path) > maxPath { // nothing here has such a name, and looking for its token would take long
+		l.Refuse(amqp.Errorf(amqp.CondNotFound, "the address has %d characters: there is nothing with more than %d", len(path), maxPath))
+		return
+	}
+	attach := func() { p.attach(l, path) }
+	if n := p.node(path); n != nil {
+		attach = func() { n.attach(l) }
+	}
+	f, ok := p.broker.faults.takeOnLink(OnAttach, l)
+	if !ok {
+		attach()
+		p.attached(l)
+		return
+	}
+	p.undergo(f, exchange{
+		perform: attach,
+		quietly: func() { l.Mute(); attach() },
+		refuse:  func(e *amqp.Error) { p.detach(l, e) },
+	})
+}
+
+// attached lets a link that has been attached be ended by a fault.
+func (p *peer) attached(l *amqp.Link) {
+	if f, ok := p.broker.faults.takeOnLink(OnAttached, l); ok {
+		p.undergo(f, exchange{perform: func() {}, refuse: func(e *amqp.Error) { p.detach(l, e) }})
+	}
+}
+
+// node is the one that a path names; nil: none.
+func (p *peer) node(path string) *node { return p.nodes[path[strings.LastIndexByte(path, '/')+1:]] }
+
+func (p *peer) attach(l *amqp.Link, path string) {
+	t, err := p.broker.target(path, l.Receiving)
+	right := RightSend
+	if l.Receiving {
+		right = RightListen
+	}
+	switch {
+	case !p.allowed(t.path, right): // first, so that only who may know learns what is there and what isn't
+		l.Refuse(unauthorized(t.path, right))
+	case err != nil:
+		l.Refuse(err)
+	case l.Receiving:
+		p.attachReader(l, t)
+	default:
+		if refused := p.keep(l, opened{t, right, func() {}}); refused != nil {
+			l.Refuse(refused)
+			return
+		}
+		s := &publisher{peer: p, hub: t.hub, partition: t.partition, at: entityOfLink(l)}
+		l.Accept(amqp.LinkOptions{Sink: s, Closed: func() { p.forget(l) }})
+	}
+}
+
+func notFound(entity string) *amqp.Error {
+	return amqp.Errorf(amqp.CondNotFound, "The messaging entity '%s' could not be found. TrackingId:%s",
+		entity, trackingID())
+}
+
+func unauthorized(path string, right Right) *amqp.Error {
+	return amqp.Errorf(amqp.CondUnauthorized, "Unauthorized access. '%s' claim(s) are required to perform this operation. "+
+		"Resource: '%s'. TrackingId:%s", right, path, trackingID())
+}
+
+func (p *peer) attachReader(l *amqp.Link, t target) {
+	s, err := selectorOf(l.Filters())
+	if err != nil {
+		l.Refuse(err)
+		return
+	}
+	r := &reader{partition: t.partition, peer: p, link: l, group: t.group, at: entityOfLink(l), name: receiverName(l)}
+	switch e := l.Properties.Get("com.microsoft:epoch").(type) {
+	case nil:
+	case int64:
+		r.epoch, r.hasEpoch = e, true
+	case int32:
+		r.epoch, r.hasEpoch = int64(e), true
+	default:
+		l.Refuse(amqp.Errorf(amqp.CondInvalidField, "com.microsoft:epoch is a %T, and has to be a long", e))
+		return
+	}
+	for _, c := range l.DesiredCapabilities {
+		r.metrics = r.metrics || c == "com.microsoft:enable-receiver-runtime-metric"
+	}
+	if r.next, err = t.partition.start(s); err != nil {
+		l.Refuse(err)
+		return
+	}
+	if refused := p.keep(l, opened{t, RightListen, func() { t.partition.leave(r) }}); refused != nil {
+		l.Refuse(refused)
+		return
+	}
+	leaving, err := t.partition.join(r)
+	if err != nil {
+		p.forget(l)
+		l.Refuse(err)
+		return
+	}
+	for _, old := range leaving {
+		old.stolen(r)
+	}
+	l.Accept(amqp.LinkOptions{Source: r, Closed: func() { p.forget(l) }})
+}
+
+func receiverName(l *amqp.Link) string {
+	if s, ok := l.Properties.Get("com.microsoft:receiver-name").(string); ok {
+		return s
+	}
+	return l.Name
+}
+
+// keep remembers a link that is about to be accepted, or says why it can't be any more. From here on expire and Reset
+// see to it.
+func (p *peer) keep(l *amqp.Link, o opened) *amqp.Error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.allowedLocked(o.target.path, o.right, time.Now()) {
+		return unauthorized(o.target.path, o.right)
+	}
+	if p.broker.hub(o.target.hub.name) != o.target.hub {
+		return notFound(o.target.hub.name)
+	}
+	p.open[l] = o
+	return nil
+}
+
+// closeLinks detaches the links that a function chooses, which is called with the peer's lock held, and says why.
+func (p *peer) closeLinks(choose func(opened) bool, why func(opened) *amqp.Error) {
+	chosen := map[*amqp.Link]opened{}
+	p.mu.Lock()
+	for l, o := range p.open {
+		if choose(o) {
+			chosen[l] = o
+		}
+	}
+	p.mu.Unlock()
+	for l, o := range chosen {
+		p.detach(l, why(o))
+	}
+}
+
+// detach ends a link from this side. One that is not accepted yet is refused: Accept then finds it ended, and has it
+// forgotten.
+func (p *peer) detach(l *amqp.Link, reason *amqp.Error) {
+	l.Refuse(reason)
+	l.Detach(reason)
+	if n := p.node(pathOf(l.Address())); n != nil {
+		n.forget(l)
+		return
+	}
+	p.forget(l)
+}
+
+// forget lets go of a link that has ended. More than one may have seen its end.
+func (p *peer) forget(l *amqp.Link) {
+	p.mu.Lock()
+	o, ok := p.open[l]
+	delete(p.open, l)
+	p.mu.Unlock()
+	if ok {
+		o.leave()
+	}
+}
+
+// target is what an address names.
+type target struct {
+	path      string // in lower case
+	hub       *hub
+	partition *partition // nil: any, for a sender
+	group     string     // in lower case
+}
+
+// target finds what a path names: hub, hub/partitions/0, or hub/consumergroups/g/partitions/0.
+func (b *Broker) target(path string, receiving bool) (target, *amqp.Error) {
+	t := target{path: path}
+	parts := strings.Split(path, "/")
+	t.hub = b.hub(parts[0])
+	if t.hub == nil {
+		return t, notFound(parts[0])
+	}
+	parts = parts[1:]
+	if receiving {
+		if len(parts) != 4 || parts[0] != "consumergroups" {
+			return t, amqp.Errorf(amqp.CondNotAllowed, "'%s' can't be received from: name a consumer group and a partition", path)
+		}
+		t.group, parts = parts[1], parts[2:]
+		if !t.hub.groups[t.group] {
+			return t, notFound(t.hub.name + ":consumergroup:" + t.group)
+		}
+	}
+	if len(parts) == 0 {
+		return t, nil
+	}
+	if len(parts) != 2 || parts[0] != "partitions" {
+		return t, notFound(path)
+	}
+	if t.partition = t.hub.partition(parts[1]); t.partition == nil {
+		return t, amqp.Errorf(condArgumentOutOfRange, noSuchPartition+" It should be between 0 and %d. "+
+			"(Parameter 'PartitionId') - Actual value: %s", len(t.hub.partitions())-1, parts[1])
+	}
+	return t, nil
+}
+
+// noSuchPartition is how the service begins what it says of a partition that isn't there. Clients know it by that.
+const noSuchPartition = "The specified partition is invalid for an EventHub partition sender or receiver."
+
+// pathOf is the path of an address or of a token's audience, in lower case. Both come as a path or as a whole URL.
+func pathOf(address string) string {
+	if _, rest, ok := strings.Cut(address, "://"); ok {
+		_, address, _ = strings.Cut(rest, "/")
+	}
+	return strings.ToLower(strings.Trim(address, "/"))
+}
+
+// trackingID is what the service ends its descriptions with, for its support to find.
+func trackingID() string {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // it never fails
+	return hex.EncodeToString(b[:])
+}

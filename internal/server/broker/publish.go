@@ -1,0 +1,72 @@
+package broker
+
+import (
+	"bytes"
+
+	"github.com/go-eventhubs/eventhubs/internal/server/amqp"
+)
+
+// publisher takes what is sent on a link.
+type publisher struct {
+	peer      *peer
+	hub       *hub
+	partition *partition // nil: by key, or in turn
+	at        entity
+	events    []Event // of the message that is being delivered: kept for the next one to use
+}
+
+// Deliver stores the events of a message.
+func (s *publisher) Deliver(d *amqp.Delivery) {
+	f, faulty := s.peer.broker.faults.take(OnPublish, s.at)
+	if faulty && f.fails() && !f.After {
+		d.Payload = nil // a fault may hold the answer back
+	} else if refused := s.store(d); refused != nil {
+		d.Reject(refused)
+		return
+	}
+	if !faulty {
+		d.Accept()
+		return
+	}
+	s.peer.undergo(f, exchange{ // what is stored was stored at once, to keep the order
+		perform: d.Accept,
+		refuse:  func(e *amqp.Error) { s.refuse(d, e) },
+		ignore:  d.Drop,
+	})
+}
+
+func (s *publisher) store(d *amqp.Delivery) *amqp.Error {
+	payload := d.Payload
+	if cap(payload) > len(payload)+len(payload)/4 { // events are kept as parts of it, so room to spare would be kept too
+		payload = bytes.Clone(payload)
+	}
+	events, envelope, err := unpack(s.events[:0], d.Format, payload)
+	s.events = events
+	defer clear(events) // the partition has copies
+	if err != nil {
+		return amqp.Errorf(amqp.CondDecodeError, "the message can't be read: %v", err)
+	}
+	to := s.partition
+	if to == nil { // or the sender has put the key where it belongs, as buffered producers do
+		to = s.hub.route(envelope.Key, envelope.HasKey)
+	}
+	for i := range events {
+		if !events[i].HasKey {
+			events[i].Key, events[i].HasKey = envelope.Key, envelope.HasKey
+		}
+	}
+	detach(events, payload)
+	to.append(events)
+	d.Payload = nil // a fault may hold the answer back
+	return nil
+}
+
+// refuse rejects a message, or detaches its link if the condition is one of links.
+func (s *publisher) refuse(d *amqp.Delivery, reason *amqp.Error) {
+	if !onLink(reason.Condition) {
+		d.Reject(reason)
+		return
+	}
+	d.Drop()
+	s.peer.detach(d.Link(), reason)
+}
