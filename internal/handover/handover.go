@@ -20,10 +20,6 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
 )
 
-// Lifetime is how long a request means anything after it was last written. An older one was left behind: ignore it,
-// or delete it.
-const Lifetime = 5 * time.Minute
-
 // Request asks the owner of a partition to hand it over. There is at most one for each partition. Of two consumers
 // that ask for the same partition, the one that wrote last is the one that asks; the partition itself goes to
 // whoever claims it once it is free.
