@@ -29,7 +29,7 @@
 // A claim begins when the store confirms it, and Taken is called. It is over when it is lost, which means that a
 // listing shows another owner or that the link tells; when it is released; or when Run returns. In between:
 //
-//   - It is renewed after two fifths of Expiration, whatever else goes on: a listing that hangs holds no renewal up,
+//   - It is renewed after 45 % of Expiration, whatever else goes on: a listing that hangs holds no renewal up,
 //     and one record that can't be written holds up no other.
 //   - It is certain for one Expiration, less a second, from the beginning of the last call that has renewed it:
 //     nobody takes it before that. Then Await makes the reader wait, unless a listing of the last two rounds shows it

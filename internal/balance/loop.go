@@ -45,8 +45,8 @@ type Options struct {
 
 const (
 	// longestCall and shortestCall limit what bounds a call of the store: a sixth of an Expiration, but no less than
-	// shortestCall, nor more than half an Expiration. A claim is renewed after two fifths, so two calls that hang are
-	// over before it expires, and tell an outage from a pause of the process.
+	// shortestCall, nor more than half an Expiration. A claim is renewed after 45 % of it, so two calls that
+	// hang are over before it expires, and tell an outage from a pause of the process.
 	longestCall  = 20 * time.Second
 	shortestCall = 2 * time.Second
 	// askEvery is how often the partition ids are asked for.

@@ -226,7 +226,7 @@ func TestListingThatHangs(t *testing.T) {
 			time.Sleep(time.Second)
 			_, at := owners(t, a.store.Store)
 			for id, at := range at {
-				require.Less(t, time.Since(at), 25*time.Second, "partition %s", id)
+				require.Less(t, time.Since(at), 28*time.Second, "partition %s", id)
 			}
 			require.True(t, awaits(t, a.Claims()[0]))
 			require.NoError(t, a.Claims()[0].Check())
