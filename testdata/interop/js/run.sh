@@ -1,5 +1,6 @@
 #!/bin/sh
-# The driver for Microsoft's JavaScript client: `run.sh install` installs the client, `run.sh drive` runs the driver.
+# The driver for Microsoft's JavaScript client: `run.sh install` installs the client, `run.sh drive` runs the driver,
+# and `run.sh bench` does what "make bench" measures.
 set -eu
 cd "$(dirname "$0")"
 
@@ -19,8 +20,12 @@ case "${1:-}" in
         fi
         exec node driver.mjs
         ;;
+    bench)
+        shift
+        exec node bench.mjs "$@"
+        ;;
     *)
-        echo "usage: run.sh install | drive" >&2
+        echo "usage: run.sh install | drive | bench ..." >&2
         exit 2
         ;;
 esac

@@ -1,5 +1,6 @@
 #!/bin/sh
-# The driver for Microsoft's Python client: `run.sh install` installs the client, `run.sh drive` runs the driver.
+# The driver for Microsoft's Python client: `run.sh install` installs the client, `run.sh drive` runs the driver,
+# and `run.sh bench` does what "make bench" measures.
 set -eu
 cd "$(dirname "$0")"
 
@@ -16,8 +17,12 @@ install() {
 case "${1:-}" in
     install) install ;;
     drive) exec .venv/bin/python driver.py ;;
+    bench)
+        shift
+        exec .venv/bin/python bench.py "$@"
+        ;;
     *)
-        echo "usage: run.sh install | drive" >&2
+        echo "usage: run.sh install | drive | bench ..." >&2
         exit 2
         ;;
 esac
