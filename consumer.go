@@ -1,6 +1,7 @@
 package eventhubs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,76 +16,74 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/retry"
 	"github.com/go-eventhubs/eventhubs/internal/sdkerr"
 	"github.com/go-eventhubs/eventhubs/internal/signin"
+	"github.com/go-eventhubs/eventhubs/internal/target"
 )
 
-// Handler processes one event. When it returns nil, the event is processed, and is covered by the next checkpoint. When
-// it returns an error, the same event comes again after a pause, and the later events of its partition wait; [Stop]
-// ends Receive instead. A panic is not retried: it ends Receive. [DeadLetter] makes a handler that gives up after some
-// attempts.
+// Handler processes one event. If it returns nil, the event is processed, and the next checkpoint covers it. If it
+// returns an error, it gets the same event again after a pause, while later events of that partition wait. An error
+// marked by [Stop] ends Receive. So does a panic, which is not retried. [DeadLetter] makes a handler that gives up
+// after some attempts.
 //
-// Handlers of one partition never run at the same time; those of different partitions do. The context ends, with the
-// cause [ErrOwnershipLost], when another consumer has taken the partition over: what the handler does from then on may
-// be done twice. It ends with the cause [ErrDraining] when Receive is told to stop and the handler takes longer than
-// ConsumerOptions.DrainTimeout. It carries the values of Receive's own context.
+// Handlers of one partition never run at the same time; those of different partitions do. ctx has the values of
+// Receive's context. It ends with the cause [ErrOwnershipLost] when another consumer has taken over the partition: what
+// the handler does after that may be done twice. It ends with the cause [ErrDraining] when Receive has to stop and the
+// handler takes longer than ConsumerOptions.DrainTimeout.
 type Handler func(ctx context.Context, e *ReceivedEvent) error
 
-// BatchHandler processes consecutive events of one partition: at least one, and no more than ConsumerOptions.MaxBatch.
-// Nil means that all are processed; after an error the same events come again. Otherwise it is like [Handler]. The
-// slice is the handler's only until it returns.
+// BatchHandler processes consecutive events of one partition: at least one, and at most ConsumerOptions.MaxBatch. Nil
+// means that all are processed; after an error it gets the same events again. Otherwise it is like [Handler]. It must
+// not keep the slice after it returns.
 type BatchHandler func(ctx context.Context, events []*ReceivedEvent) error
 
 // ConsumerOptions tune a Consumer. The zero value of each field, and nil options, are right for production.
 type ConsumerOptions struct {
 	// ConsumerGroup is the consumer group. "" means "$Default".
 	ConsumerGroup string
-	// Start says where reading begins in partitions without a checkpoint: [Earliest], [Latest], [Since], or a position for
-	// each partition. The zero value means the earliest event, so that none is missed; that also goes for each position in
-	// it that is zero.
+	// Start is where to begin reading a partition without a checkpoint: [Earliest], [Latest], [Since], or a position for
+	// each partition. The zero value, also of a position in it, means the earliest event, so that none is missed.
 	Start azeventhubs.StartPositions
 	// MaxBatch is how many events are taken from the SDK at once, and the most that a BatchHandler gets. 0 means 100.
 	MaxBatch int
-	// Prefetch is how many events of each partition the SDK reads ahead. 0 means 300; negative means none; 5,000 is the
-	// most. They are kept in memory, whatever their size: 120 events of 1 MB in each of two partitions took 233 MB.
+	// Prefetch is how many events of each partition the SDK reads ahead. 0 means 300; negative means none; the most is
+	// 5,000. They are kept in memory, whatever their size: 120 events of 1 MB in each of two partitions took 233 MB.
 	Prefetch int32
-	// CheckpointInterval is the least time between two checkpoints of a partition, and the longest time that an event that
-	// was processed waits for one. If none was written for that long, as after the partition was taken, the first event is
-	// covered within about a second. 0 means 10 seconds. Each checkpoint is a write to storage that costs money.
+	// CheckpointInterval is the least time between two checkpoints of a partition, and the most that a processed event
+	// waits for one. If none was written for that long, as after the partition was taken, the first event is covered
+	// within about a second. 0 means 10 seconds. Each checkpoint is a write to storage, which costs money.
 	CheckpointInterval time.Duration
-	// CheckpointCount has a checkpoint written as soon as that many events of a partition are processed and not covered,
-	// whatever CheckpointInterval says. 0 means no limit.
+	// CheckpointCount writes a checkpoint as soon as that many processed events of a partition are not covered, regardless
+	// of CheckpointInterval. 0 means no limit.
 	CheckpointCount int
-	// DrainTimeout is how long running handlers get when Receive has to end, or another consumer asks for the partition.
-	// Then their contexts are cancelled. 0 means 30 seconds; negative means at once. A handler that doesn't look at its
-	// context is waited for all the same. After the handlers, the last checkpoints and the release of the partitions take
-	// at most 5 seconds more. So a process that is told to stop needs DrainTimeout and 5 seconds; give it a little more
-	// than that.
+	// DrainTimeout is how long running handlers may take when Receive has to end, or when another consumer asks for the
+	// partition. After that their contexts are cancelled; a handler that ignores its context is still waited for. The last
+	// checkpoints and the release of the partitions take at most 5 seconds more, so give a process that is told to stop a
+	// little more than DrainTimeout plus 5 seconds. 0 means 30 seconds; negative means no time.
 	DrainTimeout time.Duration
-	// Unreadable decides about an event that can't be decoded: one with a value of a type that the AMQP library underneath
-	// doesn't know, such as the decimals of .NET. Nil as its answer skips that one event. An error, or a nil Unreadable,
-	// has it tried again, with a pause of up to 30 seconds, and its partition waits; an ERROR in the log names it. err
-	// says what is wrong. It is called by the goroutine of the partition, once a try.
+	// Unreadable decides about an event that cannot be decoded, such as one with a value of a type that go-amqp does not
+	// know (a decimal of .NET). If it returns nil, that one event is skipped. If it returns an error, or is nil, the
+	// partition waits, and reading is retried with a pause of up to 30 seconds; an ERROR in the log names the event. err
+	// says what is wrong. The goroutine of the partition calls it, once per try.
 	Unreadable func(partitionID string, sequenceNumber int64, err error) error
-	// LagInterval is how often the service is asked, for each partition, where it ends, for [PartitionStatus].Lag. That is
-	// one request a partition and interval. 0 means never: Lag is nil then.
+	// LagInterval is how often the service is asked where each partition ends, for [PartitionStatus].Lag: one request per
+	// partition and interval. 0 means never; Lag is then nil.
 	LagInterval time.Duration
-	// Backoff says how long to wait before a handler gets an event again that it has failed with; attempt is how often it
-	// has failed. A negative duration gives up: the error then counts as Stop(err). Nil means 100 ms, doubling up to 30 s,
-	// give or take a quarter, without end.
+	// Backoff says how long to wait before a handler gets an event again after it has failed; attempt is how often it has
+	// failed. A negative duration gives up, as Stop(err) does. Nil means 100 ms, doubling up to 30 s, give or take a
+	// quarter, without end.
 	Backoff func(attempt int, err error) time.Duration
-	// Balance is how partitions are shared between the consumers of a group. "" means greedy: each takes its share at
-	// once.
+	// Balance is how the consumers of a group share partitions. "" means greedy: each takes its share at once.
 	Balance azeventhubs.ProcessorStrategy
-	// UpdateInterval is the time between two looks at who owns which partition. 0 means 10 seconds.
+	// UpdateInterval is how often the Consumer looks at who owns which partition. 0 means 10 seconds.
 	UpdateInterval time.Duration
-	// ExpirationInterval is how long after its last sign of life the partitions of a consumer are free for others to take.
-	// 0 means 60 seconds.
+	// ExpirationInterval is how long after its last sign of life others may take a consumer's partitions. 0 means 60
+	// seconds.
 	ExpirationInterval time.Duration
-	// InstanceID names this consumer in ownership records and in the service's errors. It has to be unique among running
+	// InstanceID names this consumer in ownership records and in errors of the service. It must be unique among running
 	// consumers. "" means a new UUID.
 	InstanceID string
 }
 
-// What zero means in ConsumerOptions.
+// Defaults and limits of ConsumerOptions.
 const (
 	defaultMaxBatch           = 100
 	defaultCheckpointInterval = 10 * time.Second
@@ -103,13 +102,13 @@ func (o *ConsumerOptions) withDefaults() (ConsumerOptions, error) {
 	if err := signin.CheckGroup(out.ConsumerGroup); err != nil {
 		return out, fmt.Errorf("eventhubs: options: %w", err)
 	}
-	setDefault(&out.ConsumerGroup, azeventhubs.DefaultConsumerGroup)
-	setDefault(&out.MaxBatch, defaultMaxBatch)
-	setDefault(&out.CheckpointInterval, defaultCheckpointInterval)
-	setDefault(&out.DrainTimeout, defaultDrainTimeout)
-	setDefault(&out.UpdateInterval, defaultUpdateInterval)
-	setDefault(&out.ExpirationInterval, defaultExpiration)
-	setDefault(&out.Balance, azeventhubs.ProcessorStrategyGreedy)
+	out.ConsumerGroup = cmp.Or(out.ConsumerGroup, azeventhubs.DefaultConsumerGroup)
+	out.MaxBatch = cmp.Or(out.MaxBatch, defaultMaxBatch)
+	out.CheckpointInterval = cmp.Or(out.CheckpointInterval, defaultCheckpointInterval)
+	out.DrainTimeout = cmp.Or(out.DrainTimeout, defaultDrainTimeout)
+	out.UpdateInterval = cmp.Or(out.UpdateInterval, defaultUpdateInterval)
+	out.ExpirationInterval = cmp.Or(out.ExpirationInterval, defaultExpiration)
+	out.Balance = cmp.Or(out.Balance, azeventhubs.ProcessorStrategyGreedy)
 	if out.Backoff == nil {
 		out.Backoff = func(attempt int, _ error) time.Duration { return retry.Backoff(attempt) }
 	}
@@ -128,15 +127,10 @@ func (o *ConsumerOptions) withDefaults() (ConsumerOptions, error) {
 			"ProcessorStrategyBalanced", out.Balance)
 	}
 	var err error
-	out.Start, err = earliestByDefault(out.Start)
-	return out, err
-}
-
-func setDefault[T comparable](v *T, def T) {
-	var zero T
-	if *v == zero {
-		*v = def
+	if out.Start, err = receive.EarliestByDefault(out.Start); err != nil {
+		return out, fmt.Errorf("eventhubs: options: %w", err)
 	}
+	return out, nil
 }
 
 // Earliest starts partitions without a checkpoint at their earliest event.
@@ -145,62 +139,26 @@ func Earliest() azeventhubs.StartPositions {
 	return azeventhubs.StartPositions{Default: azeventhubs.StartPosition{Earliest: &yes}}
 }
 
-// Latest starts partitions without a checkpoint after the event that is their latest when they are first taken.
+// Latest starts partitions without a checkpoint after their latest event at the time when they are first taken.
 func Latest() azeventhubs.StartPositions {
 	yes := true
 	return azeventhubs.StartPositions{Default: azeventhubs.StartPosition{Latest: &yes}}
 }
 
-// Since starts partitions without a checkpoint at the first event that the service has stored at t, to the millisecond,
-// or later.
+// Since starts partitions without a checkpoint at the first event that the service stored at t or later, to the
+// millisecond.
 func Since(t time.Time) azeventhubs.StartPositions {
 	return azeventhubs.StartPositions{Default: azeventhubs.StartPosition{EnqueuedTime: &t, Inclusive: true}}
 }
 
-// earliestByDefault replaces positions that say nothing, which the SDK takes for the latest event (partition_client.go,
-// getStartExpression).
-func earliestByDefault(p azeventhubs.StartPositions) (azeventhubs.StartPositions, error) {
-	out := azeventhubs.StartPositions{PerPartition: map[string]azeventhubs.StartPosition{}}
-	var ok bool
-	if out.Default, ok = earliestIfZero(p.Default); !ok {
-		return out, errors.New("eventhubs: options: Start: " + onePosition)
-	}
-	for id, s := range p.PerPartition {
-		if out.PerPartition[id], ok = earliestIfZero(s); !ok {
-			return out, fmt.Errorf("eventhubs: options: Start of partition %q: "+onePosition, id)
-		}
-	}
-	return out, nil
-}
-
-const onePosition = "set one of Earliest, Latest, Offset, SequenceNumber and EnqueuedTime"
-
-// earliestIfZero reports with ok whether the position says no more than one thing.
-func earliestIfZero(s azeventhubs.StartPosition) (_ azeventhubs.StartPosition, ok bool) {
-	said := 0
-	for _, set := range []bool{
-		s.Earliest != nil && *s.Earliest, s.Latest != nil && *s.Latest,
-		s.Offset != nil, s.SequenceNumber != nil, s.EnqueuedTime != nil,
-	} {
-		if set {
-			said++
-		}
-	}
-	if said == 0 {
-		earliest := true
-		s.Earliest = &earliest
-	}
-	return s, said <= 1
-}
-
-// ErrOwnershipLost is the cause of the end of a handler's context when another consumer has taken its partition over.
+// ErrOwnershipLost is the cause of a handler's ended context when another consumer has taken over its partition.
 var ErrOwnershipLost = errors.New("eventhubs: another consumer has taken the partition over")
 
-// ErrDraining is the cause of the end of a handler's context when Receive has to end and DrainTimeout has passed.
+// ErrDraining is the cause of a handler's ended context when Receive has to end and DrainTimeout has passed.
 var ErrDraining = errors.New("eventhubs: the consumer is stopping")
 
-// Stop marks a handler's error as permanent: Receive finishes what is running, writes checkpoints up to the event
-// before, and returns a [HandlerError] with it. Stop(nil) is a Stop without a reason.
+// Stop marks a handler's error as permanent: Receive lets running handlers finish, writes checkpoints up to the event
+// before, and returns a [HandlerError] with it. Stop(nil) stops without a reason.
 func Stop(err error) error { return &stopError{err} }
 
 type stopError struct{ err error }
@@ -213,29 +171,34 @@ func (e *stopError) Error() string {
 }
 func (e *stopError) Unwrap() error { return e.err }
 
+func isStop(err error) bool {
+	var stop *stopError
+	return errors.As(err, &stop)
+}
+
 // HandlerError is what Receive returns when a handler has ended it: with Stop, by giving up in Backoff, or with a
 // panic.
 type HandlerError struct {
 	PartitionID    string
 	SequenceNumber int64  // of the event, or the first event of the batch
-	Err            error  // what the handler has returned; nil after a panic
-	Panic          any    // what it has panicked with; nil otherwise
-	Stack          []byte // where it has panicked
+	Err            error  // what the handler returned; nil after a panic
+	Panic          any    // the value of the panic; nil without one
+	Stack          []byte // of the panic
 }
 
-// Error leaves out the stack: log it beside the error.
+// Error does not include the stack: log it beside the error.
 func (e *HandlerError) Error() string {
 	at := fmt.Sprintf("eventhubs: receive: handler of partition %s at sequence number %d", e.PartitionID, e.SequenceNumber)
 	switch err, ok := e.Panic.(error); {
 	case e.Err != nil:
-		return fmt.Sprintf("%s: %v", at, withoutPrefix(e.Err))
+		return fmt.Sprintf("%s: %v", at, sdkerr.WithoutPrefix(e.Err))
 	case ok:
-		return fmt.Sprintf("%s panicked: %v", at, withoutPrefix(err))
+		return fmt.Sprintf("%s panicked: %v", at, sdkerr.WithoutPrefix(err))
 	}
 	return fmt.Sprintf("%s panicked: %v", at, e.Panic)
 }
 
-// Unwrap returns Err, or what the handler has panicked with, if that is an error.
+// Unwrap returns Err, or the value of the panic if that is an error.
 func (e *HandlerError) Unwrap() error {
 	if err, ok := e.Panic.(error); ok && e.Err == nil {
 		return err
@@ -243,20 +206,20 @@ func (e *HandlerError) Unwrap() error {
 	return e.Err
 }
 
-// Consumer receives events of one event hub for one consumer group. It is safe for concurrent use. Close it when it is
-// no longer wanted. It has a connection for questions to the service, and one for each partition that it reads: what
-// befalls one partition's connection befalls no other.
+// Consumer receives the events of one event hub for one consumer group. It is safe for concurrent use. Close it when it
+// is no longer needed. It has one connection for questions to the service, and one for each partition that it reads, so
+// that a failure of one partition's connection affects no other.
 type Consumer struct {
-	target    target
+	target    target.Target
 	opts      ConsumerOptions
 	store     CheckpointStore
 	client    *azeventhubs.ConsumerClient // the user's
-	dialer    *dial.Dialer                // of its connection
+	dialer    *dial.Dialer                // of the user's client
 	questions *receive.Questions
 
 	currentMu sync.Mutex
 	closed    bool
-	current   *receiving // the call of Receive or ReceiveBatch that is running
+	current   *receiving // the running call of Receive or ReceiveBatch
 }
 
 // receiving is a running call of Receive or ReceiveBatch.
@@ -280,38 +243,38 @@ func NewConsumer(cfg Config, store CheckpointStore, opts *ConsumerOptions) (*Con
 		return nil, err
 	}
 	c := &Consumer{target: t, opts: o, store: store}
-	if c.client, c.dialer, err = t.newConsumerClient(o.ConsumerGroup, o.InstanceID, t.cfg.Retry); err != nil {
-		return nil, fmt.Errorf("eventhubs: make a consumer for %s: %w", c.entity(), withoutPrefix(err))
+	if c.client, c.dialer, err = t.NewConsumerClient(o.ConsumerGroup, o.InstanceID, t.Config.Retry); err != nil {
+		return nil, fmt.Errorf("eventhubs: make a consumer for %s: %w", c.entity(), err)
 	}
 	c.questions = receive.NewQuestions(func() (*azeventhubs.ConsumerClient, *dial.Dialer, error) {
-		return t.newConsumerClient(o.ConsumerGroup, c.client.InstanceID(), t.cfg.Retry)
+		return t.NewConsumerClient(o.ConsumerGroup, c.client.InstanceID(), t.Config.Retry)
 	})
 	return c, nil
 }
 
-// Client is a client of the SDK for the same event hub and consumer group, for all that this package doesn't do. It
-// connects when it is first used, with a connection of its own. Close closes it.
+// Client returns a client of the SDK for the same event hub and consumer group, for what this package does not do. It
+// has a connection of its own, which is made when it is first used. Close closes it.
 func (c *Consumer) Client() *azeventhubs.ConsumerClient { return c.client }
 
-// Format describes the Consumer without its Config's secrets, whatever the verb.
+// Format describes the Consumer without its secrets, whatever the verb.
 func (c *Consumer) Format(f fmt.State, _ rune) {
-	_, _ = fmt.Fprintf(f, "eventhubs.Consumer(%s, consumer group %s)", c.target.cfg, c.opts.ConsumerGroup)
+	_, _ = fmt.Fprintf(f, "eventhubs.Consumer(%s, consumer group %s)", c.target.Config, c.opts.ConsumerGroup)
 }
 
-// entity names what is read in errors.
-func (c *Consumer) entity() string { return c.target.cfg.EventHub + "/" + c.opts.ConsumerGroup }
+// entity names in errors what is read.
+func (c *Consumer) entity() string { return c.target.Config.EventHub + "/" + c.opts.ConsumerGroup }
 
-// Receive calls the handler for each event, until ctx ends. It shares the partitions with all other consumers of the
+// Receive calls the handler for each event until ctx ends. It shares the partitions with all other consumers of the
 // group, and blocks.
 //
-// When ctx ends it stops fetching, waits for running handlers (see ConsumerOptions.DrainTimeout), writes the last
-// checkpoints, gives its partitions back for others to take at once, and returns nil. It returns an error when a
-// handler ends it (a [HandlerError]), or when it can't work: not authorized, no such event hub or consumer group, and,
-// before a first success, when the namespace can't be reached. Receive retries transient failures, such as a lost
-// connection, a busy service, or storage that is down, until they clear, and logs them. A right or a name that is
-// refused after it has worked is retried for a minute.
+// When ctx ends, Receive stops fetching, waits for running handlers (see ConsumerOptions.DrainTimeout), writes the last
+// checkpoints, releases its partitions so that others can take them at once, and returns nil. It returns an error when
+// a handler ends it (a [HandlerError]), or when it cannot work: not authorized, no such event hub or consumer group,
+// or, before a first success, a namespace that cannot be reached. Transient failures, such as a lost connection, a busy
+// service or an outage of storage, are logged and retried until they clear. Authorization that fails, or a name that is
+// not found, after it has worked is retried for a minute.
 //
-// Only one call of Receive or ReceiveBatch can run at a time. It may be called again after it has returned.
+// Only one call of Receive or ReceiveBatch can run at a time. Receive may be called again after it has returned.
 func (c *Consumer) Receive(ctx context.Context, h Handler) error {
 	if h == nil {
 		return errors.New("eventhubs: receive: the handler is nil")
@@ -319,8 +282,8 @@ func (c *Consumer) Receive(ctx context.Context, h Handler) error {
 	return c.receive(ctx, 1, func(ctx context.Context, events []*ReceivedEvent) error { return h(ctx, events[0]) })
 }
 
-// ReceiveBatch is Receive for handlers that process several events of one partition at once. It doesn't wait for more
-// events: a batch is what is there.
+// ReceiveBatch is Receive for handlers that process several events of one partition at once. It does not wait for a
+// batch to fill: a batch is what has arrived.
 func (c *Consumer) ReceiveBatch(ctx context.Context, h BatchHandler) error {
 	if h == nil {
 		return errors.New("eventhubs: receive: the handler is nil")
@@ -329,8 +292,8 @@ func (c *Consumer) ReceiveBatch(ctx context.Context, h BatchHandler) error {
 }
 
 // Close stops a running Receive as the end of its context does, waits for it, and closes all connections. If ctx ends
-// first, Receive ends too: its handlers' contexts are cancelled, and no more checkpoints are written. Close may be
-// called at any time, and more than once, but not by a handler, which it would wait for.
+// first, Close cancels the contexts of the handlers, no more checkpoints are written, and Receive ends. Close may be
+// called at any time and more than once, but not by a handler, because it waits for handlers.
 func (c *Consumer) Close(ctx context.Context) error {
 	c.currentMu.Lock()
 	c.closed = true
@@ -377,23 +340,24 @@ func (c *Consumer) receive(ctx context.Context, unit int, h BatchHandler) error 
 // engine makes the engine of one call of Receive.
 func (c *Consumer) engine(ctx context.Context, unit int, h BatchHandler) *receive.Engine {
 	t, o := c.target, c.opts
-	from := &origin{t.cfg.EventHub, o.ConsumerGroup}
+	from := &origin{t.Config.EventHub, o.ConsumerGroup}
 	noRetry := azeventhubs.RetryOptions{MaxRetries: -1} // a reader retries by itself
 	return receive.New(ctx, receive.Options{
 		NewClient: func() (*azeventhubs.ConsumerClient, *dial.Dialer, error) {
-			return t.newConsumerClient(o.ConsumerGroup, c.client.InstanceID(), noRetry)
+			return t.NewConsumerClient(o.ConsumerGroup, c.client.InstanceID(), noRetry)
 		},
 		Questions: c.questions, Store: engineStore(c.store),
-		Namespace: t.cfg.Namespace, EventHub: t.cfg.EventHub, ConsumerGroup: o.ConsumerGroup,
+		Namespace: t.Config.Namespace, EventHub: t.Config.EventHub, ConsumerGroup: o.ConsumerGroup,
 		InstanceID: c.client.InstanceID(),
 		Start:      o.Start, MaxBatch: o.MaxBatch, Unit: unit, Prefetch: o.Prefetch,
 		CheckpointInterval: o.CheckpointInterval, CheckpointCount: o.CheckpointCount, DrainTimeout: o.DrainTimeout,
 		Strategy: o.Balance, UpdateInterval: o.UpdateInterval, Expiration: o.ExpirationInterval,
-		StallAfter: stallAfter, LagInterval: o.LagInterval, Backoff: o.Backoff, Unreadable: o.Unreadable,
+		StallAfter: 30 * time.Second, LagInterval: o.LagInterval, Backoff: o.Backoff, Unreadable: o.Unreadable,
 		NewHandler: func() receive.Handler { return &unitHandler{handle: h, from: from} },
 		Permanent:  isStop, ErrLost: ErrOwnershipLost, ErrDraining: ErrDraining,
-		Explain: func(on string, err error) error { return t.explain(sdkerr.Receive, on, err) },
-		Logger:  t.cfg.Logger.With("event_hub", t.cfg.EventHub, "group", o.ConsumerGroup, "owner", c.client.InstanceID()),
+		Explain: func(on string, err error) error { return t.Explain(sdkerr.Receive, on, err) },
+		Logger: t.Config.Logger.With(
+			"event_hub", t.Config.EventHub, "group", o.ConsumerGroup, "owner", c.client.InstanceID()),
 	})
 }
 
@@ -403,7 +367,7 @@ func (c *Consumer) begin(r *receiving) error {
 	defer c.currentMu.Unlock()
 	switch {
 	case c.closed:
-		return &publicError{fmt.Errorf("receive %s: the consumer is closed", c.entity()), ErrClosed}
+		return sdkerr.Mark(fmt.Errorf("receive %s: the consumer is closed", c.entity()), ErrClosed)
 	case c.current != nil:
 		return fmt.Errorf("eventhubs: receive %s: the consumer is receiving already: make a second Consumer to read with two",
 			c.entity())
@@ -426,7 +390,7 @@ type unitHandler struct {
 	pointers []*ReceivedEvent
 }
 
-// Fill makes events of what was read. The handler may keep them, but not the slice that it is given.
+// Fill makes events of what was read. The handler may keep the events, but not the slice.
 func (u *unitHandler) Fill(partition string, events []*azeventhubs.ReceivedEventData) {
 	clear(u.pointers)
 	all := make([]ReceivedEvent, len(events))
@@ -445,12 +409,3 @@ func (u *unitHandler) Handle(ctx context.Context, from, to, attempt int) error {
 	}
 	return u.handle(ctx, unit)
 }
-
-func isStop(err error) bool {
-	var stop *stopError
-	return errors.As(err, &stop)
-}
-
-// stallAfter is how long a handler may run before it is reported as stalled; and again after twice that time, four
-// times, and so on.
-const stallAfter = 30 * time.Second

@@ -1,6 +1,7 @@
 package eventhubs
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"regexp"
@@ -10,13 +11,16 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/log"
 )
 
-// LogSDK has the logs of Microsoft's SDKs (azeventhubs, azblob, azidentity) go into a logger, at debug level, until stop is called. Nil means [slog.Default].
+// LogSDK sends the logs of Microsoft's SDKs (azeventhubs, azblob, azidentity) to a logger, at debug level, until stop
+// is called. Nil means [slog.Default].
 //
-// It is for looking into a problem: the SDKs say much. Call it before the first producer, consumer or store is made: the SDKs look for who listens without a lock. There is
-// one such log for the whole process (azcore/log, SetListener): the last call counts, and stop ends what it has begun. The SDKs keep secrets out of their logs but for the
-// signature in the address of a request that could not be sent (azcore, runtime/policy_logging.go): signatures, keys, and passwords in addresses are cut out here.
+// It is for investigating a problem, as the SDKs log a lot. Call it before you make the first producer, consumer or
+// store: the SDKs read their listener without a lock. There is one such log in a process (azcore/log, SetListener): the
+// last call wins, and stop undoes it. The SDKs keep secrets out of their logs, except the signature in the address of a
+// request that could not be sent (azcore, runtime/policy_logging.go). LogSDK removes signatures, keys, and passwords in
+// addresses.
 func LogSDK(l *slog.Logger) (stop func()) {
-	setDefault(&l, slog.Default())
+	l = cmp.Or(l, slog.Default())
 	sdkLog.Store(l)
 	listenToSDK.Do(func() { log.SetListener(logOfSDK) })
 	return func() { sdkLog.CompareAndSwap(l, nil) }

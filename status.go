@@ -6,30 +6,29 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/receive"
 )
 
-// PartitionStatus says how a partition that a Consumer holds is doing. What there isn't is nil, and left out of its
+// PartitionStatus describes a partition that a Consumer holds. Fields without a value are nil, and left out of its
 // JSON.
 type PartitionStatus struct {
 	PartitionID string `json:"partition_id"`
-	// Since is when it was taken. It is held without a break since then.
+	// Since is when the partition was taken. It has been held without a break since then.
 	Since time.Time `json:"since"`
 	// Handled is the last event that the handler has processed since then.
 	Handled *EventMark `json:"handled,omitempty"`
-	// Checkpoint is the last checkpoint that was written since then. There may be one from before.
+	// Checkpoint is the last checkpoint written since then. An older one may exist.
 	Checkpoint *EventMark `json:"checkpoint,omitempty"`
-	// Fetched is how many events were fetched and are not handled, those that the handler is at among them. What the SDK
-	// has read ahead (ConsumerOptions.Prefetch) is not counted.
+	// Fetched is how many events were fetched and are not handled, including those that the handler is working on. What
+	// the SDK has read ahead (ConsumerOptions.Prefetch) is not counted.
 	Fetched int `json:"fetched"`
-	// Attempt is the call of the handler with the event at hand, or the batch. Nil: there is nothing to handle.
+	// Attempt is the current call of the handler. Nil: there is nothing to handle.
 	Attempt *AttemptStatus `json:"attempt,omitempty"`
-	// HandlerFailure is what the handler has last failed with since the partition was taken. It may have succeeded after
-	// that.
+	// HandlerFailure is the handler's last failure since the partition was taken. It may have succeeded after that.
 	HandlerFailure *FailureStatus `json:"handler_failure,omitempty"`
-	// Lag is how far the handler is behind the end of the partition. Nil: not known, or ConsumerOptions.LagInterval is 0.
+	// Lag is how far the handler is behind the end of the partition. Nil: unknown, or ConsumerOptions.LagInterval is 0.
 	Lag *LagStatus `json:"lag,omitempty"`
-	// Reading says that the partition can't be read, since when, and why. Nil: it can, as far as is known. The link of a
-	// partition that is silent is checked end to end after a minute, and then less often.
+	// Reading says since when and why the partition cannot be read. Nil: it can, as far as is known. The link of a silent
+	// partition is checked end to end after a minute, and then less often.
 	Reading *FailureStatus `json:"reading,omitempty"`
-	// Checkpointing says the same of writing checkpoints.
+	// Checkpointing says since when and why checkpoints cannot be written. Nil: they can.
 	Checkpointing *FailureStatus `json:"checkpointing,omitempty"`
 }
 
@@ -45,29 +44,28 @@ type AttemptStatus struct {
 	Number int `json:"number"`
 	// SequenceNumber is that of the event, or of the first event of a batch.
 	SequenceNumber int64 `json:"sequence_number"`
-	// Since is when the handler was called. Zero: it has failed, and the next call is waited for.
+	// Since is when the handler was called. Zero: it has failed, and waits for its next call.
 	Since time.Time `json:"since,omitzero"`
 }
 
 // LagStatus is how far a handler is behind.
 type LagStatus struct {
-	// Events is how many events the partition has after the last one that was handled. There may be more, which came after
-	// AsOf.
+	// Events is how many events the partition had at AsOf after the last one that was handled.
 	Events int64 `json:"events"`
 	// LastEnqueuedSequenceNumber is that of the partition's last event. -1: it has never had one.
 	LastEnqueuedSequenceNumber int64 `json:"last_enqueued_sequence_number"`
-	// AsOf is when the service was asked. What is older than five minutes, or two LagIntervals, counts as not known.
+	// AsOf is when the service was asked. After five minutes, or two LagIntervals if that is longer, the lag is unknown.
 	AsOf time.Time `json:"as_of"`
 }
 
-// FailureStatus is what fails, and since when.
+// FailureStatus is a failure that lasts: since when, and why.
 type FailureStatus struct {
 	Since time.Time `json:"since"`
 	Error string    `json:"error"`
 }
 
-// Partitions says how the partitions are doing that the Consumer holds now, in the order of their numbers. It is empty,
-// and not nil, when Receive isn't running. It answers at once, from memory: it is fit for a health endpoint.
+// Partitions describes the partitions that the Consumer holds now, in the order of their numbers. When Receive is not
+// running it returns an empty slice, not nil. It answers at once, from memory, so a health endpoint may call it.
 func (c *Consumer) Partitions() []PartitionStatus {
 	all := []PartitionStatus{}
 	r := c.running()
@@ -88,7 +86,8 @@ func (c *Consumer) running() *receiving {
 
 func partitionStatus(p receive.PartitionState) PartitionStatus {
 	s := PartitionStatus{
-		PartitionID: p.ID, Since: p.Since, Handled: eventMark(p.Handled), Checkpoint: eventMark(p.Checkpoint), Fetched: p.Fetched,
+		PartitionID: p.ID, Since: p.Since, Fetched: p.Fetched,
+		Handled: eventMark(p.Handled), Checkpoint: eventMark(p.Checkpoint),
 		Reading: failureStatus(p.Reading), Checkpointing: failureStatus(p.Checkpointing),
 	}
 	if p.Attempt.Number > 0 {
@@ -122,28 +121,28 @@ type State string
 
 // The states of a Consumer.
 const (
-	// StateStopped: Receive isn't running.
+	// StateStopped: Receive is not running.
 	StateStopped State = "stopped"
 	// StateStarting: the service has not said yet which partitions there are, or the store who owns them.
 	StateStarting State = "starting"
-	// StateIdle: there is nothing to hold: other consumers of the group have all partitions.
+	// StateIdle: other consumers of the group hold all partitions.
 	StateIdle State = "idle"
-	// StateReceiving: the Consumer holds partitions. Partitions says how each of them is doing.
+	// StateReceiving: the Consumer holds partitions. Partitions describes each of them.
 	StateReceiving State = "receiving"
-	// StateStoreUnreachable: the calls to the checkpoint store fail. Partitions that are held are read on.
+	// StateStoreUnreachable: calls to the checkpoint store fail. The partitions that are held are still read.
 	StateStoreUnreachable State = "store unreachable"
 )
 
-// ConsumerStatus says how a Consumer is doing as a whole.
+// ConsumerStatus describes a Consumer as a whole.
 type ConsumerStatus struct {
 	State State `json:"state"`
-	// Store says that the checkpoint store can't be listed, or claims not be renewed, since when, and why. Nil: it can.
+	// Store says since when and why the checkpoint store cannot be listed, or claims cannot be renewed. Nil: they can.
 	Store *FailureStatus `json:"store,omitempty"`
 	// Partitions are those that are held: see Consumer.Partitions.
 	Partitions []PartitionStatus `json:"partitions"`
 }
 
-// Status says how the Consumer is doing. It answers at once, from memory.
+// Status describes the Consumer. It answers at once, from memory.
 func (c *Consumer) Status() ConsumerStatus {
 	s := ConsumerStatus{State: StateStopped, Partitions: c.Partitions()}
 	r := c.running()
