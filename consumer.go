@@ -54,6 +54,17 @@ type ConsumerOptions struct {
 	// CheckpointCount writes a checkpoint as soon as that many processed events of a partition are not covered, regardless
 	// of CheckpointInterval. 0 means no limit.
 	CheckpointCount int
+	// Concurrency is how many handlers of one partition may run at once, for Receive. 0 means 1. Above 1, events with the
+	// same key come one at a time and in order, retries included: a failing one holds up those of its key only. Others
+	// come in any order. A checkpoint covers an event once all before it are processed too.
+	Concurrency int
+	// Key returns an event's key, if Concurrency is above 1. It is called once for each event, in the order of the
+	// partition, by one goroutine of each. Nil means PartitionKey. Events whose key is "" wait for no other.
+	Key func(*ReceivedEvent) string
+	// MaxAhead bounds how many events of a partition are held, from the oldest that is not processed on, if Concurrency is
+	// above 1: that many may be repeated after a crash, and are kept in memory. At the bound, the partition waits for that
+	// event; a WARN in the log names it after 30 seconds, and then less and less often. 0 means 1,000.
+	MaxAhead int
 	// DrainTimeout is how long running handlers may take when Receive has to end, or when another consumer asks for the
 	// partition. After that their contexts are cancelled; a handler that ignores its context is still waited for. The last
 	// checkpoints and the release of the partitions take at most 5 seconds more, so give a process that is told to stop a
@@ -86,6 +97,7 @@ type ConsumerOptions struct {
 // Defaults and limits of ConsumerOptions.
 const (
 	defaultMaxBatch           = 100
+	defaultMaxAhead           = 1000
 	defaultCheckpointInterval = 10 * time.Second
 	defaultDrainTimeout       = 30 * time.Second
 	defaultUpdateInterval     = 10 * time.Second
@@ -115,6 +127,8 @@ func (o *ConsumerOptions) withDefaults() (ConsumerOptions, error) {
 	switch {
 	case out.MaxBatch < 0:
 		return out, fmt.Errorf("eventhubs: options: MaxBatch is %d: it has to be positive", out.MaxBatch)
+	case out.Concurrency < 0 || out.MaxAhead < 0:
+		return out, errors.New("eventhubs: options: Concurrency and MaxAhead must not be negative")
 	case out.Prefetch > maxPrefetch:
 		return out, fmt.Errorf("eventhubs: options: Prefetch is %d: the most is %d", out.Prefetch, maxPrefetch)
 	case out.CheckpointInterval < 0 || out.CheckpointCount < 0 || out.LagInterval < 0:
@@ -288,6 +302,9 @@ func (c *Consumer) ReceiveBatch(ctx context.Context, h BatchHandler) error {
 	if h == nil {
 		return errors.New("eventhubs: receive: the handler is nil")
 	}
+	if o := c.opts; o.Concurrency > 1 || o.Key != nil || o.MaxAhead > 0 {
+		return errors.New("eventhubs: receive: Concurrency, Key and MaxAhead are for Receive: leave them out for ReceiveBatch")
+	}
 	return c.receive(ctx, c.opts.MaxBatch, h)
 }
 
@@ -350,10 +367,11 @@ func (c *Consumer) engine(ctx context.Context, unit int, h BatchHandler) *receiv
 		Namespace: t.Config.Namespace, EventHub: t.Config.EventHub, ConsumerGroup: o.ConsumerGroup,
 		InstanceID: c.client.InstanceID(),
 		Start:      o.Start, MaxBatch: o.MaxBatch, Unit: unit, Prefetch: o.Prefetch,
+		Concurrency: o.Concurrency, MaxAhead: cmp.Or(o.MaxAhead, defaultMaxAhead),
 		CheckpointInterval: o.CheckpointInterval, CheckpointCount: o.CheckpointCount, DrainTimeout: o.DrainTimeout,
 		Strategy: o.Balance, UpdateInterval: o.UpdateInterval, Expiration: o.ExpirationInterval,
 		StallAfter: 30 * time.Second, LagInterval: o.LagInterval, Backoff: o.Backoff, Unreadable: o.Unreadable,
-		NewHandler: func() receive.Handler { return &unitHandler{handle: h, from: from} },
+		NewHandler: func() receive.Handler { return &unitHandler{handle: h, from: from, key: o.Key} },
 		Permanent:  isStop, ErrLost: ErrOwnershipLost, ErrDraining: ErrDraining,
 		Explain: func(on string, err error) error { return t.Explain(sdkerr.Receive, on, err) },
 		Logger: t.Config.Logger.With(
@@ -387,6 +405,7 @@ func (c *Consumer) end(r *receiving) {
 type unitHandler struct {
 	handle   BatchHandler
 	from     *origin
+	key      func(*ReceivedEvent) string // nil: PartitionKey
 	pointers []*ReceivedEvent
 }
 
@@ -408,4 +427,15 @@ func (u *unitHandler) Handle(ctx context.Context, from, to, attempt int) error {
 		e.Attempt = attempt
 	}
 	return u.handle(ctx, unit)
+}
+
+// Key returns the key of an event.
+func (u *unitHandler) Key(i int) string {
+	switch e := u.pointers[i]; {
+	case u.key != nil:
+		return u.key(e)
+	case e.PartitionKey != nil:
+		return *e.PartitionKey
+	}
+	return ""
 }

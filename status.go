@@ -19,7 +19,10 @@ type PartitionStatus struct {
 	// Fetched is how many events were fetched and are not handled, including those that the handler is working on. What
 	// the SDK has read ahead (ConsumerOptions.Prefetch) is not counted.
 	Fetched int `json:"fetched"`
-	// Attempt is the current call of the handler. Nil: there is nothing to handle.
+	// Ahead is how many more events are handled ahead of one that is not, with ConsumerOptions.Concurrency.
+	Ahead int `json:"ahead,omitempty"`
+	// Attempt is the current call of the handler; with Concurrency, that for the oldest event that is not handled. Nil:
+	// there is nothing to handle.
 	Attempt *AttemptStatus `json:"attempt,omitempty"`
 	// HandlerFailure is the handler's last failure since the partition was taken. It may have succeeded after that.
 	HandlerFailure *FailureStatus `json:"handler_failure,omitempty"`
@@ -86,7 +89,7 @@ func (c *Consumer) running() *receiving {
 
 func partitionStatus(p receive.PartitionState) PartitionStatus {
 	s := PartitionStatus{
-		PartitionID: p.ID, Since: p.Since, Fetched: p.Fetched,
+		PartitionID: p.ID, Since: p.Since, Fetched: p.Fetched, Ahead: p.Ahead,
 		Handled: eventMark(p.Handled), Checkpoint: eventMark(p.Checkpoint),
 		Reading: failureStatus(p.Reading), Checkpointing: failureStatus(p.Checkpointing),
 	}

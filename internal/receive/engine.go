@@ -33,11 +33,13 @@ const (
 	refusalPatience = time.Minute
 )
 
-// Handler gets the events of one partition: Fill hands over what was read, and Handle is called with consecutive parts
-// of it, again while it fails. Neither is called concurrently.
+// Handler gets events of one partition: Fill hands over what was read, and Handle is called with consecutive parts of
+// it, again while it fails. Key tells the key of one of them: "" is none. They are not called concurrently. With
+// Concurrency, each event that is held has a Handler of its own.
 type Handler interface {
 	Fill(partition string, events []*azeventhubs.ReceivedEventData)
 	Handle(ctx context.Context, from, to, attempt int) error
+	Key(i int) string
 }
 
 // Options describe an Engine. All are set, but for those that say what their zero value means.
@@ -51,6 +53,8 @@ type Options struct {
 	Start                      azeventhubs.StartPositions
 	MaxBatch, Unit             int   // events that are read, and handled, at once at the most
 	Prefetch                   int32 // as azeventhubs.PartitionClientOptions
+	Concurrency                int   // handlers of a partition that run at once, with Unit 1
+	MaxAhead                   int   // events of a partition that are held, with Concurrency above 1
 	CheckpointInterval         time.Duration
 	CheckpointCount            int // 0: no limit
 	DrainTimeout               time.Duration
@@ -60,9 +64,9 @@ type Options struct {
 	LagInterval                time.Duration // 0: the service isn't asked
 	Backoff                    func(attempt int, err error) time.Duration
 	Unreadable                 func(partition string, sequence int64, err error) error // nil: never skips
-	NewHandler                 func() Handler                                          // one for each reader
-	Permanent                  func(error) bool                                        // whether a handler's error ends the Engine
-	ErrLost, ErrDraining       error                                                   // causes of the end of a handler's context
+	NewHandler                 func() Handler
+	Permanent                  func(error) bool // whether a handler's error ends the Engine
+	ErrLost, ErrDraining       error            // causes of the end of a handler's context
 	Explain                    func(on string, err error) error
 	Logger                     *slog.Logger
 }

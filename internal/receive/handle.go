@@ -1,6 +1,7 @@
 package receive
 
 import (
+	"context"
 	"errors"
 	"runtime/debug"
 	"time"
@@ -14,47 +15,69 @@ import (
 // processed.
 func (r *reader) handleUnit(events []*azeventhubs.ReceivedEventData, from, to int) bool {
 	first := events[from].SequenceNumber
-	for attempt := 1; r.fetch.Err() == nil && r.owned(); attempt++ {
-		r.done.attemptStarted(attempt, first, r.now)
-		err := r.call(from, to, attempt, first)
+	for attempt := 1; r.fetch.Err() == nil && r.owned(r.fetch, &r.clock); attempt++ {
+		r.done.attemptStarted(attempt, first, r.clock.now)
+		err := r.call(r.handling, r.handler, from, to, attempt, first)
 		if err == nil {
 			return true
 		}
-		r.done.attemptFailed(err)
-		if r.ends(err, first) {
+		r.done.attemptFailed(&r.done.work.attempt, err)
+		wait, again := r.decide(err, attempt, first)
+		if !again || !retry.Sleep(r.fetch, wait) {
 			return false
 		}
-		wait := r.engine.options.Backoff(attempt, err)
-		if wait < 0 {
-			r.engine.fail(&Failure{Partition: r.id, Sequence: first, Err: err})
-			return false
-		}
-		r.log.Warn("eventhubs: the handler failed: it gets the event again", "sequence", first, "attempt", attempt,
-			"again_in", retry.Text(wait), "error", err)
-		if !retry.Sleep(r.fetch, wait) {
-			return false
-		}
-		r.now = time.Now()
+		r.clock.now = time.Now()
 	}
 	return false
 }
 
+// decide returns after what time an event is tried again whose handler has failed. Not again: the Engine ends.
+func (r *reader) decide(err error, attempt int, first int64) (wait time.Duration, again bool) {
+	if r.ends(err, first) {
+		return 0, false
+	}
+	wait = r.engine.options.Backoff(attempt, err)
+	if wait < 0 {
+		r.engine.fail(&Failure{Partition: r.id, Sequence: first, Err: err})
+		return 0, false
+	}
+	r.log.Warn("eventhubs: the handler failed: it gets the event again", "sequence", first, "attempt", attempt,
+		"again_in", retry.Text(wait), "error", err)
+	return wait, true
+}
+
+// clock is what a goroutine that calls the handler knows of the time.
+type clock struct {
+	now     time.Time // when it was read last
+	certain time.Time // when it was certain that the partition is ours
+}
+
+// isCertain reports whether it was certain lately that the partition is ours: Await for each event would cost more.
+func (r *reader) isCertain(c *clock) bool {
+	return c.now.Sub(c.certain) < r.engine.options.Expiration/4
+}
+
 // owned waits until it is certain that the partition is ours: after a pause of the process it may be somebody else's.
-// It returns false when the reader has to end.
-func (r *reader) owned() bool {
-	if r.now.Sub(r.certain) < r.engine.options.Expiration/4 { // Await for each event would cost more
+// It returns false when the partition is lost, or ctx ends before.
+func (r *reader) owned(ctx context.Context, c *clock) bool {
+	if r.isCertain(c) {
 		return true
 	}
-	if !r.claim.Await(r.fetch) {
+	if !r.claim.Await(ctx) {
 		return false
 	}
-	r.now = time.Now()
-	r.certain = r.now
+	c.now = time.Now()
+	c.certain = c.now
 	return true
 }
 
-// call calls the handler once. A panic becomes a *panicked.
-func (r *reader) call(from, to, attempt int, first int64) (err error) {
+// call calls a handler once. A panic becomes a *panicked.
+func (r *reader) call(ctx context.Context, h Handler, from, to, attempt int, first int64) error {
+	return r.guard(first, func() error { return h.Handle(ctx, from, to, attempt) })
+}
+
+// guard calls a function of the user's. A panic becomes a *panicked.
+func (r *reader) guard(first int64, call func() error) (err error) {
 	returned := false
 	defer func() {
 		if returned {
@@ -67,7 +90,7 @@ func (r *reader) call(from, to, attempt int, first int64) (err error) {
 		}
 		err = p
 	}()
-	err = r.handler.Handle(r.handling, from, to, attempt)
+	err = call()
 	returned = true
 	return err
 }

@@ -57,12 +57,25 @@ func newProgress(c *checkpointer, id string) *progress {
 	return &progress{owner: c, id: id, log: c.engine.options.Logger.With("partition", id), writeMu: make(chan struct{}, 1)}
 }
 
-// completed notes that n events up to this one are processed, and returns the time. Only the partition's reader calls
-// it.
+// completed notes that the attempt under way has succeeded, so that n events up to this one are processed, and returns
+// the time. As with attemptStarted, it is for each event, and must not cost much.
 func (p *progress) completed(at processed, n int) time.Time {
 	now := time.Now()
 	p.progressMu.Lock()
-	stalled := p.work.handled(n)
+	tried := p.work.attempt
+	p.work.attempt.number = 0
+	p.work.fetched -= n
+	changed := p.advance(at, n, now)
+	p.progressMu.Unlock()
+	p.returned(tried, now)
+	if changed {
+		p.owner.change()
+	}
+	return now
+}
+
+// advance notes the same. It reports whether a checkpoint may be due earlier than it was. The lock is held.
+func (p *progress) advance(at processed, n int, now time.Time) (changed bool) {
 	p.any, p.at, p.atTime = true, at, now
 	first := p.pending == 0
 	if first {
@@ -70,15 +83,7 @@ func (p *progress) completed(at processed, n int) time.Time {
 	}
 	p.pending += n
 	count := p.owner.engine.options.CheckpointCount
-	full := count > 0 && p.pending >= count && p.pending-n < count
-	p.progressMu.Unlock()
-	if stalled != nil {
-		p.returned(*stalled, now)
-	}
-	if first || full {
-		p.owner.change()
-	}
-	return now
+	return first || count > 0 && p.pending >= count && p.pending-n < count
 }
 
 // dueAt is when the next checkpoint is to be written. Zero: when something changes.

@@ -28,6 +28,7 @@ type reader struct {
 	stop     context.CancelFunc
 	handling context.Context // of the handler
 	handler  Handler
+	workers  *workers // nil: events are handled one at a time
 
 	at   position
 	link *link // nil: none
@@ -36,8 +37,7 @@ type reader struct {
 	refused    time.Time // since when a right or a name is refused that has worked; zero: it isn't
 	unreadable int       // tries to read the event after at
 	unchecked  int       // questions about a silent partition that were not answered, in a row
-	now        time.Time // when the clock was read last
-	certain    time.Time // when it was certain that the partition is ours
+	clock      clock
 }
 
 func newReader(e *Engine, c *balance.Claim, before *reader) *reader {
@@ -73,6 +73,10 @@ func (r *reader) run() {
 		return
 	}
 	r.log.Debug("eventhubs: reading begins", "sequence", r.at.sequence, "known", r.at.known)
+	if r.engine.options.Concurrency > 1 {
+		r.workers = newWorkers(r)
+		defer r.workers.drain()
+	}
 	for r.fetch.Err() == nil {
 		err := r.read()
 		if r.fetch.Err() != nil || err == nil {
@@ -268,6 +272,9 @@ func (r *reader) stolen(err error) bool {
 
 // restartRefused goes on at the earliest event after the service has refused a position.
 func (r *reader) restartRefused(err error) bool {
+	if r.workers != nil && !r.workers.settle() {
+		return false
+	}
 	for attempt := 1; ; attempt++ {
 		failed := r.restart("the service refuses it", err)
 		if failed == nil {
@@ -353,8 +360,11 @@ func (r *reader) closeLink() {
 
 // handleAll passes events to the handler, unit by unit. It returns false when the reader has to end.
 func (r *reader) handleAll(events []*azeventhubs.ReceivedEventData) bool {
+	if r.workers != nil {
+		return r.workers.add(events)
+	}
 	r.handler.Fill(r.id, events)
-	r.now = time.Now()
+	r.clock.now = time.Now()
 	r.done.fetched(len(events))
 	unit := r.engine.options.Unit
 	for from := 0; from < len(events); from += unit {
@@ -364,7 +374,7 @@ func (r *reader) handleAll(events []*azeventhubs.ReceivedEventData) bool {
 		}
 		last := events[to-1]
 		r.at = after(last.SequenceNumber)
-		r.now = r.done.completed(processed{last.SequenceNumber, last.Offset}, to-from)
+		r.clock.now = r.done.completed(processed{last.SequenceNumber, last.Offset}, to-from)
 	}
 	return true
 }

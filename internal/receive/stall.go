@@ -8,9 +8,10 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/retry"
 )
 
-// work is what a partition's handler is at.
+// work is what a partition's handlers are at.
 type work struct {
-	fetched     int // events that were fetched and are not handled
+	window      *window // nil: events are handled one at a time, and the next two fields count
+	fetched     int     // events that were fetched and are not handled
 	attempt     attempt
 	lastError   string // of the handler
 	lastErrorAt time.Time
@@ -24,16 +25,24 @@ type attempt struct {
 	warned   int       // how often it was reported as stalled
 }
 
-// handled notes that the attempt under way has succeeded, and returns it if it had stalled. As with attemptStarted, it
-// is for each event, and must not cost much.
-func (w *work) handled(n int) (stalled *attempt) {
-	if w.attempt.warned > 0 {
-		was := w.attempt
-		stalled = &was
+// oldest returns the attempt with the event at hand: of several the oldest, which the others' checkpoint waits for.
+func (w *work) oldest() *attempt {
+	if w.window != nil {
+		return w.window.first()
 	}
-	w.attempt.number = 0
-	w.fetched -= n
-	return stalled
+	return &w.attempt
+}
+
+// overdue reports whether something that has begun is to be reported now: it has lasted for long, or twice as long as
+// when it was last reported.
+func (a *attempt) overdue(now time.Time, after time.Duration) bool {
+	if a.since.IsZero() || now.Sub(a.since) < after<<a.warned {
+		return false
+	}
+	for now.Sub(a.since) >= after<<a.warned { // it may be late, after a pause of the process
+		a.warned++
+	}
+	return true
 }
 
 // fetched notes that n events are there to be handled. As the two after it, only the partition's reader calls it.
@@ -49,17 +58,14 @@ func (p *progress) attemptStarted(number int, sequence int64, now time.Time) {
 	p.progressMu.Unlock()
 }
 
-func (p *progress) attemptFailed(err error) {
+func (p *progress) attemptFailed(a *attempt, err error) {
 	now, text := time.Now(), fmt.Sprint(err) // which survives an Error that panics
 	p.progressMu.Lock()
-	w := &p.work
-	tried := w.attempt
-	w.attempt = attempt{number: tried.number, sequence: tried.sequence}
-	w.lastError, w.lastErrorAt = text, now
+	tried := *a
+	*a = attempt{number: tried.number, sequence: tried.sequence}
+	p.work.lastError, p.work.lastErrorAt = text, now
 	p.progressMu.Unlock()
-	if tried.warned > 0 {
-		p.returned(tried, now)
-	}
+	p.returned(tried, now)
 }
 
 // reset notes that the reader has ended.
@@ -69,25 +75,34 @@ func (p *progress) reset() {
 	p.work = work{}
 }
 
-// returned says that a handler which had stalled is done.
+// returned says that a handler is done, if it had stalled.
 func (p *progress) returned(tried attempt, now time.Time) {
+	if tried.warned == 0 {
+		return
+	}
 	p.log.Info("eventhubs: the handler that had stalled has returned", "sequence", tried.sequence, "attempt", tried.number,
 		"after", retry.Text(now.Sub(tried.since)))
 }
 
-// stalled returns an attempt that is to be reported as stalled now: it has been under way for long, or twice as long as
-// when it was last reported.
-func (p *progress) stalled(now time.Time, after time.Duration) (_ attempt, ok bool) {
+// reportStalls reports the oldest attempt if it has been under way for long, and the reader's wait for its event.
+func (p *progress) reportStalls(now time.Time, after time.Duration) {
+	var tried, held attempt
 	p.progressMu.Lock()
-	defer p.progressMu.Unlock()
-	a := &p.work.attempt
-	if a.number == 0 || a.since.IsZero() || now.Sub(a.since) < after<<a.warned {
-		return attempt{}, false
+	if a := p.work.oldest(); a != nil && a.number > 0 && a.overdue(now, after) {
+		tried = *a
 	}
-	for now.Sub(a.since) >= after<<a.warned { // it may be late, after a pause of the process
-		a.warned++
+	if w := p.work.window; w != nil && w.held.overdue(now, after) {
+		held = w.held
 	}
-	return *a, true
+	p.progressMu.Unlock()
+	if tried.number > 0 {
+		p.log.Warn("eventhubs: the handler has stalled, and holds up its partition", "sequence", tried.sequence,
+			"attempt", tried.number, "for", retry.Text(now.Sub(tried.since)))
+	}
+	if held.warned > 0 {
+		p.log.Warn("eventhubs: MaxAhead events are held, and the partition waits for the oldest one", "sequence", held.sequence,
+			"for", retry.Text(now.Sub(held.since)))
+	}
 }
 
 // watchStalls reports handlers that run for long, until ctx ends.
@@ -96,10 +111,7 @@ func (e *Engine) watchStalls(ctx context.Context) {
 	for retry.Sleep(ctx, after/4) {
 		now := time.Now()
 		for _, p := range e.saver.all() {
-			if a, ok := p.stalled(now, after); ok {
-				p.log.Warn("eventhubs: the handler has stalled, and holds up its partition", "sequence", a.sequence, "attempt", a.number,
-					"for", retry.Text(now.Sub(a.since)))
-			}
+			p.reportStalls(now, after)
 		}
 	}
 }

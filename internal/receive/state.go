@@ -15,6 +15,7 @@ type PartitionState struct {
 	Handled                Mark      // the last event that was processed since then
 	Checkpoint             Mark      // the last checkpoint since then
 	Fetched                int       // events that were fetched and are not handled
+	Ahead                  int       // events that are handled, but for earlier ones
 	Attempt                Attempt
 	LastError              string // of the handler
 	LastErrorAt            time.Time
@@ -77,13 +78,18 @@ func (p *progress) describe(s *PartitionState, lagInterval time.Duration) {
 	s.Checkpoint = p.saved
 	w := p.work
 	s.Fetched, s.LastError, s.LastErrorAt = w.fetched, w.lastError, w.lastErrorAt
-	s.Attempt = Attempt{w.attempt.number, w.attempt.sequence, w.attempt.since}
+	if v := w.window; v != nil {
+		s.Ahead, s.Fetched = v.ahead, int(v.next-v.oldest)-v.ahead
+	}
+	if a := w.oldest(); a != nil {
+		s.Attempt = Attempt{a.number, a.sequence, a.since}
+	}
 	s.Reading, s.Checkpointing = p.reading.shown(), p.trouble.shown()
-	s.Lag = p.lag(max(extentKnownFor, 2*lagInterval))
+	s.Lag = p.lag(s, max(extentKnownFor, 2*lagInterval))
 }
 
 // lag is what is known of it. The lock is held.
-func (p *progress) lag(knownFor time.Duration) Lag {
+func (p *progress) lag(s *PartitionState, knownFor time.Duration) Lag {
 	x := p.extent
 	if x.asked.IsZero() || time.Since(x.asked) > knownFor {
 		return Lag{}
@@ -92,8 +98,8 @@ func (p *progress) lag(knownFor time.Duration) Lag {
 	switch {
 	case p.any:
 		before = p.at.sequence
-	case p.work.attempt.number > 0:
-		before = p.work.attempt.sequence - 1
+	case s.Attempt.Number > 0:
+		before = s.Attempt.Sequence - 1
 	case p.base.known:
 		before = p.base.sequence
 	case x.first > x.last: // whatever was there before has expired
@@ -101,6 +107,6 @@ func (p *progress) lag(knownFor time.Duration) Lag {
 	default:
 		return Lag{}
 	}
-	missing := x.last - max(before, x.first-1) // what has expired will not come
-	return Lag{Events: max(missing, int64(p.work.fetched)), LastSequence: x.last, AsOf: x.asked}
+	missing := x.last - max(before, x.first-1) - int64(s.Ahead) // what has expired will not come
+	return Lag{Events: max(missing, int64(s.Fetched)), LastSequence: x.last, AsOf: x.asked}
 }
