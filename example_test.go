@@ -9,8 +9,8 @@ import (
 	"github.com/go-eventhubs/eventhubs/eventhubstest"
 )
 
-// Send two events and receive them. For a namespace in Azure the Config comes from ConfigFromEnv, and the store from NewBlobCheckpointStore; the
-// rest stays as it is.
+// Send two events and receive them. For a namespace in Azure, take the Config from ConfigFromEnv and the store from
+// NewBlobCheckpointStore; the rest stays the same.
 func Example() {
 	srv, err := eventhubstest.New(&eventhubstest.Options{Hubs: []eventhubstest.Hub{{Name: "orders", Partitions: 1}}})
 	if err != nil {
@@ -41,9 +41,9 @@ func Example() {
 	err = consumer.Receive(ctx, func(_ context.Context, e *eventhubs.ReceivedEvent) error {
 		fmt.Printf("%s from partition %s\n", e.Body, e.PartitionID)
 		if e.SequenceNumber == 1 {
-			cancel() // this is all that was sent; a real program goes on until it is told to end
+			cancel() // these were all events; a real program runs until it is told to stop
 		}
-		return nil // nil: processed. It will not be read again.
+		return nil // the event is processed
 	})
 	if err != nil {
 		log.Fatal(err)
