@@ -1,8 +1,15 @@
 package eventhubs_test
 
 import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"net"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -127,4 +134,147 @@ func requireFirstLine(t testing.TB, err error, want string) {
 		require.NotContains(t, err.Error(), r.Key)
 	}
 	require.NotContains(t, err.Error(), "sig=")
+}
+
+// ways are the ways to a server.
+var ways = map[string]struct{ tls, webSockets bool }{
+	"plaintext": {}, "TLS": {tls: true}, "ws": {webSockets: true}, "wss": {tls: true, webSockets: true},
+}
+
+// onEachWay runs a test on each of them.
+func onEachWay(t *testing.T, test func(s *scene.Scene)) {
+	for name, way := range ways {
+		t.Run(name, func(t *testing.T) {
+			o := eventhubstest.Options{TLS: way.tls, Hubs: []eventhubstest.Hub{{Name: "hub", Partitions: 2}}}
+			inMemory(t, o, func(s *scene.Scene) {
+				s.Config.WebSockets = way.webSockets
+				test(s)
+			})
+		})
+	}
+}
+
+// TestTransports sends large events, which take many frames of AMQP and of WebSocket, and small ones.
+func TestTransports(t *testing.T) {
+	onEachWay(t, func(s *scene.Scene) {
+		large := eventhubs.Event{PartitionID: "1", Body: bytes.Repeat([]byte("x"), 900<<10)}
+		require.NoError(s.T, s.Producer().Send(s.T.Context(), large, large))
+		s.Send(1000, "0")
+		r := s.Receive("only", eventhubs.ConsumerOptions{}, func(_ context.Context, e *eventhubs.ReceivedEvent) error {
+			if e.PartitionID == "1" && !bytes.Equal(e.Body, large.Body) {
+				s.T.Error("the body has changed")
+			}
+			return nil
+		})
+		s.UntilHandled()
+		r.Stop()
+		s.Check(0)
+	})
+}
+
+// TestTransportsDrop drops connections while handlers run.
+func TestTransportsDrop(t *testing.T) {
+	onEachWay(t, func(s *scene.Scene) {
+		s.Send(200, "0", "1")
+		r := s.Receive("only", eventhubs.ConsumerOptions{}, func(_ context.Context, e *eventhubs.ReceivedEvent) error {
+			if e.SequenceNumber%80 == 79 {
+				s.Server.DropConnections()
+			}
+			return nil
+		})
+		s.UntilHandled()
+		s.HangUp()
+		s.Send(10, "0", "1")
+		s.UntilHandled()
+		r.Stop()
+		s.Check(0)
+	})
+}
+
+// TestEndpoint dials an Endpoint, for a namespace that is not there: names are still the namespace's.
+func TestEndpoint(t *testing.T) {
+	const namespace = "contoso.servicebus.windows.net"
+	onEachWay(t, func(s *scene.Scene) {
+		cfg := s.Config
+		at := s.Server.ConnectionString("hub")
+		host, _, _ := strings.Cut(strings.TrimPrefix(at, "Endpoint=sb://"), ";")
+		cfg.Endpoint = strings.TrimSuffix(host, "/")
+		cfg.ConnectionString = strings.Replace(at, host, namespace, 1)
+		var mu sync.Mutex
+		var dialled, asked []string
+		cfg.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			dialled = append(dialled, address)
+			return s.Server.DialContext(ctx, network, address)
+		}
+		if cfg.TLSConfig != nil {
+			cfg.TLSConfig = cfg.TLSConfig.Clone()
+			cfg.TLSConfig.ServerName = ""
+			cfg.TLSConfig.VerifyConnection = func(c tls.ConnectionState) error {
+				mu.Lock()
+				defer mu.Unlock()
+				asked = append(asked, c.ServerName)
+				return nil
+			}
+		}
+		sendAndReceive(s.T, s, cfg, cfg)
+		require.NotEmpty(s.T, dialled)
+		for _, d := range dialled {
+			require.Equal(s.T, cfg.Endpoint, d)
+		}
+		for _, a := range asked {
+			require.Equal(s.T, namespace, a)
+		}
+		require.Equal(s.T, cfg.TLSConfig != nil, len(asked) > 0)
+		how := map[bool]string{true: " over WebSockets"}[cfg.WebSockets]
+		require.Equal(s.T, namespace+"/hub (connection string)"+how+" through "+cfg.Endpoint, cfg.String())
+	})
+}
+
+// TestNothingListens compares how long Receive takes to fail with what doc.go says. After a first success it does not
+// fail.
+func TestNothingListens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := eventhubstest.Start(t, &eventhubstest.Options{InMemory: true, TLS: true})
+		cfg := srv.Config("hub")
+		dial := cfg.DialContext
+		for name, tc := range map[string]struct {
+			dial  func(ctx context.Context, network, address string) (net.Conn, error)
+			bound time.Duration
+		}{
+			"refused": {func(_ context.Context, network, _ string) (net.Conn, error) {
+				return nil, &net.OpError{Op: "dial", Net: network, Err: syscall.ECONNREFUSED}
+			}, 10 * time.Second},
+			"no such host": {func(_ context.Context, _, address string) (net.Conn, error) {
+				return nil, &net.DNSError{Err: "no such host", Name: address, IsNotFound: true}
+			}, 10 * time.Second},
+			"not answered": {func(ctx context.Context, _, _ string) (net.Conn, error) {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}, 30 * time.Second},
+		} {
+			cfg.DialContext = tc.dial
+			c, err := eventhubs.NewConsumer(cfg, eventhubs.NewMemoryCheckpointStore(), nil)
+			require.NoError(t, err)
+			began := time.Now()
+			require.Error(t, c.Receive(t.Context(), ignore), name)
+			require.Less(t, time.Since(began), tc.bound, name)
+			require.NoError(t, c.Close(t.Context()))
+
+			cfg.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+				if time.Since(began) > time.Hour && time.Since(began) < 2*time.Hour {
+					return tc.dial(ctx, network, address)
+				}
+				return dial(ctx, network, address)
+			}
+			c, err = eventhubs.NewConsumer(cfg, eventhubs.NewMemoryCheckpointStore(), nil)
+			require.NoError(t, err)
+			time.AfterFunc(time.Until(began.Add(time.Hour+time.Minute)), func() { srv.DropConnections() })
+			ctx, cancel := context.WithDeadline(t.Context(), began.Add(3*time.Hour))
+			require.NoError(t, c.Receive(ctx, ignore), name)
+			cancel()
+			require.NoError(t, c.Close(t.Context()))
+		}
+	})
 }

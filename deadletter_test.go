@@ -195,8 +195,7 @@ func TestDeadLetterWithoutRoom(t *testing.T) {
 				require.Len(t, said, 1)
 				require.Equal(t, tc.leftOut, said[0]["left_out"])
 				require.Equal(
-					t,
-					strings.ToValidUTF8(tc.reason, "\ufffd"),
+					t, strings.ToValidUTF8(tc.reason, "\ufffd"),
 					strings.ReplaceAll(said[0]["error"].(string), "\ufffd\ufffd", "\ufffd"),
 				)
 			})

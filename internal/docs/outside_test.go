@@ -1,4 +1,4 @@
-package eventhubs_test
+package docs_test
 
 import (
 	"os/exec"
@@ -19,7 +19,7 @@ func TestOutsideModule(t *testing.T) {
 // The test needs modules that no other test needs. Where they have not been downloaded, it is skipped.
 func TestOutsideModuleNewest(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), "go", "list", "-modfile=newest.mod", "-deps", "-test", "./...")
-	cmd.Dir = "testdata/outside"
+	cmd.Dir = "../../testdata/outside"
 	cmd.Env = append(cmd.Environ(), "GOPROXY=off", "GOTOOLCHAIN=local")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		for _, absent := range []string{"GOPROXY=off", "GOTOOLCHAIN=local"} {
@@ -35,7 +35,7 @@ func TestOutsideModuleNewest(t *testing.T) {
 func testOutside(t *testing.T, modfile string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "go", "test", "-modfile="+modfile, "-count=1", "./...")
-	cmd.Dir = "testdata/outside"
+	cmd.Dir = "../../testdata/outside"
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	require.Contains(t, string(out), "ok  \texample.com/outside")

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -67,7 +68,10 @@ func (s *spoken) require(t *testing.T, secrets map[string]string) {
 	require.Greater(t, len(text), 10_000, "there has to be something to look at")
 	for what, secret := range secrets {
 		require.NotEmpty(t, secret, what)
-		for _, form := range []string{secret, url.QueryEscape(secret), url.PathEscape(secret), fmt.Sprintf("%x", secret), base64.StdEncoding.EncodeToString([]byte(secret))} {
+		for _, form := range []string{
+			secret, url.QueryEscape(secret), url.PathEscape(secret), fmt.Sprintf("%x", secret),
+			base64.StdEncoding.EncodeToString([]byte(secret)),
+		} {
 			if at := strings.Index(text, form); at >= 0 {
 				t.Errorf("%s was spoken: …%s", what, text[max(at-300, 0):min(at+len(form)+50, len(text))])
 			}
@@ -104,7 +108,9 @@ func TestNoSecrets(t *testing.T) {
 	logger := slog.New(slog.NewTextHandler(s, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	defer eventhubs.LogSDK(logger)()
 	srv := eventhubstest.Start(t, &eventhubstest.Options{
-		TLS: true, Rules: []eventhubstest.Rule{{Name: "all", Key: key, Rights: []eventhubstest.Right{eventhubstest.RightManage}}}, Hubs: []eventhubstest.Hub{{Name: "hub", Partitions: 1}},
+		TLS:   true,
+		Rules: []eventhubstest.Rule{{Name: "all", Key: key, Rights: []eventhubstest.Right{eventhubstest.RightManage}}},
+		Hubs:  []eventhubstest.Hub{{Name: "hub", Partitions: 1}},
 	})
 	credential := &remembering{TokenCredential: srv.Credential()}
 	signed := srv.SASConnectionString("all", "hub", time.Now().Add(time.Hour))
@@ -113,11 +119,13 @@ func TestNoSecrets(t *testing.T) {
 	passwordless.Credential = credential
 
 	configs := map[string]eventhubs.Config{
-		"key":                 srv.Config("hub"),
-		"signature":           {ConnectionString: signed},
-		"token":               passwordless,
-		"expired signature":   {ConnectionString: expired},
-		"wrong hub":           {ConnectionString: strings.Replace(srv.ConnectionString("hub"), "EntityPath=hub", "EntityPath=none", 1)},
+		"key":               srv.Config("hub"),
+		"signature":         {ConnectionString: signed},
+		"token":             passwordless,
+		"expired signature": {ConnectionString: expired},
+		"wrong hub": {
+			ConnectionString: strings.Replace(srv.ConnectionString("hub"), "EntityPath=hub", "EntityPath=none", 1),
+		},
 		"in the wrong field":  {Namespace: signed, EventHub: "hub"},
 		"in the wrong fields": {Namespace: "contoso.servicebus.windows.net", EventHub: srv.ConnectionString("")},
 		"in the endpoint":     {ConnectionString: signed, Endpoint: srv.ConnectionString("")},
@@ -126,12 +134,18 @@ func TestNoSecrets(t *testing.T) {
 		"two credentials":     {ConnectionString: signed, Credential: credential},
 		"malformed":           {ConnectionString: "SharedAccessKey=" + key, EventHub: "hub"},
 		"white space":         {ConnectionString: strings.Replace(signed, "sig=", "sig="+key+" ", 1), EventHub: "hub"},
-		"an IoT Hub's":        {ConnectionString: "HostName=contoso.azure-devices.net;SharedAccessKey=" + key, EventHub: "hub"},
-		"storage's":           {ConnectionString: "AccountName=contoso;AccountKey=" + storageKey, EventHub: "hub"},
-		"storage's as a hub":  {Namespace: "contoso.servicebus.windows.net", EventHub: "AccountName=c;AccountKey=" + storageKey},
-		"no semicolon":        {ConnectionString: strings.Replace(srv.ConnectionString(""), ";", " ", 1), EventHub: "hub"},
-		"a key in the path":   {ConnectionString: srv.ConnectionString("") + ";EntityPath=hub SharedAccessKey=" + key},
-		"half":                {ConnectionString: signed[:len(signed)-5] + "%zz;" + key, EventHub: "hub"},
+		"an IoT Hub's": {
+			ConnectionString: "HostName=contoso.azure-devices.net;SharedAccessKey=" + key,
+			EventHub:         "hub",
+		},
+		"storage's": {ConnectionString: "AccountName=contoso;AccountKey=" + storageKey, EventHub: "hub"},
+		"storage's as a hub": {
+			Namespace: "contoso.servicebus.windows.net",
+			EventHub:  "AccountName=c;AccountKey=" + storageKey,
+		},
+		"no semicolon":      {ConnectionString: strings.Replace(srv.ConnectionString(""), ";", " ", 1), EventHub: "hub"},
+		"a key in the path": {ConnectionString: srv.ConnectionString("") + ";EntityPath=hub SharedAccessKey=" + key},
+		"half":              {ConnectionString: signed[:len(signed)-5] + "%zz;" + key, EventHub: "hub"},
 	}
 	works := map[string]bool{"key": true, "signature": true, "token": true}
 	for name, cfg := range configs {
@@ -157,7 +171,9 @@ func TestNoSecrets(t *testing.T) {
 			s.fails(t, c.Receive(ctx, nothing))
 		} else {
 			receiving, stop := context.WithCancel(ctx)
-			require.NoError(t, c.Receive(receiving, func(context.Context, *eventhubs.ReceivedEvent) error { stop(); return nil }))
+			require.NoError(
+				t, c.Receive(receiving, func(context.Context, *eventhubs.ReceivedEvent) error { stop(); return nil }),
+			)
 		}
 		require.NoError(t, p.Close(ctx))
 		require.NoError(t, c.Close(ctx))
@@ -167,21 +183,35 @@ func TestNoSecrets(t *testing.T) {
 	well := srv.PasswordlessBlobConfig("checkpoints")
 	well.Credential = credential
 	stores := map[string]eventhubs.BlobConfig{
-		"key":                srv.BlobConfig("checkpoints"),
-		"token":              well,
-		"wrong key":          {ConnectionString: "AccountName=devstoreaccount1;AccountKey=" + storageKey + ";BlobEndpoint=" + account + ";", Container: "checkpoints"},
-		"key that isn't one": {ConnectionString: "AccountName=devstoreaccount1;AccountKey=%" + storageKey + ";BlobEndpoint=" + account + ";", Container: "checkpoints"},
-		"signature":          {AccountURL: account + "?" + blobSAS, Container: "checkpoints"},
-		"signature, string":  {ConnectionString: "BlobEndpoint=" + account + ";SharedAccessSignature=" + blobSAS, Container: "checkpoints"},
-		"nobody listens":     {AccountURL: "https://127.0.0.1:1/devstoreaccount1?" + blobSAS, Container: "checkpoints"},
-		"wrong field":        {AccountURL: "AccountName=devstoreaccount1;AccountKey=" + storageKey, Container: "checkpoints"},
-		"wrong fields":       {AccountURL: account, Container: "AccountName=devstoreaccount1;AccountKey=" + storageKey},
-		"password":           {AccountURL: "https://user:" + password + "@127.0.0.1/", Container: "checkpoints"},
-		"password, no URL":   {AccountURL: "https://user:" + password + "@127.0.0.1:x/", Container: "checkpoints"},
-		"both":               {AccountURL: account + "?" + blobSAS, ConnectionString: "AccountKey=" + storageKey, Container: "checkpoints"},
+		"key":   srv.BlobConfig("checkpoints"),
+		"token": well,
+		"wrong key": {
+			ConnectionString: "AccountName=devstoreaccount1;AccountKey=" + storageKey + ";BlobEndpoint=" + account + ";",
+			Container:        "checkpoints",
+		},
+		"key that isn't one": {
+			ConnectionString: "AccountName=devstoreaccount1;AccountKey=%" + storageKey + ";BlobEndpoint=" + account + ";",
+			Container:        "checkpoints",
+		},
+		"signature": {AccountURL: account + "?" + blobSAS, Container: "checkpoints"},
+		"signature, string": {
+			ConnectionString: "BlobEndpoint=" + account + ";SharedAccessSignature=" + blobSAS,
+			Container:        "checkpoints",
+		},
+		"nobody listens":   {AccountURL: "https://127.0.0.1:1/devstoreaccount1?" + blobSAS, Container: "checkpoints"},
+		"wrong field":      {AccountURL: "AccountName=devstoreaccount1;AccountKey=" + storageKey, Container: "checkpoints"},
+		"wrong fields":     {AccountURL: account, Container: "AccountName=devstoreaccount1;AccountKey=" + storageKey},
+		"password":         {AccountURL: "https://user:" + password + "@127.0.0.1/", Container: "checkpoints"},
+		"password, no URL": {AccountURL: "https://user:" + password + "@127.0.0.1:x/", Container: "checkpoints"},
+		"both": {
+			AccountURL:       account + "?" + blobSAS,
+			ConnectionString: "AccountKey=" + storageKey,
+			Container:        "checkpoints",
+		},
 	}
 	for name, cfg := range stores {
-		cfg.Logger, cfg.ClientOptions.Transport, cfg.ClientOptions.Retry = logger, well.ClientOptions.Transport, policy.RetryOptions{MaxRetries: -1}
+		cfg.Logger, cfg.ClientOptions.Transport = logger, well.ClientOptions.Transport
+		cfg.ClientOptions.Retry = policy.RetryOptions{MaxRetries: -1}
 		s.print(cfg)
 		s.print(&cfg)
 		store, err := eventhubs.NewBlobCheckpointStore(ctx, cfg)
@@ -193,8 +223,13 @@ func TestNoSecrets(t *testing.T) {
 		s.print(store)
 	}
 
-	secrets := map[string]string{"the key": key, "the storage key": storageKey, "the storage signature": "Q0FOQVJZLXN0b3JhZ2Utc2ln", "the password": password,
-		"the emulator's storage key": "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq"}
+	secrets := map[string]string{
+		"the key":                    key,
+		"the storage key":            storageKey,
+		"the storage signature":      "Q0FOQVJZLXN0b3JhZ2Utc2ln",
+		"the password":               password,
+		"the emulator's storage key": "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq",
+	}
 	for name, connection := range map[string]string{"the signature": signed, "the expired signature": expired} {
 		_, rest, _ := strings.Cut(connection, "&sig=")
 		escaped, _, _ := strings.Cut(rest, "&")
@@ -208,4 +243,55 @@ func TestNoSecrets(t *testing.T) {
 		secrets[fmt.Sprint("signature of token ", i)] = token[strings.LastIndexByte(token, '.')+1:]
 	}
 	s.require(t, secrets)
+}
+
+// TestLogsAreReadable looks at the log in JSON of a handler that fails and a store that is down: durations are texts.
+func TestLogsAreReadable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := eventhubstest.Start(
+			t, &eventhubstest.Options{InMemory: true, Hubs: []eventhubstest.Hub{{Name: "hub", Partitions: 1}}},
+		)
+		require.NoError(t, srv.Send(t.Context(), "hub", eventhubs.Event{Body: []byte("a")}))
+		var log records
+		cfg, blobs := srv.Config("hub"), srv.BlobConfig("checkpoints")
+		cfg.Logger, blobs.Logger = log.logger(), log.logger()
+		store, err := eventhubs.NewBlobCheckpointStore(t.Context(), blobs)
+		require.NoError(t, err)
+		c, err := eventhubs.NewConsumer(cfg, store, nil)
+		require.NoError(t, err)
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
+		defer cancel()
+		time.AfterFunc(time.Minute, func() {
+			repair := srv.BlobFault(eventhubstest.BlobFault{Status: 503})
+			srv.DropConnections()
+			time.AfterFunc(5*time.Minute, repair)
+		})
+		require.NoError(t, c.Receive(ctx, func(ctx context.Context, e *eventhubs.ReceivedEvent) error {
+			if e.Attempt < 5 {
+				return context.DeadlineExceeded
+			}
+			select { // it stalls
+			case <-time.After(10 * time.Minute):
+			case <-ctx.Done():
+			}
+			return nil
+		}))
+		require.NoError(t, c.Close(t.Context()))
+		require.NotEmpty(t, log.about("the handler failed"))
+		require.NotEmpty(t, log.about("stalled"))
+		require.NotEmpty(t, log.about("store answers again"))
+		for _, line := range log.about("") {
+			for name, value := range line {
+				switch name {
+				case "again_in", "after", "for", "since", "took":
+					d, err := time.ParseDuration(value.(string))
+					require.NoError(t, err, "%v", line)
+					require.Equal(t, d.Round(time.Millisecond), d, "%v", line)
+				}
+				if n, ok := value.(float64); ok {
+					require.Less(t, n, 1e6, "%s in %v may be nanoseconds", name, line)
+				}
+			}
+		}
+	})
 }
