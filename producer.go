@@ -188,7 +188,7 @@ func (p *Producer) sendError(err error) error {
 	var failed *send.Error
 	var tooLarge *send.TooLargeError
 	var bad *send.EncodeError
-	var left *send.LeftError
+	var abandoned *send.AbandonedError
 	switch {
 	case errors.As(err, &failed):
 		return &SendError{Unacknowledged: failed.Unacknowledged, Err: p.sendError(failed.Err)}
@@ -196,8 +196,8 @@ func (p *Producer) sendError(err error) error {
 		return &EventTooLargeError{Index: tooLarge.Index, Size: tooLarge.Size, Limit: tooLarge.Limit}
 	case errors.As(err, &bad):
 		return fmt.Errorf("eventhubs: send: %w", bad)
-	case errors.As(err, &left) && left.Last != nil:
-		return fmt.Errorf("%w: %w", p.explain(left.Last), left)
+	case errors.As(err, &abandoned) && abandoned.Last != nil:
+		return fmt.Errorf("%w: %w", p.explain(abandoned.Last), abandoned)
 	}
 	return p.explain(err)
 }

@@ -35,7 +35,7 @@ func (e *Engine) sendOne(ctx context.Context, events Events) error {
 		return &Error{Unacknowledged: []int{0}, Err: err}
 	}
 	if open := e.await(ctx, p); open != "" {
-		err = p.batch.queue.link.leftEarly(ctx, open)
+		err = p.batch.queue.link.abandoned(ctx, open)
 	} else {
 		err = p.outcome(0)
 	}
@@ -101,9 +101,9 @@ type call struct {
 
 // part is a row of events of a call that are in one batch.
 type part struct {
-	place
-	from, to int
-	left     bool // the caller has left before the batch was done
+	at        place
+	from, to  int
+	abandoned bool // the call ended before the batch was done
 }
 
 // fail notes that an event for a destination has failed. c is nil for a call with one event.
@@ -145,15 +145,15 @@ func (c *call) enqueue(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		c.parts = append(c.parts, part{place: p, from: from, to: i})
+		c.parts = append(c.parts, part{at: p, from: from, to: i})
 	}
 	return nil
 }
 
 // hasFailed reports whether an event has failed, as far as the batches are done that were put first.
 func (c *call) hasFailed() bool {
-	for ; !c.failed && c.seen < len(c.parts) && isDone(c.parts[c.seen].batch.done); c.seen++ {
-		b := c.parts[c.seen].batch
+	for ; !c.failed && c.seen < len(c.parts) && isDone(c.parts[c.seen].at.batch.done); c.seen++ {
+		b := c.parts[c.seen].at.batch
 		c.failed = b.err != nil || len(b.failures) > 0 && c.reason(c.parts[c.seen]) != nil
 	}
 	return c.failed
@@ -162,7 +162,7 @@ func (c *call) hasFailed() bool {
 // reason is why an event of a part whose batch is done was not acknowledged, or nil.
 func (c *call) reason(p part) error {
 	for i := p.from; i < p.to; i++ {
-		if err := p.outcome(i); err != nil {
+		if err := p.at.outcome(i); err != nil {
 			return err
 		}
 	}
@@ -174,10 +174,10 @@ func (c *call) wait(ctx context.Context, enqueued error) error {
 	open := withdrawnEvents
 	for i := range c.parts {
 		p := &c.parts[i]
-		left := c.engine.await(ctx, p.place)
-		p.left = left != ""
-		if left == unknownEvents {
-			open = left
+		unfinished := c.engine.await(ctx, p.at)
+		p.abandoned = unfinished != ""
+		if unfinished == unknownEvents {
+			open = unfinished
 		}
 	}
 	failed := &Error{}
@@ -185,15 +185,15 @@ func (c *call) wait(ctx context.Context, enqueued error) error {
 	for i := range c.parts {
 		p := &c.parts[i]
 		next = p.to
-		if p.left {
-			failed.add(p.from, p.to, p.batch.queue.link.leftEarly(ctx, open))
+		if p.abandoned {
+			failed.add(p.from, p.to, p.at.batch.queue.link.abandoned(ctx, open))
 			continue
 		}
-		if p.batch.err == nil && len(p.batch.failures) == 0 {
+		if p.at.batch.err == nil && len(p.at.batch.failures) == 0 {
 			continue
 		}
 		for j := p.from; j < p.to; j++ {
-			failed.add(j, j+1, p.outcome(j))
+			failed.add(j, j+1, p.at.outcome(j))
 		}
 	}
 	failed.add(next, c.events.Len(), enqueued)

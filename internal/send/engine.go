@@ -114,15 +114,15 @@ func (e *EncodeError) Error() string {
 }
 func (e *EncodeError) Unwrap() error { return e.Err }
 
-// LeftError says that a call has ended with its context, and what that left open.
-type LeftError struct {
+// AbandonedError says that a call has ended with its context, and what is unknown because of that.
+type AbandonedError struct {
 	Open  string
 	Cause error // of the context's end
 	Last  error // what sending there has failed with last; nil if it does not fail
 }
 
-func (e *LeftError) Error() string   { return fmt.Sprintf("gave up waiting: %s: %v", e.Open, e.Cause) }
-func (e *LeftError) Unwrap() []error { return []error{e.Cause, e.Last} }
+func (e *AbandonedError) Error() string   { return fmt.Sprintf("gave up waiting: %s: %v", e.Open, e.Cause) }
+func (e *AbandonedError) Unwrap() []error { return []error{e.Cause, e.Last} }
 
 // Engine sends. It is safe for concurrent use.
 type Engine struct {

@@ -80,16 +80,16 @@ func (l *link) ensure(ctx context.Context) error {
 	wanted := func() bool { return ctx.Err() == nil }
 	err := l.try(ctx, time.Now(), wanted, func() error { return l.shared.Open(ctx) })
 	if err != nil && ctx.Err() != nil {
-		return l.leftEarly(ctx, "nothing was sent")
+		return l.abandoned(ctx, "nothing was sent")
 	}
 	return err
 }
 
-// leftEarly is the error of a call whose context has ended.
-func (l *link) leftEarly(ctx context.Context, open string) error {
+// abandoned is the error of a call whose context has ended.
+func (l *link) abandoned(ctx context.Context, open string) error {
 	l.failureMu.Lock()
 	defer l.failureMu.Unlock()
-	return &LeftError{Open: open, Cause: context.Cause(ctx), Last: l.failure.last}
+	return &AbandonedError{Open: open, Cause: context.Cause(ctx), Last: l.failure.last}
 }
 
 // try does one step of sending, again and again while it fails for what may pass and somebody wants it. It is given

@@ -92,7 +92,7 @@ func (e *Engine) awaitRoom(ctx context.Context, l *link, cost int) (held int, er
 	select {
 	case <-w.granted:
 	case <-ctx.Done():
-		err = l.leftEarly(ctx, fmt.Sprintf("there was no room: %d bytes are on their way", e.options.Room))
+		err = l.abandoned(ctx, fmt.Sprintf("there was no room: %d bytes are on their way", e.options.Room))
 	}
 	e.queuesMu.Lock()
 	if err != nil {

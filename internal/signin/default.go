@@ -8,17 +8,17 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 )
 
-// shared is the process's DefaultAzureCredential. Each credential keeps its own tokens and asks for them anew, so
-// producers, consumers and stores that are told nothing else use one.
+// shared is the process's DefaultAzureCredential. Each credential caches its own tokens, so
+// producers, consumers and stores without another credential share one.
 var shared struct {
-	sync.Mutex
-	credential azcore.TokenCredential
+	credentialMu sync.Mutex
+	credential   azcore.TokenCredential
 }
 
 // Default returns the shared DefaultAzureCredential, and makes it when it is first wanted.
 func Default() (azcore.TokenCredential, error) {
-	shared.Lock()
-	defer shared.Unlock()
+	shared.credentialMu.Lock()
+	defer shared.credentialMu.Unlock()
 	if shared.credential == nil {
 		c, err := azidentity.NewDefaultAzureCredential(nil)
 		if err != nil {
