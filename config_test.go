@@ -312,9 +312,12 @@ func TestBadConsumer(t *testing.T) {
 		options eventhubs.ConsumerOptions
 		want    string
 	}{
-		"MaxBatch":   {eventhubs.ConsumerOptions{MaxBatch: -1}, "MaxBatch is -1"},
-		"Prefetch":   {eventhubs.ConsumerOptions{Prefetch: 5001}, "Prefetch is 5001: the most is 5000"},
-		"checkpoint": {eventhubs.ConsumerOptions{CheckpointInterval: -1}, "must not be negative"},
+		"MaxBatch":    {eventhubs.ConsumerOptions{MaxBatch: -1}, "MaxBatch is -1"},
+		"Prefetch":    {eventhubs.ConsumerOptions{Prefetch: 5001}, "Prefetch is 5001: the most is 5000"},
+		"checkpoint":  {eventhubs.ConsumerOptions{CheckpointInterval: -1}, "must not be negative"},
+		"concurrency": {eventhubs.ConsumerOptions{Concurrency: -1}, "must not be negative"},
+		"max ahead":   {eventhubs.ConsumerOptions{MaxAhead: -1}, "must not be negative"},
+		"batch wait":  {eventhubs.ConsumerOptions{BatchWait: -1}, "must not be negative"},
 		"expiration": {
 			eventhubs.ConsumerOptions{UpdateInterval: 60e9},
 			"ExpirationInterval (1m0s) has to be longer than UpdateInterval (1m0s)",
@@ -341,6 +344,15 @@ func TestBadConsumer(t *testing.T) {
 	require.EqualError(t, c.ReceiveBatch(t.Context(), nil), "eventhubs: receive: the handler is nil")
 	require.NoError(t, c.Close(t.Context()))
 	require.EqualError(t, c.Receive(t.Context(), nothing), "eventhubs: receive orders/$Default: the consumer is closed")
+
+	for _, o := range []eventhubs.ConsumerOptions{
+		{Concurrency: 2}, {MaxAhead: 1}, {Key: func(*eventhubs.ReceivedEvent) string { return "" }},
+	} {
+		c, err := eventhubs.NewConsumer(good, eventhubs.NewMemoryCheckpointStore(), &o)
+		require.NoError(t, err)
+		err = c.ReceiveBatch(t.Context(), func(context.Context, []*eventhubs.ReceivedEvent) error { return nil })
+		require.ErrorContains(t, err, "Concurrency, Key and MaxAhead are for Receive")
+	}
 }
 
 func TestBadProducerOptions(t *testing.T) {

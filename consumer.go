@@ -65,6 +65,17 @@ type ConsumerOptions struct {
 	// above 1: that many may be repeated after a crash, and are kept in memory. At the bound, the partition waits for that
 	// event; a WARN in the log names it after 30 seconds, and then less and less often. 0 means 1,000.
 	MaxAhead int
+	// BatchWait is how long ReceiveBatch waits for a batch to fill up to MaxBatch, after its first event. When Receive has
+	// to end, it gets what is there at once. 0 means not at all.
+	BatchWait time.Duration
+	// PartitionOpened is called when a partition is taken, before its first event: for what handlers keep by partition. If
+	// it fails, it is called again after a pause; [Stop] and panics end Receive. Its context is that of the handlers.
+	PartitionOpened func(ctx context.Context, partitionID string) error
+	// PartitionClosed is called once after each success of PartitionOpened: when the partition's last handler has returned,
+	// and before its last checkpoint is written and others can take it. reason is nil, what Receive will return,
+	// [ErrDraining] if a handler ran out of time, or [ErrOwnershipLost]. In the last two cases the context has ended; it
+	// is that of the handlers, and DrainTimeout bounds it.
+	PartitionClosed func(ctx context.Context, partitionID string, reason error)
 	// DrainTimeout is how long running handlers may take when Receive has to end, or when another consumer asks for the
 	// partition. After that their contexts are cancelled; a handler that ignores its context is still waited for. The last
 	// checkpoints and the release of the partitions take at most 5 seconds more, so give a process that is told to stop a
@@ -127,8 +138,8 @@ func (o *ConsumerOptions) withDefaults() (ConsumerOptions, error) {
 	switch {
 	case out.MaxBatch < 0:
 		return out, fmt.Errorf("eventhubs: options: MaxBatch is %d: it has to be positive", out.MaxBatch)
-	case out.Concurrency < 0 || out.MaxAhead < 0:
-		return out, errors.New("eventhubs: options: Concurrency and MaxAhead must not be negative")
+	case out.Concurrency < 0 || out.MaxAhead < 0 || out.BatchWait < 0:
+		return out, errors.New("eventhubs: options: Concurrency, MaxAhead and BatchWait must not be negative")
 	case out.Prefetch > maxPrefetch:
 		return out, fmt.Errorf("eventhubs: options: Prefetch is %d: the most is %d", out.Prefetch, maxPrefetch)
 	case out.CheckpointInterval < 0 || out.CheckpointCount < 0 || out.LagInterval < 0:
@@ -194,7 +205,7 @@ func isStop(err error) bool {
 // panic.
 type HandlerError struct {
 	PartitionID    string
-	SequenceNumber int64  // of the event, or the first event of the batch
+	SequenceNumber int64  // of the event, or the first one of the batch; -1: of none, as in PartitionOpened
 	Err            error  // what the handler returned; nil after a panic
 	Panic          any    // the value of the panic; nil without one
 	Stack          []byte // of the panic
@@ -203,6 +214,9 @@ type HandlerError struct {
 // Error does not include the stack: log it beside the error.
 func (e *HandlerError) Error() string {
 	at := fmt.Sprintf("eventhubs: receive: handler of partition %s at sequence number %d", e.PartitionID, e.SequenceNumber)
+	if e.SequenceNumber < 0 {
+		at = fmt.Sprintf("eventhubs: receive: PartitionOpened or PartitionClosed of partition %s", e.PartitionID)
+	}
 	switch err, ok := e.Panic.(error); {
 	case e.Err != nil:
 		return fmt.Sprintf("%s: %v", at, sdkerr.WithoutPrefix(e.Err))
@@ -340,15 +354,14 @@ func (c *Consumer) receive(ctx context.Context, unit int, h BatchHandler) error 
 		return err
 	}
 	defer c.end(r)
-	err := r.engine.Run()
-	var failure *receive.Failure
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &failure):
+	return handlerError(r.engine.Run())
+}
+
+// handlerError makes a HandlerError of an error of the engine that is about a handler.
+func handlerError(err error) error {
+	if f := (*receive.Failure)(nil); errors.As(err, &f) {
 		return &HandlerError{
-			PartitionID: failure.Partition, SequenceNumber: failure.Sequence,
-			Err: failure.Err, Panic: failure.Panic, Stack: failure.Stack,
+			PartitionID: f.Partition, SequenceNumber: f.Sequence, Err: f.Err, Panic: f.Panic, Stack: f.Stack,
 		}
 	}
 	return err
@@ -357,6 +370,13 @@ func (c *Consumer) receive(ctx context.Context, unit int, h BatchHandler) error 
 // engine makes the engine of one call of Receive.
 func (c *Consumer) engine(ctx context.Context, unit int, h BatchHandler) *receive.Engine {
 	t, o := c.target, c.opts
+	batchWait, closed := o.BatchWait, o.PartitionClosed
+	if unit == 1 {
+		batchWait = 0
+	}
+	if closed != nil {
+		closed = func(ctx context.Context, id string, reason error) { o.PartitionClosed(ctx, id, handlerError(reason)) }
+	}
 	from := &origin{t.Config.EventHub, o.ConsumerGroup}
 	noRetry := azeventhubs.RetryOptions{MaxRetries: -1} // a reader retries by itself
 	return receive.New(ctx, receive.Options{
@@ -372,7 +392,8 @@ func (c *Consumer) engine(ctx context.Context, unit int, h BatchHandler) *receiv
 		Strategy: o.Balance, UpdateInterval: o.UpdateInterval, Expiration: o.ExpirationInterval,
 		StallAfter: 30 * time.Second, LagInterval: o.LagInterval, Backoff: o.Backoff, Unreadable: o.Unreadable,
 		NewHandler: func() receive.Handler { return &unitHandler{handle: h, from: from, key: o.Key} },
-		Permanent:  isStop, ErrLost: ErrOwnershipLost, ErrDraining: ErrDraining,
+		Opened:     o.PartitionOpened, Closed: closed, BatchWait: batchWait,
+		Permanent: isStop, ErrLost: ErrOwnershipLost, ErrDraining: ErrDraining,
 		Explain: func(on string, err error) error { return t.Explain(sdkerr.Receive, on, err) },
 		Logger: t.Config.Logger.With(
 			"event_hub", t.Config.EventHub, "group", o.ConsumerGroup, "owner", c.client.InstanceID()),

@@ -51,10 +51,11 @@ type Options struct {
 	Namespace, EventHub, ConsumerGroup, InstanceID string
 
 	Start                      azeventhubs.StartPositions
-	MaxBatch, Unit             int   // events that are read, and handled, at once at the most
-	Prefetch                   int32 // as azeventhubs.PartitionClientOptions
-	Concurrency                int   // handlers of a partition that run at once, with Unit 1
-	MaxAhead                   int   // events of a partition that are held, with Concurrency above 1
+	MaxBatch, Unit             int           // events that are read, and handled, at once at the most
+	Prefetch                   int32         // as azeventhubs.PartitionClientOptions
+	BatchWait                  time.Duration // how long MaxBatch events are waited for, after the first one; 0: not at all
+	Concurrency                int           // handlers of a partition that run at once, with Unit 1
+	MaxAhead                   int           // events of a partition that are held, with Concurrency above 1
 	CheckpointInterval         time.Duration
 	CheckpointCount            int // 0: no limit
 	DrainTimeout               time.Duration
@@ -65,8 +66,10 @@ type Options struct {
 	Backoff                    func(attempt int, err error) time.Duration
 	Unreadable                 func(partition string, sequence int64, err error) error // nil: never skips
 	NewHandler                 func() Handler
-	Permanent                  func(error) bool // whether a handler's error ends the Engine
-	ErrLost, ErrDraining       error            // causes of the end of a handler's context
+	Opened                     func(ctx context.Context, partition string) error         // nil: nothing is called
+	Closed                     func(ctx context.Context, partition string, reason error) // nil: nothing is called
+	Permanent                  func(error) bool                                          // whether a handler's error ends the Engine
+	ErrLost, ErrDraining       error                                                     // causes of the end of a handler's context
 	Explain                    func(on string, err error) error
 	Logger                     *slog.Logger
 }
@@ -74,7 +77,7 @@ type Options struct {
 // Failure is what a handler has ended the Engine with.
 type Failure struct {
 	Partition string
-	Sequence  int64  // of the first event that the handler was called with
+	Sequence  int64  // of the first event that the handler was called with; noEvent: it was Opened, or Closed
 	Err       error  // what the handler has returned; nil after a panic
 	Panic     any    // what it has panicked with
 	Stack     []byte // where
@@ -168,9 +171,7 @@ func (e *Engine) Run() error {
 	e.loop = loop
 	e.stateMu.Unlock()
 	e.run(loop)
-	e.stateMu.Lock()
-	defer e.stateMu.Unlock()
-	return e.failed
+	return e.failure()
 }
 
 // run is Run once the partitions are known.
@@ -245,6 +246,13 @@ func (e *Engine) duplicate(log *slog.Logger, name string) {
 		log.Warn("eventhubs: another consumer with the same InstanceID has taken the partition: give each running consumer its own, or none",
 			"instance_id", name, "times", n)
 	}
+}
+
+// failure is what has ended the Engine; nil: nothing has, or the caller.
+func (e *Engine) failure() error {
+	e.stateMu.Lock()
+	defer e.stateMu.Unlock()
+	return e.failed
 }
 
 // fail ends the Engine with an error. The first one counts.

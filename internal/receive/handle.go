@@ -3,6 +3,7 @@ package receive
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"runtime/debug"
 	"time"
 
@@ -15,7 +16,7 @@ import (
 // processed.
 func (r *reader) handleUnit(events []*azeventhubs.ReceivedEventData, from, to int) bool {
 	first := events[from].SequenceNumber
-	for attempt := 1; r.fetch.Err() == nil && r.owned(r.fetch, &r.clock); attempt++ {
+	for attempt := 1; r.mayBegin(attempt) && r.owned(r.fetch, &r.clock); attempt++ {
 		r.done.attemptStarted(attempt, first, r.clock.now)
 		err := r.call(r.handling, r.handler, from, to, attempt, first)
 		if err == nil {
@@ -29,6 +30,52 @@ func (r *reader) handleUnit(events []*azeventhubs.ReceivedEventData, from, to in
 		r.clock.now = time.Now()
 	}
 	return false
+}
+
+// mayBegin reports whether an attempt may begin. When nothing more is fetched, that is the first one with a batch that
+// was being filled.
+func (r *reader) mayBegin(attempt int) bool {
+	return r.fetch.Err() == nil || attempt == 1 && r.engine.options.BatchWait > 0 && r.handling.Err() == nil
+}
+
+// noEvent is the sequence number of a Failure that is none of an event.
+const noEvent = -1
+
+// open calls Opened until it succeeds. It returns false if the reader has to end before.
+func (r *reader) open() bool {
+	opened := r.engine.options.Opened
+	if opened == nil {
+		return true
+	}
+	for attempt := 1; r.fetch.Err() == nil; attempt++ {
+		err := r.guard(noEvent, func() error { return opened(r.handling, r.id) })
+		if err == nil {
+			return true
+		}
+		r.done.readingFails(err)
+		if r.ends(err, noEvent) ||
+			!r.pause(attempt, err, slog.LevelWarn, "eventhubs: PartitionOpened failed: calling it again") {
+			return false
+		}
+	}
+	return false
+}
+
+// closed calls Closed with why the partition is given up: it is lost, handlers have run out of time, or an error ends the
+// Engine.
+func (r *reader) closed() {
+	reason := r.engine.failure()
+	switch {
+	case r.engine.options.Closed == nil:
+		return
+	case r.claim.Context().Err() != nil:
+		reason = r.engine.options.ErrLost
+	case r.handling.Err() != nil:
+		reason = context.Cause(r.handling)
+	}
+	if err := r.guard(noEvent, func() error { r.engine.options.Closed(r.handling, r.id, reason); return nil }); err != nil {
+		r.ends(err, noEvent)
+	}
 }
 
 // decide returns after what time an event is tried again whose handler has failed. Not again: the Engine ends.

@@ -19,7 +19,8 @@ type link struct {
 	client    *azeventhubs.ConsumerClient
 	dialer    *dial.Dialer
 	partition *azeventhubs.PartitionClient
-	most      int // events that next returns at the most
+	most      int           // events that next returns at the most
+	fill      time.Duration // how long next waits for them after the first one
 
 	proven atomic.Bool   // it is open
 	lost   atomic.Bool   // it was open, and has ended by itself
@@ -48,7 +49,9 @@ func openLink(e *Engine, partition string, at azeventhubs.StartPosition) (*link,
 	if err != nil {
 		return nil, err
 	}
-	l := &link{client: client, dialer: dialer, partition: p, most: e.options.MaxBatch, quiet: silence}
+	l := &link{
+		client: client, dialer: dialer, partition: p, most: e.options.MaxBatch, fill: e.options.BatchWait, quiet: silence,
+	}
 	dialer.Watch(l.ends, l.ends)
 	return l, nil
 }
@@ -104,7 +107,7 @@ func (l *link) next(ctx context.Context) ([]*azeventhubs.ReceivedEventData, erro
 	if l.last >= busy {
 		if events := l.prefetched(l.most); len(events) > 0 {
 			l.last = len(events)
-			return events, nil
+			return l.filled(ctx, events), nil
 		}
 	}
 	bound := openTimeout
@@ -128,8 +131,22 @@ func (l *link) next(ctx context.Context) ([]*azeventhubs.ReceivedEventData, erro
 	l.last = len(events)
 	if len(events) > 0 {
 		l.quiet = silence
+		events = l.filled(ctx, events)
 	}
 	return events, err
+}
+
+// filled waits for more events, if next has to. When ctx ends, or the link fails, it returns what is there: the next
+// call says what is wrong.
+func (l *link) filled(ctx context.Context, events []*azeventhubs.ReceivedEventData) []*azeventhubs.ReceivedEventData {
+	missing := l.most - len(events)
+	if l.fill == 0 || missing == 0 {
+		return events
+	}
+	waiting, cancel := context.WithTimeout(ctx, l.fill)
+	defer cancel()
+	more, _ := l.partition.ReceiveEvents(waiting, missing, nil)
+	return append(events, more...)
 }
 
 // silent decides about a link that has brought nothing within its bound: nil if it is open.

@@ -37,6 +37,21 @@ func (s *scene) outside(name, partition string, epoch int64) (closeIt func()) {
 	return closeIt
 }
 
+// steal claims a partition without asking its owner.
+func (s *scene) steal(partition string) {
+	s.Helper()
+	list, err := s.store.ListOwnership(s.Context(), s.namespace(), "hub", "$Default", nil)
+	require.NoError(s, err)
+	for _, o := range list {
+		if o.PartitionID == partition {
+			o.OwnerID = "a thief"
+			claimed, err := s.store.ClaimOwnership(s.Context(), []azeventhubs.Ownership{o}, nil)
+			require.NoError(s, err)
+			require.Len(s, claimed, 1)
+		}
+	}
+}
+
 // TestTwins gives two consumers the same InstanceID. Each takes the partition's link from the other, and says why.
 func TestTwins(t *testing.T) {
 	bubble(t, 1, func(s *scene) {

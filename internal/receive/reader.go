@@ -69,9 +69,10 @@ func (r *reader) run() {
 		<-r.before.ended // its handler may still run
 		r.before = nil
 	}
-	if !r.begin() {
+	if !r.begin() || !r.open() {
 		return
 	}
+	defer r.closed()
 	r.log.Debug("eventhubs: reading begins", "sequence", r.at.sequence, "known", r.at.known)
 	if r.engine.options.Concurrency > 1 {
 		r.workers = newWorkers(r)
