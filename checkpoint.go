@@ -20,7 +20,7 @@ import (
 //
 // Consumers of this package ask each other for partitions through the stores of this package. With any other store,
 // including one that wraps a store of this package, a consumer takes a partition without asking, and the events after
-// the last checkpoint are repeated.
+// the last checkpoint are repeated. (The wrapper of package eventhubsotel keeps what the stores of this package can.)
 type CheckpointStore = azeventhubs.CheckpointStore
 
 // BlobConfig says which blob container holds the checkpoints and how to sign in. Set AccountURL or ConnectionString.
@@ -157,6 +157,8 @@ func engineStore(s CheckpointStore) CheckpointStore {
 		return own.blobs
 	case checkpoint.Public:
 		return own.Store
+	case checkpoint.Observer:
+		return checkpoint.Observe(own, engineStore(own.Observed()))
 	}
 	return s
 }
