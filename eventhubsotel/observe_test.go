@@ -1,0 +1,114 @@
+package eventhubsotel_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-eventhubs/eventhubs"
+	"github.com/go-eventhubs/eventhubs/eventhubsotel"
+	"github.com/go-eventhubs/eventhubs/eventhubstest"
+)
+
+func (s *scene) observe(r *receiver) (stop func() error) {
+	stop, err := s.telemetry.Observe(r.Consumer)
+	require.NoError(s, err)
+	return stop
+}
+
+func TestObserve(t *testing.T) {
+	inScene(t, eventhubsotel.Options{}, func(s *scene) {
+		s.options.LagInterval = time.Second
+		busy := make(chan struct{})
+		r := s.receive(s.Context(), s.telemetry.Handler(func(ctx context.Context, e *eventhubs.ReceivedEvent) error {
+			if e.SequenceNumber == 2 {
+				<-busy
+			}
+			return nil
+		}), nil)
+		stop := s.observe(r)
+		s.put(eventhubs.Event{}, eventhubs.Event{})
+		time.Sleep(30 * time.Second)
+		require.Equal(s, 1.0, s.value("eventhubs.consumer.partitions", "messaging.destination.name", "hub",
+			"messaging.consumer.group.name", "$Default", "server.address", "127.0.0.1"))
+		require.Equal(s, 1.0, s.value("eventhubs.consumer.state", "eventhubs.consumer.state", "receiving"))
+		require.Equal(s, 0.0, s.value("eventhubs.consumer.state", "eventhubs.consumer.state", "store unreachable"))
+		for _, zero := range []string{
+			"lag.events", "lag.duration", "ahead", "uncovered", "fetched", "checkpoint.age", "attempt.number",
+			"attempt.duration",
+		} {
+			require.Zero(s, s.value("eventhubs.partition."+zero, "messaging.destination.partition.id", "0"), zero)
+		}
+
+		s.put(eventhubs.Event{}, eventhubs.Event{}) // the handler hangs with the first of them
+		time.Sleep(time.Minute)
+		for name, want := range map[string]float64{
+			"lag.events": 2, "lag.duration": 60, "ahead": 0, "uncovered": 0, "fetched": 2, "attempt.number": 1,
+			"attempt.duration": 60,
+		} {
+			require.Equal(s, want, s.value("eventhubs.partition."+name), name)
+		}
+		close(busy)
+		time.Sleep(30 * time.Second)
+		require.Zero(s, s.value("eventhubs.partition.lag.duration"))
+
+		require.NoError(s, r.stop())
+		require.Equal(s, 1.0, s.value("eventhubs.consumer.state", "eventhubs.consumer.state", "stopped"))
+		require.Empty(s, s.points("eventhubs.partition.lag.events"))
+		require.NoError(s, stop())
+		require.NoError(s, stop(), "twice")
+		require.Empty(s, s.points("eventhubs.consumer.state"))
+	})
+}
+
+func TestObserveFailures(t *testing.T) {
+	inScene(t, eventhubsotel.Options{}, func(s *scene) {
+		blobs, err := eventhubs.NewBlobCheckpointStore(s.Context(), s.server.BlobConfig("checkpoints"))
+		require.NoError(s, err)
+		s.store = s.telemetry.CheckpointStore(blobs)
+		r := s.receive(s.Context(), s.telemetry.Handler(func(_ context.Context, e *eventhubs.ReceivedEvent) error {
+			if e.SequenceNumber == 3 {
+				return errors.New("never")
+			}
+			return nil
+		}), nil)
+		s.observe(r)
+		s.put(eventhubs.Event{})
+		time.Sleep(time.Minute)
+		repair := s.server.BlobFault(eventhubstest.BlobFault{Status: 503, Code: "ServerBusy"})
+		s.put(eventhubs.Event{}, eventhubs.Event{}, eventhubs.Event{})
+		time.Sleep(40 * time.Second) // the partition is held for 60
+		require.Greater(s, s.value("eventhubs.store.failing.duration"), 15.0)
+		require.Equal(s, 1.0, s.value("eventhubs.consumer.state", "eventhubs.consumer.state", "store unreachable"))
+		require.Greater(s, s.value("eventhubs.partition.failing.duration", "eventhubs.failure", "checkpointing"), 15.0)
+		require.Zero(s, s.value("eventhubs.partition.failing.duration", "eventhubs.failure", "reading"))
+		require.Equal(s, 2.0, s.value("eventhubs.partition.uncovered"))
+		require.Greater(s, s.value("eventhubs.partition.checkpoint.age"), 60.0)
+		require.Greater(s, s.value("eventhubs.partition.attempt.number"), 5.0)
+		require.Equal(s, 40.0, s.value("eventhubs.partition.lag.duration"), "it waits for its next attempt")
+		repair()
+		time.Sleep(time.Minute)
+		require.Zero(s, s.value("eventhubs.store.failing.duration"))
+		require.Zero(s, s.value("eventhubs.partition.uncovered"))
+		require.Zero(s, s.value("eventhubs.partition.checkpoint.age"))
+	})
+}
+
+// A partition that can't be read has an unknown lag, rather than none.
+func TestObserveReadingFails(t *testing.T) {
+	inScene(t, eventhubsotel.Options{}, func(s *scene) {
+		r := s.receive(s.Context(), s.telemetry.Handler(succeed), nil)
+		s.observe(r)
+		s.put(eventhubs.Event{})
+		time.Sleep(time.Minute)
+		require.Zero(s, s.value("eventhubs.partition.lag.duration"))
+		s.server.Fault(eventhubstest.Fault{On: eventhubstest.OnAttach, Condition: "com.microsoft:server-busy"})
+		s.server.DropConnections()
+		time.Sleep(time.Minute)
+		require.Greater(s, s.value("eventhubs.partition.failing.duration", "eventhubs.failure", "reading"), 50.0)
+		require.Empty(s, s.points("eventhubs.partition.lag.duration"))
+	})
+}
