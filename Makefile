@@ -4,6 +4,8 @@ GOLANGCI_LINT := GOLANGCI_LINT_CACHE=$(CURDIR)/.lint-cache go run github.com/gol
 APIDIFF := go run golang.org/x/exp/cmd/apidiff@v0.0.0-20261113113407-e3970619a1a4
 
 MODULE := github.com/go-eventhubs/eventhubs
+# The other modules of this repository.
+MODULES := internal/cmd/chart eventhubsotel
 
 .DEFAULT_GOAL := help
 
@@ -21,6 +23,7 @@ demo: ## Send, receive, kill, resume on this machine alone; AUTH=passwordless: o
 test: ## Run all tests, with the race detector
 	go test -race -timeout 15m $$(go list ./... | grep -v internal/cmd/soak)
 	go test -race -timeout 15m ./internal/cmd/soak
+	cd eventhubsotel && go test -race -timeout 15m ./...
 
 .PHONY: lint
 lint: ## Check the code: gofmt, go vet (for windows and darwin as well), golangci-lint
@@ -28,9 +31,9 @@ lint: ## Check the code: gofmt, go vet (for windows and darwin as well), golangc
 	go vet ./...
 	GOOS=windows go vet ./...
 	GOOS=darwin go vet ./...
-	cd internal/cmd/chart && go vet ./...
+	for module in $(MODULES); do (cd $$module && go vet ./...) || exit 1; done
 	$(GOLANGCI_LINT) run ./...
-	cd internal/cmd/chart && $(GOLANGCI_LINT) run -c ../../../.golangci.yml ./...
+	for module in $(MODULES); do (cd $$module && $(GOLANGCI_LINT) run -c $(CURDIR)/.golangci.yml ./...) || exit 1; done
 
 .PHONY: bench
 bench: ## Measure beside the raw SDK; OUT=docs/bench.json keeps the figures for make chart
