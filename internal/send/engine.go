@@ -121,7 +121,9 @@ type AbandonedError struct {
 	Last  error // what sending there has failed with last; nil if it does not fail
 }
 
-func (e *AbandonedError) Error() string   { return fmt.Sprintf("gave up waiting: %s: %v", e.Open, e.Cause) }
+func (e *AbandonedError) Error() string {
+	return fmt.Sprintf("gave up waiting: %s: %v", e.Open, e.Cause)
+}
 func (e *AbandonedError) Unwrap() []error { return []error{e.Cause, e.Last} }
 
 // Engine sends. It is safe for concurrent use.
