@@ -40,7 +40,9 @@ func TestExamples(t *testing.T) {
 				return
 			}
 			// The variables that ConfigFromEnv's comment names are read.
-			env := append(srv.Env("orders"), "HTTP_ADDRESS=127.0.0.1:0", "EVENT_HUB_CONSUMER_GROUP=nowhere\n", "INSTANCE_ID=pod-1")
+			env := append(
+				srv.Env("orders"), "HTTP_ADDRESS=127.0.0.1:0", "EVENT_HUB_CONSUMER_GROUP=nowhere\n", "INSTANCE_ID=pod-1",
+			)
 			program := start(t, filepath.Join(bin, name), env)
 			program.fails("receive orders/nowhere")
 			require.Contains(t, program.log.String(), "owner=pod-1")
@@ -115,9 +117,12 @@ func service(t *testing.T, path string, srv *eventhubstest.Server) {
 	untilHealth(t, address, http.StatusServiceUnavailable)
 	require.Contains(t, get(t, address+"/healthz"), "partition 0 can't be read")
 	heal()
-	require.Equal(t, http.StatusRequestEntityTooLarge, call(t, http.MethodPost, address+"/events", strings.Repeat("x", 1<<20)))
+	require.Equal(
+		t, http.StatusRequestEntityTooLarge, call(t, http.MethodPost, address+"/events", strings.Repeat("x", 1<<20)),
+	)
 
-	srv.Fault(eventhubstest.Fault{On: eventhubstest.OnPublish, Times: 1, Delay: 500 * time.Millisecond}) // stored at once, and acknowledged late
+	// stored at once, and acknowledged late
+	srv.Fault(eventhubstest.Fault{On: eventhubstest.OnPublish, Times: 1, Delay: 500 * time.Millisecond})
 	answered := make(chan int, 1)
 	go func() { answered <- call(t, http.MethodPost, address+"/events", "second") }()
 	require.Equal(t, "Handled second from partition 0", p.line("Handled"))

@@ -22,7 +22,9 @@ const patience = 30 * time.Second
 func build(t *testing.T) string {
 	t.Helper()
 	bin := t.TempDir()
-	out, err := exec.CommandContext(t.Context(), "go", "build", "-ldflags=-s -w", "-o", bin+string(os.PathSeparator), "./...").CombinedOutput()
+	out, err := exec.CommandContext(
+		t.Context(), "go", "build", "-ldflags=-s -w", "-o", bin+string(os.PathSeparator), "./...",
+	).CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	return bin
 }
@@ -40,7 +42,10 @@ type program struct {
 // start runs an example in an environment. It is killed with the test, if it still runs.
 func start(t *testing.T, path string, env []string, args ...string) *program {
 	t.Helper()
-	p := &program{t: t, cmd: exec.Command(path, args...), lines: make(chan string, 10_000), ended: make(chan struct{}), log: &bytes.Buffer{}}
+	p := &program{
+		t: t, cmd: exec.Command(path, args...), lines: make(chan string, 10_000), ended: make(chan struct{}),
+		log: &bytes.Buffer{},
+	}
 	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Dir = t.TempDir()
 	p.cmd.Stderr = p.log

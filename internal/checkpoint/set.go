@@ -67,8 +67,8 @@ func (s *BlobStore) SetCheckpoint(
 	return s.fail("write checkpoint blob", name, fmt.Errorf("it was changed by others %d times in a row", setTries))
 }
 
-// ReplaceCheckpoint stores c whatever is stored: the partition is not the one that it was. It takes one call, or two if the group has
-// letters in upper case, under which a checkpoint may be stored too.
+// ReplaceCheckpoint stores c whatever is stored: the partition is not the one that it was. It takes one call, or two if
+// the group has letters in upper case, under which a checkpoint may be stored too.
 func (s *BlobStore) ReplaceCheckpoint(ctx context.Context, c azeventhubs.Checkpoint) error {
 	g := CheckpointGroup(c)
 	if err := cmp.Or(g.CheckPartition(c.PartitionID), CheckPosition(c)); err != nil {
@@ -82,7 +82,8 @@ func (s *BlobStore) ReplaceCheckpoint(ctx context.Context, c azeventhubs.Checkpo
 	}
 	if other != own {
 		name := other.CheckpointPrefix() + c.PartitionID
-		if _, err := s.container.NewBlobClient(name).Delete(ctx, nil); err != nil && !bloberror.HasCode(err, bloberror.BlobNotFound) {
+		if _, err := s.container.NewBlobClient(name).Delete(ctx, nil); err != nil &&
+			!bloberror.HasCode(err, bloberror.BlobNotFound) {
 			return s.fail("delete checkpoint blob", name, err)
 		}
 	}

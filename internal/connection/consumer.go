@@ -14,8 +14,8 @@ import (
 // link, until the renewal is due (azeventhubs, consumer_client.go, Close). But it closes such a link properly after a
 // call has failed on it (internal/links_recover.go, RecoverIfNeeded). So one call is made to fail: the dialer is closed
 // first, and the call can't wait for the network. The call asks for a token, though: a credential may take as long as
-// it is allowed to (package signin). So when ctx ends, CloseConsumer returns its cause, and the rest is done beside it: a
-// call with an ended context would return before it looks at the link.
+// it is allowed to (package signin). So when ctx ends, CloseConsumer returns its cause, and the rest is done beside it:
+// a call with an ended context would return before it looks at the link.
 func CloseConsumer(ctx context.Context, client *azeventhubs.ConsumerClient, dialer *dial.Dialer) error {
 	dialer.Close()
 	apart := context.WithoutCancel(ctx)

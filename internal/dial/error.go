@@ -121,13 +121,15 @@ func (d *Dialer) Advice(text string) string {
 	case has(proxyRefused + ": 407"):
 		return "the proxy wants to know who is asking: give user and password in HTTPS_PROXY"
 	case has(proxyRefused):
-		return "the proxy doesn't let this through: have it allow CONNECT to " + d.address + ", or name " + hostOf(d.address) + " in NO_PROXY"
+		return "the proxy doesn't let this through: have it allow CONNECT to " + d.address + ", or name " +
+			hostOf(d.address) + " in NO_PROXY"
 	case has(upgradeRefused):
 		return "this is not an Event Hubs namespace, or something stands between here and it: " + check
 	case has("no such host", "server misbehaving"):
 		return "the name does not resolve: " + check + ", and this machine's DNS"
 	case has("failed to verify certificate"):
-		return "the server's certificate is not trusted: give the CA in TLSConfig, or check that nothing stands between here and " + hostOf(d.options.Namespace)
+		return "the server's certificate is not trusted: give the CA in TLSConfig, or check that nothing stands between " +
+			"here and " + hostOf(d.options.Namespace)
 	case has("tls: "):
 		return ""
 	case d.options.Plaintext && has("connection refused"):
@@ -137,7 +139,12 @@ func (d *Dialer) Advice(text string) string {
 	}
 	host, port, _ := net.SplitHostPort(d.address)
 	if d.options.WebSockets {
-		return fmt.Sprintf("port %s of %s can't be reached: %s; where the way out is a proxy, name it in HTTPS_PROXY", port, host, check)
+		return fmt.Sprintf(
+			"port %s of %s can't be reached: %s; where the way out is a proxy, name it in HTTPS_PROXY", port, host, check,
+		)
 	}
-	return fmt.Sprintf("port %s of %s can't be reached, and may be blocked: set Config.WebSockets, which uses port %s; or %s", port, host, portWebSockets, check)
+	return fmt.Sprintf(
+		"port %s of %s can't be reached, and may be blocked: set Config.WebSockets, which uses port %s; or %s", port, host,
+		portWebSockets, check,
+	)
 }

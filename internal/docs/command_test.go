@@ -32,8 +32,10 @@ var elsewhere = map[string]string{
 // TestCommands runs what the documents tell to type, one document at a time:
 //
 //   - make demo: as it is;
-//   - make with any other target: make -n, which shows that the target is there. The tests can't run themselves, and the rest takes minutes;
-//   - go run of an example: with free ports; the emulator's environment is given to what comes after it, and what goes on for ever is ended with SIGINT.
+//   - make with any other target: make -n, which shows that the target is there. The tests can't run themselves, and
+//     the rest takes minutes;
+//   - go run of an example: with free ports; the emulator's environment is given to what comes after it, and what goes
+//     on for ever is ended with SIGINT.
 //
 // Blocks that say so in their first line are not run: see elsewhere.
 func TestCommands(t *testing.T) {
@@ -123,7 +125,8 @@ func (s *shell) example(name string, args []string) {
 	s.t.Helper()
 	program := filepath.Join(s.bin, name)
 	if _, err := os.Stat(program); err != nil {
-		s.run(root, "go", "build", "-ldflags=-s -w", "-o", program, "./examples/"+name) // without debug information linking takes half the time
+		// without debug information linking takes half the time
+		s.run(root, "go", "build", "-ldflags=-s -w", "-o", program, "./examples/"+name)
 	}
 	switch name {
 	case "emulator":

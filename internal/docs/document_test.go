@@ -1,4 +1,5 @@
-// Package docs_test keeps the documents true: what they show is compiled, what they tell to type is run, and what they link to is there.
+// Package docs_test keeps the documents true: what they show is compiled, what they tell to type is run, and what they
+// link to is there.
 package docs_test
 
 import (

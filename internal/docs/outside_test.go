@@ -14,9 +14,9 @@ func TestOutsideModule(t *testing.T) {
 	testOutside(t, "go.mod")
 }
 
-// TestOutsideModuleNewest does the same with newer versions of the dependencies, where there are any. An importer may need
-// them for other reasons, and Go then builds this library with them too. One of them is azblob after 1.8.0.
-// The test needs modules that no other test needs. Where they have not been downloaded, it is skipped.
+// TestOutsideModuleNewest does the same with newer versions of the dependencies, where there are any. An importer may
+// need them for other reasons, and Go then builds this library with them too. One of them is azblob after 1.8.0. The
+// test needs modules that no other test needs. Where they have not been downloaded, it is skipped.
 func TestOutsideModuleNewest(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), "go", "list", "-modfile=newest.mod", "-deps", "-test", "./...")
 	cmd.Dir = "../../testdata/outside"

@@ -64,8 +64,9 @@ var (
 )
 `
 
-// TestSnippets compiles and vets each block of Go in the documents, in a module that is not this one: those with statements as the body of a function, those with
-// declarations as a file. A main package takes in the declarations of its document that are not tests.
+// TestSnippets compiles and vets each block of Go in the documents, in a module that is not this one: those with
+// statements as the body of a function, those with declarations as a file. A main package takes in the declarations of
+// its document that are not tests.
 func TestSnippets(t *testing.T) {
 	t.Parallel()
 	m := newModule(t)
@@ -97,7 +98,9 @@ func newModule(t *testing.T) *module {
 	t.Helper()
 	here, err := filepath.Abs(root)
 	require.NoError(t, err)
-	mod := regexp.MustCompile(`(?m)^module (\S+)$`).ReplaceAllString(read(t, "go.mod"), "module example.com/snippets\n\nrequire $1 v0.0.0\n\nreplace $1 => "+filepath.ToSlash(here))
+	mod := regexp.MustCompile(`(?m)^module (\S+)$`).ReplaceAllString(
+		read(t, "go.mod"), "module example.com/snippets\n\nrequire $1 v0.0.0\n\nreplace $1 => "+filepath.ToSlash(here),
+	)
 	m := &module{t: t, dir: t.TempDir(), mains: map[string][]string{}, decls: map[string][]string{}}
 	m.files = map[string]string{"go.mod": mod, "go.sum": read(t, "go.sum")}
 	return m
@@ -139,7 +142,8 @@ func (m *module) add(b block) {
 	for _, v := range declared(f) {
 		fmt.Fprintf(&used, "_ = %s\n", v)
 	}
-	m.files[name+"/snippet.go"] = "package snippet\n\n" + imports(f, given) + given + "\nfunc _() error {\n" + vars + at + b.text + "\n" + used.String() + "return nil\n}\n"
+	m.files[name+"/snippet.go"] = "package snippet\n\n" + imports(f, given) + given + "\nfunc _() error {\n" + vars + at +
+		b.text + "\n" + used.String() + "return nil\n}\n"
 }
 
 // folder is a document's part in the name of a folder.

@@ -24,12 +24,13 @@ import (
 
 // Conditions of the service that go-amqp has no name for.
 const (
-	condServerBusy           amqp.ErrCond = "com.microsoft:server-busy"
-	condTimeout              amqp.ErrCond = "com.microsoft:timeout"
-	condOperationCancelled   amqp.ErrCond = "com.microsoft:operation-cancelled"
-	condOutOfRange           amqp.ErrCond = "com.microsoft:argument-out-of-range"
-	condArgument             amqp.ErrCond = "com.microsoft:argument-error"
-	condGeoReplicationOffset amqp.ErrCond = "com.microsoft:georeplication:invalid-offset" // an offset of another kind of namespace
+	condServerBusy         amqp.ErrCond = "com.microsoft:server-busy"
+	condTimeout            amqp.ErrCond = "com.microsoft:timeout"
+	condOperationCancelled amqp.ErrCond = "com.microsoft:operation-cancelled"
+	condOutOfRange         amqp.ErrCond = "com.microsoft:argument-out-of-range"
+	condArgument           amqp.ErrCond = "com.microsoft:argument-error"
+	// an offset of another kind of namespace
+	condGeoReplicationOffset amqp.ErrCond = "com.microsoft:georeplication:invalid-offset"
 	condEntityDisabled       amqp.ErrCond = "com.microsoft:entity-disabled"
 )
 
@@ -68,7 +69,8 @@ func IsFull(err error) bool { return hasCondition(err, amqp.ErrCondResourceLimit
 
 // IsBusy reports whether the service has said that it can't do it now: it leaves links and connection as they are.
 func IsBusy(err error) bool {
-	return hasCondition(err, condServerBusy) || hasCondition(err, condTimeout) || hasCondition(err, condOperationCancelled) ||
+	return hasCondition(err, condServerBusy) || hasCondition(err, condTimeout) ||
+		hasCondition(err, condOperationCancelled) ||
 		hasStatus(err, http.StatusServiceUnavailable) || hasStatus(err, http.StatusRequestTimeout) ||
 		hasStatus(err, http.StatusInternalServerError)
 }
@@ -84,8 +86,8 @@ func IsOwnershipLost(err error) bool {
 var otherReceiver = regexp.MustCompile(
 	`New receiver '([^']*)' with higher epoch of '(\d+)'|Receiver '([^']*)' with a higher epoch '(\d+)' already exists`)
 
-// Thief is the name of the reader that has taken a link, or keeps it from being opened, and its epoch, if the error says
-// so.
+// Thief is the name of the reader that has taken a link, or keeps it from being opened, and its epoch, if the error
+// says so.
 func Thief(err error) (name string, epoch int64, ok bool) {
 	m := otherReceiver.FindStringSubmatch(err.Error())
 	if m == nil {
@@ -130,12 +132,12 @@ func hasStorageStatus(err error, codes ...int) bool {
 	return errors.As(err, &e) && slices.Contains(codes, e.StatusCode)
 }
 
-// localDecodeError is how go-amqp closes a link whose peer's message it can't decode (receiver.go, muxReceive). An error of the service
-// has its condition in another form.
+// localDecodeError is how go-amqp closes a link whose peer's message it can't decode (receiver.go, muxReceive). An
+// error of the service has its condition in another form.
 const localDecodeError = "amqp:internal-error: "
 
-// IsUndecodable reports whether go-amqp could not decode a message, which closes the link: nothing after that message can
-// be read over it.
+// IsUndecodable reports whether go-amqp could not decode a message, which closes the link: nothing after that message
+// can be read over it.
 func IsUndecodable(err error) bool {
 	text := err.Error()
 	return strings.Contains(text, localDecodeError) && !strings.Contains(text, "unexpected frame")
@@ -189,9 +191,9 @@ func Limit(err error) int64 {
 	return n
 }
 
-// FromLink reports whether a call has failed on a link that was open. The SDK's type for that is internal, and names the
-// link (internal/amqpwrap, Error); what fails before a link is open names none. azeventhubs.Error hides it in a field. A
-// refusal of $management or $cbs names their own link.
+// FromLink reports whether a call has failed on a link that was open. The SDK's type for that is internal, and names
+// the link (internal/amqpwrap, Error); what fails before a link is open names none. azeventhubs.Error hides it in a
+// field. A refusal of $management or $cbs names their own link.
 func FromLink(err error) bool {
 	if strings.Contains(err.Error(), rpcFailed) {
 		return false

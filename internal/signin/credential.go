@@ -19,8 +19,10 @@ type Error struct{ Err error }
 func (e *Error) Error() string { return e.Err.Error() }
 func (e *Error) Unwrap() error { return e.Err }
 
-// Advice is what to do when a credential fails. It is one line, and the error's own text, which may have more, comes after it.
-const Advice = `signing in failed: on your own machine run "az login"; in Azure give the machine a managed identity; or set Credential or ConnectionString`
+// Advice is what to do when a credential fails. It is one line, and the error's own text, which may have more, comes
+// after it.
+const Advice = `signing in failed: on your own machine run "az login"; in Azure give the machine a managed identity; ` +
+	`or set Credential or ConnectionString`
 
 const (
 	// timeout bounds the wait for a token where the SDK sets no bound: azeventhubs asks with context.TODO
@@ -33,8 +35,9 @@ const (
 
 // Credential is cred with its failures marked as Error, and a bound to how long it may take.
 //
-// Once it has given a token, a failure no longer counts as final: azeventhubs would stop renewing the token of a link for good, which then ends when the token
-// does (internal/namespace.go, startNegotiateClaimRenewer), though what ails the credential may have passed by then.
+// Once it has given a token, a failure no longer counts as final: azeventhubs would stop renewing the token of a link
+// for good, which then ends when the token does (internal/namespace.go, startNegotiateClaimRenewer), though what ails
+// the credential may have passed by then.
 func Credential(cred azcore.TokenCredential) azcore.TokenCredential {
 	return &credential{cred: cred}
 }

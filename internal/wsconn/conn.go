@@ -11,11 +11,14 @@ import (
 	"github.com/coder/websocket"
 )
 
-// Conn is a net.Conn over a WebSocket. It differs from what websocket.NetConn makes in two ways, both of which AMQP needs:
+// Conn is a net.Conn over a WebSocket. It differs from what websocket.NetConn makes in two ways, both of which AMQP
+// needs:
 //
-//   - Deadlines are those of the socket. One that passes is os.ErrDeadlineExceeded and leaves the other direction as it was, so that a peer that was silent can be told so.
-//     NetConn closes the connection, with an error that says "canceled", which the SDK takes for its caller's wish (azeventhubs, internal/errors.go, IsCancelError).
-//   - Close closes the socket. NetConn's waits up to 10 seconds for a peer that may be gone; AMQP has a good-bye of its own.
+//   - Deadlines are those of the socket. One that passes is os.ErrDeadlineExceeded and leaves the other direction as it
+//     was, so that a peer that was silent can be told so. NetConn closes the connection, with an error that says
+//     "canceled", which the SDK takes for its caller's wish (azeventhubs, internal/errors.go, IsCancelError).
+//   - Close closes the socket. NetConn's waits up to 10 seconds for a peer that may be gone; AMQP has a good-bye of its
+//     own.
 type Conn struct {
 	net.Conn // the socket, for addresses and deadlines
 
@@ -53,7 +56,8 @@ func (c *Conn) Read(b []byte) (int, error) {
 // next waits for a message.
 func (c *Conn) next() error {
 	kind, message, err := c.ws.Reader(context.Background()) // the socket's deadline bounds it
-	if code := websocket.CloseStatus(err); code == websocket.StatusNormalClosure || code == websocket.StatusGoingAway || errors.Is(err, io.EOF) {
+	if code := websocket.CloseStatus(err); code == websocket.StatusNormalClosure || code == websocket.StatusGoingAway ||
+		errors.Is(err, io.EOF) {
 		return io.EOF
 	}
 	if err != nil {

@@ -34,8 +34,12 @@ func pair(t *testing.T) (*wsconn.Conn, *websocket.Conn) {
 	socket, err := net.Dial("tcp", srv.Listener.Addr().String())
 	require.NoError(t, err)
 	require.NoError(t, socket.SetDeadline(time.Now().Add(patience)))
-	transport := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return socket, nil }}
-	ws, _, err := websocket.Dial(t.Context(), srv.URL, &websocket.DialOptions{HTTPClient: &http.Client{Transport: transport}})
+	transport := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+		return socket, nil
+	}}
+	ws, _, err := websocket.Dial(t.Context(), srv.URL, &websocket.DialOptions{
+		HTTPClient: &http.Client{Transport: transport},
+	})
 	require.NoError(t, err)
 	peer := <-accepted
 	c := wsconn.New(ws, socket)
