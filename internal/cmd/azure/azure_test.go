@@ -1,4 +1,5 @@
-// Package azure_test sends to and receives from a real namespace, as "make azure". Everywhere else the same is done with the local one.
+// Package azure_test sends to and receives from a real namespace, as "make azure". Everywhere else the same is done
+// with the local one.
 package azure_test
 
 import (
@@ -34,7 +35,8 @@ func TestAzure(t *testing.T) {
 		}
 	}
 	if t.Failed() {
-		t.Fatal("nothing was tried: the environment does not name a namespace and a storage account; see .github/CONTRIBUTING.md")
+		t.Fatal("nothing was tried: the environment does not name a namespace and a storage account; see " +
+			".github/CONTRIBUTING.md")
 	}
 	t.Logf("with %s and %s", cfg, blobs)
 	roundTrip(t, cfg, blobs, os.Getenv("EVENT_HUB_CONSUMER_GROUP"), 4*time.Minute)
@@ -83,7 +85,10 @@ func roundTrip(t *testing.T, cfg eventhubs.Config, blobs eventhubs.BlobConfig, g
 	}
 	for key, bodies := range got.byKey {
 		require.True(t, slices.IsSorted(bodies), "the events of %s are not in order: %q", key, bodies)
-		require.Len(t, slices.Compact(bodies), 2*each, "events of %s came twice, although the first consumer has ended in good order", key)
+		require.Len(
+			t, slices.Compact(bodies), 2*each, "events of %s came twice, although the first consumer has ended in good order",
+			key,
+		)
 	}
 }
 
@@ -93,7 +98,8 @@ func send(ctx context.Context, t *testing.T, producer *eventhubs.Producer, run s
 	for i := range each {
 		for key := range keys {
 			events = append(events, eventhubs.Event{
-				Body: fmt.Appendf(nil, "%04d", round*each+i), PartitionKey: fmt.Sprint("key-", key), Properties: map[string]any{runKey: run},
+				Body: fmt.Appendf(nil, "%04d", round*each+i), PartitionKey: fmt.Sprint("key-", key),
+				Properties: map[string]any{runKey: run},
 			})
 		}
 	}

@@ -73,8 +73,8 @@ func median(values []float64) float64 {
 	return (v[(n-1)/2] + v[n/2]) / 2
 }
 
-// ratio is how many times better ours is than the SDK's, by the medians. (The medians of ratios within rounds would cancel what disturbs a whole round, but nobody could
-// check them against the values that are printed.)
+// ratio is how many times better ours is than the SDK's, by the medians. (The medians of ratios within rounds would
+// cancel what disturbs a whole round, but nobody could check them against the values that are printed.)
 func (f figure) ratio(t target) float64 {
 	if t.kind == atLeast {
 		return median(f.ours) / median(f.sdk)
@@ -126,5 +126,7 @@ func (f figure) line(r row) string {
 	if f.reaches(r.target) {
 		verdict = "ok"
 	}
-	return fmt.Sprintf("bench: %s: ours=%s sdk=%s ratio=%s target=%s %s", r.name, value(f.ours), value(f.sdk), ratio, r.target, verdict)
+	return fmt.Sprintf(
+		"bench: %s: ours=%s sdk=%s ratio=%s target=%s %s", r.name, value(f.ours), value(f.sdk), ratio, r.target, verdict,
+	)
 }

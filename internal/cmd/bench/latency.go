@@ -15,19 +15,27 @@ import (
 const (
 	// pings are the events that are sent in one round, one after the other: each when the one before has been handled.
 	pings = 500
-	// rawPings are those of the example, whose wait is rawWait here. With the minute that it has, it would take as many minutes.
+	// rawPings are those of the example, whose wait is rawWait here. With the minute that it has, it would take as many
+	// minutes.
 	rawPings = 5
 	rawWait  = time.Second
 )
 
 func latencyRows() []row {
 	return []row{
-		{"latency p50, one event, sent to handled (the example's wait: 1 s, not 60 s)", 3, target{kind: within, value: 0.0002, unit: seconds}, latency(0.50)},
-		{"latency p99, one event, sent to handled (the example's wait: 1 s, not 60 s)", 3, target{kind: within, value: 0.001, unit: seconds}, latency(0.99)},
+		{
+			"latency p50, one event, sent to handled (the example's wait: 1 s, not 60 s)", 3,
+			target{kind: within, value: 0.0002, unit: seconds}, latency(0.50),
+		},
+		{
+			"latency p99, one event, sent to handled (the example's wait: 1 s, not 60 s)", 3,
+			target{kind: within, value: 0.001, unit: seconds}, latency(0.99),
+		},
 	}
 }
 
-// latency measures how long it takes from the call that sends an event until the handler has it, in a hub with one partition where nothing else happens.
+// latency measures how long it takes from the call that sends an event until the handler has it, in a hub with one
+// partition where nothing else happens.
 func latency(percentile float64) func(context.Context) (sides, func(), error) {
 	return func(context.Context) (s sides, cleanup func(), err error) {
 		srv, err := newServer(0, 1)
@@ -64,13 +72,17 @@ func receiveImpatient(ctx context.Context, _ backlog, srv *eventhubstest.Server,
 	}
 	defer func() { _ = client.Close(context.WithoutCancel(ctx)) }()
 	r := rawReceiver{
-		client: client, store: eventhubs.NewMemoryCheckpointStore(), options: fairOptions(), wait: rawWait, handle: func(*azeventhubs.ReceivedEventData) { count() },
+		client: client, store: eventhubs.NewMemoryCheckpointStore(), options: fairOptions(), wait: rawWait,
+		handle: func(*azeventhubs.ReceivedEventData) { count() },
 	}
 	return r.run(ctx)
 }
 
-// pingPong sends events one by one, and returns a percentile of the seconds that it took until they were handled. What the hub holds already, and a first event of its own, it lets pass.
-func pingPong(ctx context.Context, srv *eventhubstest.Server, receive receiver, send func() error, n int, percentile float64) (float64, error) {
+// pingPong sends events one by one, and returns a percentile of the seconds that it took until they were handled. What
+// the hub holds already, and a first event of its own, it lets pass.
+func pingPong(
+	ctx context.Context, srv *eventhubstest.Server, receive receiver, send func() error, n int, percentile float64,
+) (float64, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	handled := make(chan time.Time, 1)

@@ -1,5 +1,6 @@
-// Command bench measures this library beside hand-written programs on the raw SDK, as "make bench": the same work against the same local server, in one process and one
-// run, in turn, several rounds; the medians count. The raw programs are in raw_send.go and raw_receive.go.
+// Command bench measures this library beside hand-written programs on the raw SDK, as "make bench": the same work
+// against the same local server, in one process and one run, in turn, several rounds; the medians count. The raw
+// programs are in raw_send.go and raw_receive.go.
 //
 // It prints one line for each figure. Where it says "sdk=-", there is nothing in the SDK to compare with.
 package main
@@ -23,7 +24,8 @@ type row struct {
 	name   string
 	rounds int
 	target target
-	// setup makes what both sides work on. The cleanup is called after the last round, and after a setup that has failed, unless it is nil.
+	// setup makes what both sides work on. The cleanup is called after the last round, and after a setup that has failed,
+	// unless it is nil.
 	setup func(ctx context.Context) (s sides, cleanup func(), err error)
 }
 

@@ -20,7 +20,10 @@ const watch = 25 * time.Second
 
 func partitionRows() []row {
 	rows := []row{
-		{"32 partitions of a fresh hub are read, default options (the SDK's: extrapolated from 25 s)", 1, target{kind: within, value: 0.1, unit: seconds}, setupFresh},
+		{
+			"32 partitions of a fresh hub are read, default options (the SDK's: extrapolated from 25 s)", 1,
+			target{kind: within, value: 0.1, unit: seconds}, setupFresh,
+		},
 		{"eventhubstest.Start, time", 9, target{kind: within, value: 0.001, unit: seconds}, start(startTime)},
 		{"eventhubstest.Start, memory", 3, target{kind: within, value: 100 << 10, unit: bytes}, start(startMemory)},
 	}
@@ -34,7 +37,8 @@ func partitionRows() []row {
 	return rows
 }
 
-// setupFresh has each side read a hub that it has never seen, with an event in each of 32 partitions. For the SDK it is enough that a partition is handed out.
+// setupFresh has each side read a hub that it has never seen, with an event in each of 32 partitions. For the SDK it is
+// enough that a partition is handed out.
 func setupFresh(context.Context) (s sides, cleanup func(), err error) {
 	const partitions = 32
 	srv, err := newServer(0, partitions)
@@ -120,7 +124,8 @@ type usageOf struct {
 	partitions int
 }
 
-// usages are what a partition costs that is being read, by how many there are. They are measured when they are first asked for.
+// usages are what a partition costs that is being read, by how many there are. They are measured when they are first
+// asked for.
 type usages struct {
 	mu    sync.Mutex
 	known map[usageOf]usage
@@ -136,7 +141,8 @@ func (u *usages) row(what string, partitions int, in unit, pick func(usage) floa
 		}
 	}
 	return row{
-		name: fmt.Sprintf("%s a partition, %d partitions in one process, server included", what, partitions), rounds: 1, target: target{linear, 1.1, in, base},
+		name: fmt.Sprintf("%s a partition, %d partitions in one process, server included", what, partitions), rounds: 1,
+		target: target{linear, 1.1, in, base},
 		setup: func(context.Context) (sides, func(), error) {
 			return sides{ours: measure("ours", receiveOurs), sdk: measure("sdk", receiveImpatient)}, func() {}, nil
 		},

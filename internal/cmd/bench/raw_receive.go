@@ -9,7 +9,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
 )
 
-// What Receive is measured against: the SDK's own example of a Processor (azeventhubs, example_consuming_with_checkpoints_test.go), without its log lines.
+// What Receive is measured against: the SDK's own example of a Processor (azeventhubs,
+// example_consuming_with_checkpoints_test.go), without its log lines.
 
 // rawReceiver is the example, and what it leaves to its reader.
 type rawReceiver struct {

@@ -8,10 +8,11 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
 )
 
-// What Send is measured against: programs on the raw SDK as its documentation has them written (azeventhubs, example_producing_events_test.go), with nothing left out that
-// they need, and nothing in them that they don't.
+// What Send is measured against: programs on the raw SDK as its documentation has them written (azeventhubs,
+// example_producing_events_test.go), with nothing left out that they need, and nothing in them that they don't.
 
-// rawBulkSend sends events from one goroutine: a batch is filled until an event doesn't fit any more, sent, and the next one begun with that event.
+// rawBulkSend sends events from one goroutine: a batch is filled until an event doesn't fit any more, sent, and the
+// next one begun with that event.
 func rawBulkSend(ctx context.Context, client *azeventhubs.ProducerClient, events []*azeventhubs.EventData) error {
 	batch, err := client.NewEventDataBatch(ctx, nil)
 	if err != nil {
@@ -41,8 +42,8 @@ func rawBulkSend(ctx context.Context, client *azeventhubs.ProducerClient, events
 	return client.SendEventDataBatch(ctx, batch, nil)
 }
 
-// rawSendOne is what each of many goroutines does that has one event at a time and wants to know that it was accepted: a batch for each event. The client is safe for
-// concurrent use: all share it, and its link.
+// rawSendOne is what each of many goroutines does that has one event at a time and wants to know that it was accepted:
+// a batch for each event. The client is safe for concurrent use: all share it, and its link.
 func rawSendOne(ctx context.Context, client *azeventhubs.ProducerClient, event *azeventhubs.EventData) error {
 	batch, err := client.NewEventDataBatch(ctx, nil)
 	if err != nil {

@@ -18,7 +18,8 @@ import (
 	"github.com/go-eventhubs/eventhubs/eventhubstest"
 )
 
-// backlog is a hub whose partitions hold events that wait to be read. The example waits for 100 events at a time, so each partition has a multiple of them.
+// backlog is a hub whose partitions hold events that wait to be read. The example waits for 100 events at a time, so
+// each partition has a multiple of them.
 type backlog struct {
 	partitions, each, size int
 	rtt                    time.Duration
@@ -48,7 +49,10 @@ func receiveRows() (rows []row) {
 	blob := backlog{partitions: 32, each: 4800, size: 1 << 10, blob: true}
 	allocs := backlog{partitions: 32, each: 4800, size: 1 << 10}
 	return append(rows,
-		row{"Receive, 32 partitions, 1 KB, rtt 0 ms, checkpoints in blobs", 3, target{kind: atLeast, value: 1.2, unit: perSecond}, blob.setup(throughput)},
+		row{
+			"Receive, 32 partitions, 1 KB, rtt 0 ms, checkpoints in blobs", 3,
+			target{kind: atLeast, value: 1.2, unit: perSecond}, blob.setup(throughput),
+		},
 		row{"Receive, allocations an event", 3, target{kind: above, value: 1, unit: count}, allocs.setup(allocations)},
 	)
 }
@@ -114,15 +118,21 @@ func receiveRaw(ctx context.Context, b backlog, srv *eventhubstest.Server, count
 		return err
 	}
 	defer func() { _ = client.Close(context.WithoutCancel(ctx)) }()
-	r := rawReceiver{client: client, store: store, options: fairOptions(), wait: exampleWait, handle: func(*azeventhubs.ReceivedEventData) { count() }}
+	r := rawReceiver{
+		client: client, store: store, options: fairOptions(), wait: exampleWait,
+		handle: func(*azeventhubs.ReceivedEventData) { count() },
+	}
 	return r.run(ctx)
 }
 
 func newRawConsumer(srv *eventhubstest.Server) (*azeventhubs.ConsumerClient, error) {
-	return azeventhubs.NewConsumerClientFromConnectionString(srv.ConnectionString(hub), "", azeventhubs.DefaultConsumerGroup, nil)
+	return azeventhubs.NewConsumerClientFromConnectionString(
+		srv.ConnectionString(hub), "", azeventhubs.DefaultConsumerGroup, nil,
+	)
 }
 
-// fairOptions have the example begin where Receive begins, and take all partitions at once: otherwise it would be measured waiting.
+// fairOptions have the example begin where Receive begins, and take all partitions at once: otherwise it would be
+// measured waiting.
 func fairOptions() *azeventhubs.ProcessorOptions {
 	earliest := true
 	return &azeventhubs.ProcessorOptions{
@@ -149,7 +159,9 @@ func rawBlobStore(ctx context.Context, srv *eventhubstest.Server) (azeventhubs.C
 }
 
 // setup fills a hub. Each round of each side reads all of it anew, with a checkpoint store of its own.
-func (b backlog) setup(measure func(backlog, *eventhubstest.Server, receiver) func(context.Context) (float64, error)) func(context.Context) (sides, func(), error) {
+func (b backlog) setup(
+	measure func(backlog, *eventhubstest.Server, receiver) func(context.Context) (float64, error),
+) func(context.Context) (sides, func(), error) {
 	return func(context.Context) (s sides, cleanup func(), err error) {
 		srv, err := b.serve()
 		if err != nil {

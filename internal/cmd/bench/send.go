@@ -95,12 +95,17 @@ func bulk(s *senders) sides {
 func single(s *senders) sides {
 	return sides{
 		ours: rate(goroutines, 1, func(ctx context.Context, i int) error { return s.producer.Send(ctx, s.events[i]) }),
-		sdk:  rate(goroutines, 1, func(ctx context.Context, i int) error { return rawSendOne(ctx, s.client, s.rawEvents[i]) }),
+		sdk: rate(goroutines, 1, func(ctx context.Context, i int) error {
+			return rawSendOne(ctx, s.client, s.rawEvents[i])
+		}),
 	}
 }
 
-// rate has goroutines do work on n events over and over for a while, and returns the events per second. The work is told which goroutine it is done in.
-func rate(goroutines, n int, work func(ctx context.Context, goroutine int) error) func(context.Context) (float64, error) {
+// rate has goroutines do work on n events over and over for a while, and returns the events per second. The work is
+// told which goroutine it is done in.
+func rate(
+	goroutines, n int, work func(ctx context.Context, goroutine int) error,
+) func(context.Context) (float64, error) {
 	return func(ctx context.Context) (float64, error) {
 		var (
 			done    atomic.Int64
@@ -121,8 +126,11 @@ func rate(goroutines, n int, work func(ctx context.Context, goroutine int) error
 	}
 }
 
-// setupSend has both sides send the same bodies to the same hub, each over a connection of its own that is open before the clock starts.
-func setupSend(ctx context.Context, rtt time.Duration, size int, work func(*senders) sides) (_ sides, cleanup func(), err error) {
+// setupSend has both sides send the same bodies to the same hub, each over a connection of its own that is open before
+// the clock starts.
+func setupSend(
+	ctx context.Context, rtt time.Duration, size int, work func(*senders) sides,
+) (_ sides, cleanup func(), err error) {
 	srv, err := newServer(rtt, 4)
 	if err != nil {
 		return sides{}, nil, err

@@ -16,8 +16,9 @@ import (
 	"github.com/go-eventhubs/eventhubs/eventhubstest"
 )
 
-// The local server must not be what is measured. So here it runs in a process of its own, and two clients keep it busy in turn: one that bypasses the SDK (wire.go), whose cost
-// doesn't matter, and the SDK's. "ours" is how many events the server moves for each second of CPU time that it takes, and "sdk" how many the SDK's client moves for each that it
+// The local server must not be what is measured. So here it runs in a process of its own, and two clients keep it busy
+// in turn: one that bypasses the SDK (wire.go), whose cost doesn't matter, and the SDK's. "ours" is how many events the
+// server moves for each second of CPU time that it takes, and "sdk" how many the SDK's client moves for each that it
 // takes. Server and client have one core each.
 
 const (
@@ -35,7 +36,8 @@ func serverRows() (rows []row) {
 	}{{"in", setupServerIn}, {"out", setupServerOut}} {
 		for _, size := range sizes {
 			rows = append(rows, row{
-				fmt.Sprintf("local server, %s, %s, events a second of CPU (sdk: of its client's)", direction.name, sizeName(size)), 5,
+				fmt.Sprintf("local server, %s, %s, events a second of CPU (sdk: of its client's)", direction.name, sizeName(size)),
+				5,
 				target{kind: atLeast, value: 3, unit: perSecond}, direction.setup(size),
 			})
 		}
@@ -72,7 +74,9 @@ func setupServerIn(size int) func(context.Context) (sides, func(), error) {
 		}
 		const messages = 50
 		s.ours = perCPUSecond(p.cpu, messages*perBatch, func(context.Context) error { return w.publish(m, messages) })
-		s.sdk = perCPUSecond(cpuTime, len(events), func(ctx context.Context) error { return rawBulkSend(ctx, client, events) })
+		s.sdk = perCPUSecond(cpuTime, len(events), func(ctx context.Context) error {
+			return rawBulkSend(ctx, client, events)
+		})
 		return s, func() { w.close(); _ = client.Close(ctx); p.stop() }, rawSendOne(ctx, client, events[0])
 	}
 }
@@ -87,7 +91,9 @@ func setupServerOut(size int) func(context.Context) (sides, func(), error) {
 		if err := fill(p.connectionString, 1, held, size); err != nil {
 			return s, p.stop, err
 		}
-		client, err := azeventhubs.NewConsumerClientFromConnectionString(p.connectionString, "", azeventhubs.DefaultConsumerGroup, nil)
+		client, err := azeventhubs.NewConsumerClientFromConnectionString(
+			p.connectionString, "", azeventhubs.DefaultConsumerGroup, nil,
+		)
 		if err != nil {
 			return s, p.stop, err
 		}
@@ -104,10 +110,13 @@ func setupServerOut(size int) func(context.Context) (sides, func(), error) {
 	}
 }
 
-// rawReadPartition reads the first n events of partition 0 with the SDK and nothing else: no Processor and no checkpoints.
+// rawReadPartition reads the first n events of partition 0 with the SDK and nothing else: no Processor and no
+// checkpoints.
 func rawReadPartition(ctx context.Context, client *azeventhubs.ConsumerClient, n int) error {
 	earliest := true
-	partition, err := client.NewPartitionClient("0", &azeventhubs.PartitionClientOptions{StartPosition: azeventhubs.StartPosition{Earliest: &earliest}})
+	partition, err := client.NewPartitionClient("0", &azeventhubs.PartitionClientOptions{
+		StartPosition: azeventhubs.StartPosition{Earliest: &earliest},
+	})
 	if err != nil {
 		return err
 	}
@@ -122,8 +131,11 @@ func rawReadPartition(ctx context.Context, client *azeventhubs.ConsumerClient, n
 	return nil
 }
 
-// perCPUSecond does work on n events over and over for a while, with one core, and returns the events for each second of CPU time.
-func perCPUSecond(cpu func() (float64, error), n int, work func(context.Context) error) func(context.Context) (float64, error) {
+// perCPUSecond does work on n events over and over for a while, with one core, and returns the events for each second
+// of CPU time.
+func perCPUSecond(
+	cpu func() (float64, error), n int, work func(context.Context) error,
+) func(context.Context) (float64, error) {
 	return func(ctx context.Context) (float64, error) {
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 		before, err := cpu()

@@ -63,7 +63,8 @@ func (c calls) total() (n int) {
 	return n
 }
 
-// Prices of a general-purpose account, hot, locally redundant, in dollars: of 10,000 writes or listings, and of 10,000 reads.
+// Prices of a general-purpose account, hot, locally redundant, in dollars: of 10,000 writes or listings, and of 10,000
+// reads.
 const (
 	priceWrite = 0.05
 	priceRead  = 0.004

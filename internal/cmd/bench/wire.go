@@ -20,8 +20,9 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/server/amqp"
 )
 
-// wire is a client that speaks just enough AMQP to keep the server busy: frames are encoded once and sent again and again, and of what comes in little more than the
-// frames' headers is looked at. It is what shows how fast the server is, and what fills hubs for other measurements.
+// wire is a client that speaks just enough AMQP to keep the server busy: frames are encoded once and sent again and
+// again, and of what comes in little more than the frames' headers is looked at. It is what shows how fast the server
+// is, and what fills hubs for other measurements.
 type wire struct {
 	nc net.Conn
 	in *bufio.Reader
@@ -182,13 +183,17 @@ func (w *wire) signIn() error {
 	replyTo := "bench"
 	request := goamqp.Message{
 		Properties: &goamqp.MessageProperties{MessageID: "1", ReplyTo: &replyTo}, Value: w.token(resource),
-		ApplicationProperties: map[string]any{"operation": "put-token", "type": "servicebus.windows.net:sastoken", "name": resource},
+		ApplicationProperties: map[string]any{
+			"operation": "put-token", "type": "servicebus.windows.net:sastoken", "name": resource,
+		},
 	}
 	payload, err := request.MarshalBinary()
 	if err != nil {
 		return err
 	}
-	if err := w.send(flowFrame, nil, uint32(0), uint32(windowSize), uint32(0), uint32(windowSize), uint32(1), uint32(0), uint32(1)); err != nil {
+	if err := w.send(
+		flowFrame, nil, uint32(0), uint32(windowSize), uint32(0), uint32(windowSize), uint32(1), uint32(0), uint32(1),
+	); err != nil {
 		return err
 	}
 	if err := w.send(transferFrame, payload, uint32(0), uint32(0), []byte("1"), uint32(0), true); err != nil {
@@ -204,21 +209,29 @@ func (w *wire) token(resource string) string {
 	mac := hmac.New(sha256.New, []byte(*w.ep.SharedAccessKey))
 	mac.Write([]byte(resource + "\n" + expiry))
 	signature := url.QueryEscape(base64.StdEncoding.EncodeToString(mac.Sum(nil)))
-	return fmt.Sprintf("SharedAccessSignature sr=%s&sig=%s&se=%s&skn=%s", resource, signature, expiry, *w.ep.SharedAccessKeyName)
+	return fmt.Sprintf(
+		"SharedAccessSignature sr=%s&sig=%s&se=%s&skn=%s", resource, signature, expiry, *w.ep.SharedAccessKeyName,
+	)
 }
 
 // attach opens a link under a handle.
 func (w *wire) attach(handle uint32, receives bool, address string, filter amqp.Map) error {
-	node, peer := any(amqp.Described{Descriptor: uint64(0x28), Value: []any{address, nil, nil, nil, nil, nil, nil, filter}}),
+	node, peer := any(amqp.Described{
+		Descriptor: uint64(0x28), Value: []any{address, nil, nil, nil, nil, nil, nil, filter},
+	}),
 		any(amqp.Described{Descriptor: uint64(0x29), Value: []any{"bench"}})
 	if !receives {
-		node, peer = amqp.Described{Descriptor: uint64(0x28), Value: []any{"bench"}}, amqp.Described{Descriptor: uint64(0x29), Value: []any{address}}
+		node, peer = amqp.Described{
+			Descriptor: uint64(0x28), Value: []any{"bench"},
+		}, amqp.Described{Descriptor: uint64(0x29), Value: []any{address}}
 	}
 	var settled any // the server settles what it sends; what is sent to it, it has to accept
 	if receives {
 		settled = byte(1)
 	}
-	if err := w.send(attachFrame, nil, fmt.Sprint("bench ", handle), handle, receives, settled, nil, node, peer, nil, nil, uint32(0)); err != nil {
+	if err := w.send(
+		attachFrame, nil, fmt.Sprint("bench ", handle), handle, receives, settled, nil, node, peer, nil, nil, uint32(0),
+	); err != nil {
 		return err
 	}
 	return w.until(attachFrame)
@@ -261,7 +274,9 @@ func newBatch(n, size int) (*message, error) {
 		payload = payload[len(part):]
 		const marker = 0xfeedfeed
 		start := len(m.frames)
-		m.frames = performative(m.frames, transferFrame, part, uint32(2), uint32(marker), []byte("1"), uint32(batchFormat), false, len(payload) > 0)
+		m.frames = performative(
+			m.frames, transferFrame, part, uint32(2), uint32(marker), []byte("1"), uint32(batchFormat), false, len(payload) > 0,
+		)
 		for at := start; ; at++ {
 			if binary.BigEndian.Uint32(m.frames[at:]) == marker {
 				m.ids = append(m.ids, at)
@@ -272,7 +287,8 @@ func newBatch(n, size int) (*message, error) {
 	return m, nil
 }
 
-// publish sends a message so many times, and waits for all to be accepted. As many are on their way as the server allows, up to a bound.
+// publish sends a message so many times, and waits for all to be accepted. As many are on their way as the server
+// allows, up to a bound.
 func (w *wire) publish(m *message, times int) error {
 	const most = 32
 	for times > 0 || w.unsettled > 0 {
@@ -300,10 +316,14 @@ func (w *wire) read(partition string, n int) error {
 	filter := amqp.Map{{Key: amqp.Symbol("apache.org:selector-filter:string"), Value: amqp.Described{
 		Descriptor: amqp.Symbol("apache.org:selector-filter:string"), Value: "amqp.annotation.x-opt-offset > '-1'",
 	}}}
-	if err := w.attach(3, true, fmt.Sprintf("%s/ConsumerGroups/$Default/Partitions/%s", *w.ep.EntityPath, partition), filter); err != nil {
+	if err := w.attach(
+		3, true, fmt.Sprintf("%s/ConsumerGroups/$Default/Partitions/%s", *w.ep.EntityPath, partition), filter,
+	); err != nil {
 		return err
 	}
-	if err := w.send(flowFrame, nil, uint32(0), uint32(windowSize), uint32(0), uint32(windowSize), uint32(3), uint32(0), uint32(n)); err != nil {
+	if err := w.send(
+		flowFrame, nil, uint32(0), uint32(windowSize), uint32(0), uint32(windowSize), uint32(3), uint32(0), uint32(n),
+	); err != nil {
 		return err
 	}
 	for range n {

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// A document shows figures between two comments. The first says what: "lines" for all lines as they were printed, or a regular expression for a table of the figures whose
-// names match it.
+// A document shows figures between two comments. The first says what: "lines" for all lines as they were printed, or a
+// regular expression for a table of the figures whose names match it.
 var shown = regexp.MustCompile(`(?s)(<!-- figures: (.*?) -->\n).*?(<!-- end of figures -->)`)
 
 // update writes the figures into a document.

@@ -108,7 +108,9 @@ func (r *report) draw(path string) error {
 		return err
 	}
 	// Where the font is missing, one with the same measures takes its place.
-	picture := bytes.ReplaceAll(out.Bytes(), []byte("font-family:Liberation Sans"), []byte("font-family:Liberation Sans,Arial,Helvetica,sans-serif"))
+	picture := bytes.ReplaceAll(
+		out.Bytes(), []byte("font-family:Liberation Sans"), []byte("font-family:Liberation Sans,Arial,Helvetica,sans-serif"),
+	)
 	return os.WriteFile(path, picture, 0o644)
 }
 
@@ -134,7 +136,11 @@ func (r *report) drawHeader(c draw.Canvas) {
 	title := style(14, color.Black)
 	title.Font.Weight = 2 // bold
 	c.FillText(title, vg.Point{X: margin, Y: c.Max.Y - 24}, "Beside the raw SDK")
-	where := fmt.Sprintf("make bench: medians of one run against a local server in the same process; %s, %s, %d cores. Every row of the run is shown.", r.System, r.Go, r.CPUs)
+	where := fmt.Sprintf(
+		"make bench: medians of one run against a local server in the same process; %s, %s, %d cores. Every row of the run "+
+			"is shown.",
+		r.System, r.Go, r.CPUs,
+	)
 	c.FillText(style(fontSize, dim), vg.Point{X: margin, Y: c.Max.Y - 40}, where)
 	x, y := margin, c.Max.Y-56
 	for _, key := range []struct {
@@ -208,7 +214,11 @@ func (p panel) Plot(c draw.Canvas, drawn *plot.Plot) {
 	for i, b := range p.bars {
 		middle := y(float64(len(p.bars) - 1 - i))
 		c.SetColor(color.Black)
-		c.Fill(vg.Rectangle{Min: vg.Point{X: x(b.target) - 1, Y: middle - 6.5}, Max: vg.Point{X: x(b.target) + 1, Y: middle + 6.5}}.Path())
+		c.Fill(
+			vg.Rectangle{
+				Min: vg.Point{X: x(b.target) - 1, Y: middle - 6.5}, Max: vg.Point{X: x(b.target) + 1, Y: middle + 6.5},
+			}.Path(),
+		)
 		s := style(fontSize, color.Black)
 		label := b.text
 		if b.short {

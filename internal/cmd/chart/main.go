@@ -1,5 +1,6 @@
-// Command chart draws the figures that "make bench OUT=docs/bench.json" has kept, as "make chart", and brings the documents up to date that show them. It is a module of
-// its own, so that nobody who uses the library pays for the plotting library.
+// Command chart draws the figures that "make bench OUT=docs/bench.json" has kept, as "make chart", and brings the
+// documents up to date that show them. It is a module of its own, so that nobody who uses the library pays for the
+// plotting library.
 package main
 
 import (

@@ -1,4 +1,5 @@
-// Command cover reads coverage profiles, as "make cover": it prints how much the tests reach, and which lines of the root package none of them does.
+// Command cover reads coverage profiles, as "make cover": it prints how much the tests reach, and which lines of the
+// root package none of them does.
 package main
 
 import (
@@ -77,7 +78,9 @@ func parse(r io.Reader) (statements map[block]int, reached map[block]bool, err e
 		file, rest, _ := strings.Cut(lines.Text(), ":")
 		b := block{file: file}
 		var n, times int
-		if _, err := fmt.Sscanf(rest, "%d.%d,%d.%d %d %d", &b.line, &b.column, &b.toLine, &b.toColumn, &n, &times); err != nil {
+		if _, err := fmt.Sscanf(
+			rest, "%d.%d,%d.%d %d %d", &b.line, &b.column, &b.toLine, &b.toColumn, &n, &times,
+		); err != nil {
 			return nil, nil, fmt.Errorf("%q: %w", lines.Text(), err)
 		}
 		statements[b] = n

@@ -1,5 +1,6 @@
-// Command demo shows the library at work, as "make demo", and with -auth passwordless over TLS with DefaultAzureCredential: it runs the emulator and the example programs as processes, kills the receiver
-// with SIGKILL, starts it again, and counts what was sent, received, repeated and lost.
+// Command demo shows the library at work, as "make demo", and with -auth passwordless over TLS with
+// DefaultAzureCredential: it runs the emulator and the example programs as processes, kills the receiver with SIGKILL,
+// starts it again, and counts what was sent, received, repeated and lost.
 package main
 
 import (
@@ -46,7 +47,9 @@ func run(ctx context.Context, auth string) error {
 	defer os.RemoveAll(bin)
 	say("Building the emulator and the example programs.")
 	// Without debug information linking takes half the time.
-	build := exec.CommandContext(ctx, "go", "build", "-ldflags=-s -w", "-o", bin, "./examples/emulator", "./examples/send", "./examples/recv")
+	build := exec.CommandContext(
+		ctx, "go", "build", "-ldflags=-s -w", "-o", bin, "./examples/emulator", "./examples/send", "./examples/recv",
+	)
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("%w\n%s", err, out)
 	}
@@ -67,7 +70,10 @@ func run(ctx context.Context, auth string) error {
 	if err := emulator.wait(ctx, "an emulator that is ready", func() bool { return emulator.has("ready") }); err != nil {
 		return err
 	}
-	for _, name := range []string{"EVENT_HUB_CONNECTION_STRING", "EVENT_HUB_FULLY_QUALIFIED_NAMESPACE", "BLOB_STORAGE_CONNECTION_STRING", "BLOB_STORAGE_ACCOUNT_URL", "AZURE_CLIENT_ID"} {
+	for _, name := range []string{
+		"EVENT_HUB_CONNECTION_STRING", "EVENT_HUB_FULLY_QUALIFIED_NAMESPACE", "BLOB_STORAGE_CONNECTION_STRING",
+		"BLOB_STORAGE_ACCOUNT_URL", "AZURE_CLIENT_ID",
+	} {
 		if err := os.Unsetenv(name); err != nil { // it would contradict what follows
 			return err
 		}
@@ -106,7 +112,9 @@ func (d *demo) play(ctx context.Context) error {
 	if err := d.send(ctx); err != nil {
 		return err
 	}
-	if err := receiver.wait(ctx, "three events", func() bool { return receiver.count("Received event") >= 3 }); err != nil {
+	if err := receiver.wait(ctx, "three events", func() bool {
+		return receiver.count("Received event") >= 3
+	}); err != nil {
 		return err
 	}
 	if err := d.waitForCheckpoint(ctx); err != nil {
@@ -125,7 +133,9 @@ func (d *demo) play(ctx context.Context) error {
 	if err := d.send(ctx); err != nil {
 		return err
 	}
-	if err := receiver.wait(ctx, "three more events", func() bool { return receiver.count("Received event") >= 3 }); err != nil {
+	if err := receiver.wait(ctx, "three more events", func() bool {
+		return receiver.count("Received event") >= 3
+	}); err != nil {
 		return err
 	}
 	say("Stopping the receiver with Ctrl-C (SIGINT).")
@@ -223,7 +233,8 @@ func exports(lines []string) (env []string) {
 	return env
 }
 
-// namespaceOf is the namespace as it is in the names of checkpoints: without a port, unless it is an emulator's without TLS.
+// namespaceOf is the namespace as it is in the names of checkpoints: without a port, unless it is an emulator's without
+// TLS.
 func namespaceOf(cfg eventhubs.Config) string {
 	if p, err := azeventhubs.ParseConnectionString(cfg.ConnectionString); err == nil {
 		return p.FullyQualifiedNamespace
