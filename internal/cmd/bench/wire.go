@@ -216,21 +216,17 @@ func (w *wire) token(resource string) string {
 
 // attach opens a link under a handle.
 func (w *wire) attach(handle uint32, receives bool, address string, filter amqp.Map) error {
-	node, peer := any(amqp.Described{
-		Descriptor: uint64(0x28), Value: []any{address, nil, nil, nil, nil, nil, nil, filter},
-	}),
-		any(amqp.Described{Descriptor: uint64(0x29), Value: []any{"bench"}})
+	source := amqp.Described{Descriptor: uint64(0x28), Value: []any{address, nil, nil, nil, nil, nil, nil, filter}}
+	target := amqp.Described{Descriptor: uint64(0x29), Value: []any{"bench"}}
 	if !receives {
-		node, peer = amqp.Described{
-			Descriptor: uint64(0x28), Value: []any{"bench"},
-		}, amqp.Described{Descriptor: uint64(0x29), Value: []any{address}}
+		source.Value, target.Value = []any{"bench"}, []any{address}
 	}
 	var settled any // the server settles what it sends; what is sent to it, it has to accept
 	if receives {
 		settled = byte(1)
 	}
 	if err := w.send(
-		attachFrame, nil, fmt.Sprint("bench ", handle), handle, receives, settled, nil, node, peer, nil, nil, uint32(0),
+		attachFrame, nil, fmt.Sprint("bench ", handle), handle, receives, settled, nil, source, target, nil, nil, uint32(0),
 	); err != nil {
 		return err
 	}
