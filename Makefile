@@ -61,8 +61,8 @@ soak: ## Run the load test for SOAK (default 10m): processes killed, connections
 	go run ./internal/cmd/soak -for $(or $(SOAK),10m)
 
 .PHONY: simulate
-simulate: ## Run SIM (default 24h) of virtual time in which all that can goes wrong; SEED=n repeats a run
-	@cd internal/cmd/simulate && SIM=$(or $(SIM),24h) SEED=$(or $(SEED),0) \
+simulate: ## Run SIM (default 24h) of virtual time in which all that can goes wrong; SEED=n repeats a run; CONCURRENCY=16
+	@cd internal/cmd/simulate && SIM=$(or $(SIM),24h) SEED=$(or $(SEED),0) CONCURRENCY=$(or $(CONCURRENCY),1) \
 		go test -count=1 -timeout 0 -run '^TestSimulation$$'
 
 .PHONY: cover

@@ -4,7 +4,8 @@
 // longer than their claims last, and partitions that are idle for hours.
 //
 // Nothing may be lost, come out of order, or hang, and no checkpoint may move backwards. It is a test, since only tests
-// have virtual time (testing/synctest): make simulate runs it, with SIM for how long and SEED for which one. A seed
-// decides what goes wrong, and when, and what is sent; goroutines that run at the same moment, and the library's own
-// random pauses, make two runs of one seed differ in detail.
+// have virtual time (testing/synctest): make simulate runs it, with SIM for how long and SEED for which one. With
+// CONCURRENCY, consumers that take no batches run so many handlers of a partition at once; the events of each key have
+// to come in order. A seed decides what goes wrong, and when, and what is sent; goroutines that run at the same moment,
+// and the library's own random pauses, make two runs of one seed differ in detail.
 package simulate

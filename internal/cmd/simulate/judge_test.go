@@ -25,7 +25,19 @@ type unit struct {
 	holding
 	first, last int64 // sequence numbers
 	attempt     int
+	keys        int64 // the key of an event is what this leaves of its sequence number; 1: one key has all
 }
+
+// stream is a holding's events of one key, which come in order.
+type stream struct {
+	holding
+	key int64
+}
+
+func (u unit) stream() stream { return stream{u.holding, u.first % u.keys} }
+
+// one names the handler that may run only once at a time.
+func (u unit) one() string { return fmt.Sprint(u.who, "/", u.partition, "/", u.first%u.keys) }
 
 // judge takes down what happens, and says what should not have.
 type judge struct {
@@ -35,9 +47,9 @@ type judge struct {
 	events     map[place][]moment
 	partitions map[string][]moment // "" has what happens to all
 	handled    map[place]int
-	furthest   map[string]int64 // by partition: the last event that was completed
-	next       map[holding]int64
-	running    map[string]int64 // by consumer and partition: the event at hand
+	prefix     map[string]int64 // by partition: how many events are completed, from the first one on
+	next       map[stream]int64
+	running    map[string]int64 // by consumer, partition and key: the event at hand
 	checkpoint map[string]int64
 	wrong      map[string][]string // by kind
 	suspect    *place              // the first event to which something happened that should not
@@ -47,7 +59,7 @@ type judge struct {
 func newJudge() *judge {
 	return &judge{
 		began: time.Now(), events: map[place][]moment{}, partitions: map[string][]moment{}, handled: map[place]int{},
-		furthest: map[string]int64{}, next: map[holding]int64{}, running: map[string]int64{},
+		prefix: map[string]int64{}, next: map[stream]int64{}, running: map[string]int64{},
 		checkpoint: map[string]int64{}, wrong: map[string][]string{},
 	}
 }
@@ -114,17 +126,15 @@ func (j *judge) comes(u unit) {
 	defer j.judgeMu.Unlock()
 	j.note(u, "came to %s, attempt %d", u.who, u.attempt)
 	at := &place{u.partition, u.first}
-	next, known := j.next[u.holding]
-	switch furthest, any := j.furthest[u.partition]; {
+	next, known := j.next[u.stream()]
+	switch before := u.first - u.keys; {
 	case known && u.first != next:
 		j.accuse(outOfOrder, at, "it came to %s, where %d should", u.who, next)
-	case !known && any && u.first > furthest+1:
-		j.accuse(outOfOrder, at, "it came to %s first, and nobody had come further than %d", u.who, furthest)
-	case !known && !any && u.first > 0:
-		j.accuse(outOfOrder, at, "it came to %s first, and nobody had read the partition", u.who)
+	case before >= 0 && j.handled[place{u.partition, before}] == 0:
+		j.accuse(outOfOrder, at, "it came to %s, and nobody had completed %d", u.who, before)
 	}
-	j.next[u.holding] = u.first
-	one := u.who + "/" + u.partition
+	j.next[u.stream()] = u.first
+	one := u.one()
 	if other, runs := j.running[one]; runs {
 		j.accuse(outOfOrder, at, "it came to %s, where the handler of %d ran", u.who, other)
 	}
@@ -135,18 +145,18 @@ func (j *judge) comes(u unit) {
 func (j *judge) returns(u unit, completed bool) {
 	j.judgeMu.Lock()
 	defer j.judgeMu.Unlock()
-	delete(j.running, u.who+"/"+u.partition)
+	delete(j.running, u.one())
 	if !completed {
 		j.note(u, "failed at %s", u.who)
 		return
 	}
 	j.note(u, "completed by %s", u.who)
-	j.next[u.holding] = u.last + 1
+	j.next[u.stream()] = u.last + u.keys
 	for i := u.first; i <= u.last; i++ {
 		j.handled[place{u.partition, i}]++
 	}
-	if furthest, any := j.furthest[u.partition]; !any || u.last > furthest {
-		j.furthest[u.partition] = u.last
+	for j.handled[place{u.partition, j.prefix[u.partition]}] > 0 {
+		j.prefix[u.partition]++
 	}
 }
 
@@ -158,8 +168,8 @@ func (j *judge) sees(partition string, sequence int64) {
 	if was, any := j.checkpoint[partition]; any && sequence < was {
 		j.accuse(back, at, "the checkpoint moved here, from %d", was)
 	}
-	if furthest, any := j.furthest[partition]; !any || sequence > furthest {
-		j.accuse(lost, at, "the checkpoint is here, and nobody had come further than %d", furthest)
+	if prefix := j.prefix[partition]; sequence >= prefix {
+		j.accuse(lost, at, "the checkpoint is here, and nobody has completed %d", prefix)
 	}
 	j.checkpoint[partition] = sequence
 }

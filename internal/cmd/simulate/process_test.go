@@ -20,12 +20,14 @@ type process struct {
 	name     string // its InstanceID; one that was killed may have had it before
 	network  *network
 	consumer *eventhubs.Consumer
+	keys     int64 // of a partition; the events of each come in order
 	cancel   context.CancelFunc
 	ended    chan struct{} // closed when Receive has returned for good
 	killed   atomic.Bool
 
 	drawsMu sync.Mutex
-	draws   map[string]random // by partition
+	draws   map[string]random   // by partition
+	bad     map[place]time.Time // events that the handler fails with, until when
 }
 
 const (
@@ -35,6 +37,8 @@ const (
 	// restartAfter is how long a supervisor waits before it starts again what has ended with an error.
 	restartAfter = 10 * time.Second
 	longestStall = 2 * time.Minute // of a handler
+	longestBad   = 5 * time.Minute // that a handler fails with one event
+	keys         = 13              // in a partition, for concurrent handlers
 )
 
 func (s *simulation) config(n *network) eventhubs.Config {
@@ -70,12 +74,20 @@ func (s *simulation) start(name string, r random) *process {
 		InstanceID: name, MaxBatch: 1 + r.upTo(100), CheckpointCount: r.upTo(2) * r.upTo(50),
 		LagInterval: time.Duration(r.upTo(2)) * time.Minute,
 	}
+	batches := r.oneIn(2)
+	if s.concurrency > 1 && !batches {
+		o.Concurrency, o.MaxAhead = s.concurrency, r.upTo(2)*(1+r.upTo(200))
+		o.Key = func(e *eventhubs.ReceivedEvent) string { return fmt.Sprint(e.SequenceNumber % keys) }
+	}
 	c, err := eventhubs.NewConsumer(s.config(n), store, &o)
 	require.NoError(s.t, err)
 	p := &process{
 		sim: s, name: name, network: n, consumer: c, cancel: cancel, ended: make(chan struct{}), draws: map[string]random{},
+		bad: map[place]time.Time{}, keys: 1,
 	}
-	batches := r.oneIn(2)
+	if o.Concurrency > 1 {
+		p.keys = keys
+	}
 	s.judge.notes("", "%s: started; batches: %t, %+v", name, batches, o)
 	go p.run(ctx, batches)
 	return p
@@ -111,11 +123,13 @@ func (p *process) handleBatch(ctx context.Context, events []*eventhubs.ReceivedE
 		return errDead
 	}
 	first, n := events[0], int64(len(events))
-	u := unit{holding{p.name, first.PartitionID, ctx}, first.SequenceNumber, first.SequenceNumber + n - 1, first.Attempt}
+	u := unit{
+		holding{p.name, first.PartitionID, ctx}, first.SequenceNumber, first.SequenceNumber + n - 1, first.Attempt, p.keys,
+	}
 	p.sim.judge.comes(u)
 	completed := false
 	defer func() { p.sim.judge.returns(u, completed) }()
-	if err := p.work(ctx, first.PartitionID); err != nil {
+	if err := p.work(ctx, place{first.PartitionID, first.SequenceNumber}); err != nil {
 		return err
 	}
 	if !p.runs() {
@@ -134,39 +148,46 @@ func (p *process) runs() bool {
 
 var errOfHandler = errors.New("the handler fails now and then")
 
-// work is what a handler does.
-func (p *process) work(ctx context.Context, partition string) error {
-	r := p.drawsFor(partition)
-	switch r.upTo(3000) {
+// work is what a handler does with an event, or a batch that begins with it.
+func (p *process) work(ctx context.Context, at place) error {
+	rare, often, takes := p.drawsFor(at)
+	switch rare {
 	case 0:
 		return eventhubs.Stop(errOfHandler)
 	case 1:
 		panic(errOfHandler)
 	case 2, 3, 4:
-		if !sleep(ctx, r.time(longestStall)) {
+		if !sleep(ctx, time.Duration(takes*float64(longestStall))) {
 			return context.Cause(ctx)
 		}
 	}
-	switch r.upTo(50) {
+	switch often {
 	case 0:
 		return errOfHandler
 	case 1:
-		sleep(ctx, r.time(3*time.Second))
+		sleep(ctx, time.Duration(takes*float64(3*time.Second)))
 	}
 	return nil
 }
 
-// drawsFor returns the source of random numbers of a partition's handler: handlers of different partitions run at the
-// same time.
-func (p *process) drawsFor(partition string) random {
+// drawsFor draws for a handler, from the source of its partition: handlers run at the same time. With some events a
+// handler fails for a while, where that holds up one key alone.
+func (p *process) drawsFor(at place) (rare, often int, takes float64) {
 	p.drawsMu.Lock()
 	defer p.drawsMu.Unlock()
-	r, ok := p.draws[partition]
+	r, ok := p.draws[at.partition]
 	if !ok {
-		r = p.sim.draws(p.name + "/" + partition)
-		p.draws[partition] = r
+		r = p.sim.draws(p.name + "/" + at.partition)
+		p.draws[at.partition] = r
 	}
-	return r
+	rare, often, takes = r.upTo(3000), r.upTo(50), r.source.Float64()
+	if rare >= 5 && rare < 10 && p.keys > 1 {
+		p.bad[at] = time.Now().Add(time.Duration(takes * float64(longestBad)))
+	}
+	if until, bad := p.bad[at]; bad && time.Now().Before(until) {
+		return rare, 0, takes
+	}
+	return rare, often, takes
 }
 
 // stop ends the process as it should.

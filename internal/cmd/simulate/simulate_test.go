@@ -27,10 +27,15 @@ const (
 	roundTrip = 5 * time.Millisecond
 )
 
-// TestSimulation runs SIM of virtual time, or 20 minutes, with the seed SEED, or 1. SEED=0 takes a random one.
+// TestSimulation runs SIM of virtual time, or 20 minutes, with the seed SEED, or 1. SEED=0 takes a random one. With
+// CONCURRENCY above 1, consumers that do not take batches run so many handlers of a partition at once.
 func TestSimulation(t *testing.T) {
-	length, seed := 20*time.Minute, uint64(1)
+	length, seed, concurrency := 20*time.Minute, uint64(1), 1
 	var err error
+	if s := os.Getenv("CONCURRENCY"); s != "" {
+		concurrency, err = strconv.Atoi(s)
+		require.NoError(t, err, "CONCURRENCY")
+	}
 	if s := os.Getenv("SIM"); s != "" {
 		length, err = time.ParseDuration(s)
 		require.NoError(t, err, "SIM")
@@ -48,6 +53,7 @@ func TestSimulation(t *testing.T) {
 	var result result
 	synctest.Test(t, func(t *testing.T) {
 		s := newSimulation(t, seed, &clock)
+		s.concurrency = concurrency
 		s.run(length)
 		result = s.result()
 	})
@@ -56,8 +62,8 @@ func TestSimulation(t *testing.T) {
 		state = "FAILED"
 		t.Fail()
 	}
-	fmt.Printf("simulate: %s: seed=%d virtual=%v real=%v %s\n",
-		state, seed, length, time.Since(began).Round(10*time.Millisecond), result.line)
+	fmt.Printf("simulate: %s: seed=%d concurrency=%d virtual=%v real=%v %s\n",
+		state, seed, concurrency, length, time.Since(began).Round(10*time.Millisecond), result.line)
 }
 
 // simulation is one run.
@@ -69,6 +75,8 @@ type simulation struct {
 	store  *eventhubs.BlobCheckpointStore // to look with
 	judge  *judge
 	logs   *logs
+
+	concurrency int // handlers of a partition that run at once
 
 	// Only live's goroutine uses these.
 	processes []*process
