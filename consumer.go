@@ -19,22 +19,6 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/target"
 )
 
-// Handler processes one event. If it returns nil, the event is processed, and the next checkpoint covers it. If it
-// returns an error, it gets the same event again after a pause, while later events of that partition wait. An error
-// marked by [Stop] ends Receive. So does a panic, which is not retried. [DeadLetter] makes a handler that gives up
-// after some attempts.
-//
-// Handlers of one partition never run at the same time; those of different partitions do. ctx has the values of
-// Receive's context. It ends with the cause [ErrOwnershipLost] when another consumer has taken over the partition: what
-// the handler does after that may be done twice. It ends with the cause [ErrDraining] when Receive has to stop and the
-// handler takes longer than ConsumerOptions.DrainTimeout.
-type Handler func(ctx context.Context, e *ReceivedEvent) error
-
-// BatchHandler processes consecutive events of one partition: at least one, and at most ConsumerOptions.MaxBatch. Nil
-// means that all are processed; after an error it gets the same events again. Otherwise it is like [Handler]. It must
-// not keep the slice after it returns.
-type BatchHandler func(ctx context.Context, events []*ReceivedEvent) error
-
 // ConsumerOptions tune a Consumer. The zero value of each field, and nil options, are right for production.
 type ConsumerOptions struct {
 	// ConsumerGroup is the consumer group. "" means "$Default".
@@ -54,27 +38,29 @@ type ConsumerOptions struct {
 	// CheckpointCount writes a checkpoint as soon as that many processed events of a partition are not covered, regardless
 	// of CheckpointInterval. 0 means no limit.
 	CheckpointCount int
-	// Concurrency is how many handlers of one partition may run at once, for Receive. 0 means 1. Above 1, events with the
-	// same key come one at a time and in order, retries included: a failing one holds up those of its key only. Others
-	// come in any order. A checkpoint covers an event once all before it are processed too.
+	// Concurrency is how many handlers of one partition may run at once in Receive. Above 1, events with the same key are
+	// still handled one at a time and in order, retries included: a failing event holds up only those of its key. Other
+	// events are handled in any order. A checkpoint covers an event only when all events before it are processed. 0 means
+	// 1.
 	Concurrency int
-	// Key returns an event's key, if Concurrency is above 1. It is called once for each event, in the order of the
-	// partition, by one goroutine of each. Nil means PartitionKey. Events whose key is "" wait for no other.
+	// Key returns the key of an event, if Concurrency is above 1. Each partition calls it from one goroutine, once for
+	// each event, in order. An event with the key "" waits for no other. Nil means the PartitionKey.
 	Key func(*ReceivedEvent) string
-	// MaxAhead bounds how many events of a partition are held, from the oldest that is not processed on, if Concurrency is
-	// above 1: that many may be repeated after a crash, and are kept in memory. At the bound, the partition waits for that
-	// event; a WARN in the log names it after 30 seconds, and then less and less often. 0 means 1,000.
+	// MaxAhead limits how many events of a partition are held, starting with the oldest unprocessed one, if Concurrency is
+	// above 1. They are in memory, and may be repeated after a crash. At the limit the partition waits for the oldest; a
+	// WARN in the log names it after 30 seconds, and then at growing intervals. 0 means 1,000.
 	MaxAhead int
-	// BatchWait is how long ReceiveBatch waits for a batch to fill up to MaxBatch, after its first event. When Receive has
-	// to end, it gets what is there at once. 0 means not at all.
+	// BatchWait is how long ReceiveBatch waits after the first event of a batch for it to fill up to MaxBatch. When
+	// Receive has to end, the handler gets the batch at once. 0 means no wait.
 	BatchWait time.Duration
-	// PartitionOpened is called when a partition is taken, before its first event: for what handlers keep by partition. If
-	// it fails, it is called again after a pause; [Stop] and panics end Receive. Its context is that of the handlers.
+	// PartitionOpened is called when a partition is taken, before its first event, so that handlers can keep state for
+	// each partition. After an error it is called again, after a pause; [Stop] and panics end Receive. ctx is that of
+	// handlers.
 	PartitionOpened func(ctx context.Context, partitionID string) error
-	// PartitionClosed is called once after each success of PartitionOpened: when the partition's last handler has returned,
-	// and before its last checkpoint is written and others can take it. reason is nil, what Receive will return,
-	// [ErrDraining] if a handler ran out of time, or [ErrOwnershipLost]. In the last two cases the context has ended; it
-	// is that of the handlers, and DrainTimeout bounds it.
+	// PartitionClosed is called once for each PartitionOpened that succeeded: after the last handler of the partition has
+	// returned, and before the last checkpoint is written and others can take the partition. reason is nil, what Receive
+	// will return, [ErrDraining] if a handler ran out of time, or [ErrOwnershipLost]; in the last two cases ctx has ended.
+	// ctx is that of handlers, and DrainTimeout limits it.
 	PartitionClosed func(ctx context.Context, partitionID string, reason error)
 	// DrainTimeout is how long running handlers may take when Receive has to end, or when another consumer asks for the
 	// partition. After that their contexts are cancelled; a handler that ignores its context is still waited for. The last
@@ -176,64 +162,6 @@ func Since(t time.Time) azeventhubs.StartPositions {
 	return azeventhubs.StartPositions{Default: azeventhubs.StartPosition{EnqueuedTime: &t, Inclusive: true}}
 }
 
-// ErrOwnershipLost is the cause of a handler's ended context when another consumer has taken over its partition.
-var ErrOwnershipLost = errors.New("eventhubs: another consumer has taken the partition over")
-
-// ErrDraining is the cause of a handler's ended context when Receive has to end and DrainTimeout has passed.
-var ErrDraining = errors.New("eventhubs: the consumer is stopping")
-
-// Stop marks a handler's error as permanent: Receive lets running handlers finish, writes checkpoints up to the event
-// before, and returns a [HandlerError] with it. Stop(nil) stops without a reason.
-func Stop(err error) error { return &stopError{err} }
-
-type stopError struct{ err error }
-
-func (e *stopError) Error() string {
-	if e.err == nil {
-		return "stopped by the handler"
-	}
-	return e.err.Error()
-}
-func (e *stopError) Unwrap() error { return e.err }
-
-func isStop(err error) bool {
-	var stop *stopError
-	return errors.As(err, &stop)
-}
-
-// HandlerError is what Receive returns when a handler has ended it: with Stop, by giving up in Backoff, or with a
-// panic.
-type HandlerError struct {
-	PartitionID    string
-	SequenceNumber int64  // of the event, or the first one of the batch; -1: of none, as in PartitionOpened
-	Err            error  // what the handler returned; nil after a panic
-	Panic          any    // the value of the panic; nil without one
-	Stack          []byte // of the panic
-}
-
-// Error does not include the stack: log it beside the error.
-func (e *HandlerError) Error() string {
-	at := fmt.Sprintf("eventhubs: receive: handler of partition %s at sequence number %d", e.PartitionID, e.SequenceNumber)
-	if e.SequenceNumber < 0 {
-		at = fmt.Sprintf("eventhubs: receive: PartitionOpened or PartitionClosed of partition %s", e.PartitionID)
-	}
-	switch err, ok := e.Panic.(error); {
-	case e.Err != nil:
-		return fmt.Sprintf("%s: %v", at, sdkerr.WithoutPrefix(e.Err))
-	case ok:
-		return fmt.Sprintf("%s panicked: %v", at, sdkerr.WithoutPrefix(err))
-	}
-	return fmt.Sprintf("%s panicked: %v", at, e.Panic)
-}
-
-// Unwrap returns Err, or the value of the panic if that is an error.
-func (e *HandlerError) Unwrap() error {
-	if err, ok := e.Panic.(error); ok && e.Err == nil {
-		return err
-	}
-	return e.Err
-}
-
 // Consumer receives the events of one event hub for one consumer group. It is safe for concurrent use. Close it when it
 // is no longer needed. It has one connection for questions to the service, and one for each partition that it reads, so
 // that a failure of one partition's connection affects no other.
@@ -310,8 +238,8 @@ func (c *Consumer) Receive(ctx context.Context, h Handler) error {
 	return c.receive(ctx, 1, func(ctx context.Context, events []*ReceivedEvent) error { return h(ctx, events[0]) })
 }
 
-// ReceiveBatch is Receive for handlers that process several events of one partition at once. It does not wait for a
-// batch to fill: a batch is what has arrived.
+// ReceiveBatch is Receive for handlers that process several events of one partition at once. A batch is what has
+// arrived; ConsumerOptions.BatchWait makes it wait for more.
 func (c *Consumer) ReceiveBatch(ctx context.Context, h BatchHandler) error {
 	if h == nil {
 		return errors.New("eventhubs: receive: the handler is nil")

@@ -1,82 +1,82 @@
-// Package eventhubs sends events to Azure Event Hubs and receives them, over Microsoft's SDK azeventhubs. What the
-// service has accepted is handled at least once, in the order of its partition, also when processes are killed,
-// connections drop and storage is down.
+// Package eventhubs sends events to Azure Event Hubs and receives them, over Microsoft's SDK azeventhubs. Every event
+// that the service has accepted is handled at least once, in the order of its partition, even if processes are killed,
+// connections drop or storage is down.
 //
-// A [Config] says which event hub, and how to sign in: with DefaultAzureCredential or with a connection string.
+// A [Config] says which event hub to use and how to sign in: with DefaultAzureCredential or with a connection string.
 // [ConfigFromEnv] reads it from the environment.
 //
 // # Sending
 //
 // [Producer.Send] takes any number of events, makes batches of them, and returns nil only when the service has accepted
-// every one. Events with the same PartitionKey, or the same PartitionID, keep their order, in one call and over the
-// calls that one goroutine makes in turn. Other events have no order. Send retries lost connections, a busy
-// service and answers that don't come, for up to a minute. Then it returns a [SendError], which lists the events that
-// were not acknowledged. What waiting can't mend it reports at once.
+// every event. Events with the same PartitionKey or PartitionID keep their order, within a call and across calls that
+// one goroutine makes in turn. Other events have no order. For up to a minute Send retries lost connections, a busy
+// service and missing answers. Then it returns a [SendError], which lists the events that were not acknowledged. It
+// reports permanent failures at once.
 //
-// Such an event may be stored all the same: if the answer to a batch is lost, nobody knows. If it is sent again, it may
-// be there twice. Events that must not count twice need an id, in MessageID say, by which those who receive them can
-// tell.
+// An event that was not acknowledged may have been stored, because the acknowledgement may be what was lost. If you
+// send it again, it may be stored twice. If that matters, give events an id, for example in MessageID, by which
+// receivers can recognize repeats.
 //
 // # Receiving
 //
-// [Consumer.Receive] calls a [Handler] for each event, and blocks until its context ends. Events of one partition come
-// one at a time and in order; partitions run concurrently, so what handlers share must be guarded.
-// [Consumer.ReceiveBatch] passes several events of a partition at once, for what is written in bulk.
+// [Consumer.Receive] calls a [Handler] for each event, and blocks until its context ends. Events of one partition are
+// handled one at a time and in order. Partitions run concurrently, so guard what handlers share. With
+// ConsumerOptions.Concurrency, events of one partition run concurrently too, in order by key. [Consumer.ReceiveBatch]
+// passes several events of a partition at once, for bulk writes.
 //
-// What the handler returns decides what becomes of the event. Nil means that it is processed. An error means that the
-// same event comes again, after a pause that ConsumerOptions.Backoff sets, while the later events of its partition
-// wait. An error that is marked by [Stop] ends Receive, and so does a panic. [DeadLetter] sends an event that fails
-// again and again to another event hub, so that its partition moves on.
+// The handler's result decides what happens to the event. Nil means that it is processed. After an error the handler
+// gets the same event again, after a pause that ConsumerOptions.Backoff sets, while later events of the partition wait.
+// An error marked by [Stop] ends Receive, and so does a panic. [DeadLetter] sends an event that keeps failing to
+// another event hub, so that its partition moves on.
 //
-// A [CheckpointStore] keeps how far each partition is processed, in Azure Blob Storage for one: see
-// [NewBlobCheckpointStore]. A checkpoint covers only events whose handlers have returned nil, with none left out before
-// them. A partition writes one at most every ConsumerOptions.CheckpointInterval, after CheckpointCount events, and when
-// it is given up. If none was written for that long, the first event is covered within about a second, as are the first
-// events of a partition that was just taken. A partition without a checkpoint is read from its earliest event, unless
-// ConsumerOptions.Start says otherwise.
+// A [CheckpointStore] records how far each partition has been processed, usually in Azure Blob Storage: see
+// [NewBlobCheckpointStore]. A checkpoint covers an event only if the handlers of that event and of all events before it
+// have returned nil. A partition writes at most one checkpoint per ConsumerOptions.CheckpointInterval, and also one
+// after CheckpointCount events and one when it is released. If none was written for that long, as when a partition was
+// just taken, the first event is covered within about a second. A partition without a checkpoint is read from its
+// earliest event, unless ConsumerOptions.Start says otherwise.
 //
-// The consumers of a group that use the same store share the partitions, in one process or in many. Each takes its
-// share at once, and asks for it if others hold it: they finish what they are at, write a checkpoint, and give the
-// partitions up. What a consumer holds when it ends, the others take over at once; what it held when it was killed,
-// they take over after ConsumerOptions.ExpirationInterval.
+// The consumers of a group that use the same store share the partitions, in one process or in many. A new consumer asks
+// the others for its share: they finish their current work, write a checkpoint, and release the partitions. When a
+// consumer ends, the others take its partitions at once; when it is killed, they take them after
+// ConsumerOptions.ExpirationInterval.
 //
 // # Delivery
 //
-// Delivery is at least once. No event is skipped; events are repeated
+// Delivery is at least once. No event is skipped. Events are repeated
 //
-//   - when a process was killed: those after the last checkpoint;
-//   - when another consumer takes the partition without asking, as those of other SDKs do: the context of the handler
-//     ends, with the cause [ErrOwnershipLost], and the new owner gets the events after the last checkpoint;
-//   - when Receive has to end and a handler gives up, because ConsumerOptions.DrainTimeout has passed: the cause is
-//     [ErrDraining];
-//   - when the checkpoint store is down as Receive ends, so that the last checkpoint can't be written;
-//   - when a checkpoint is damaged, or the service refuses it: the partition is read from its earliest event;
+//   - when a process is killed: those after the last checkpoint;
+//   - when another consumer takes the partition without asking, as other SDKs do: the handler's context ends with the
+//     cause [ErrOwnershipLost], and the new owner gets the events after the last checkpoint;
+//   - when Receive has to end and a handler takes longer than ConsumerOptions.DrainTimeout: the cause is [ErrDraining];
+//   - when the checkpoint store is down as Receive ends, so that the last checkpoint cannot be written;
+//   - when a checkpoint is damaged, or the service refuses its position: the partition is read from its earliest event;
 //   - when an event was sent twice.
 //
-// So handlers must bear repeats. Partition and sequence number identify an event in its event hub, and make a key for
-// what must be done once. Only the service itself drops events: those that are older than its retention.
+// So handlers must tolerate repeats. Partition and sequence number identify an event in its event hub; use them as the
+// key for what must be done once. Only the service drops events: those that are older than its retention.
 //
 // # Ending
 //
-// A service ends Receive with its context. Fetching stops, running handlers finish, the last checkpoints are written,
-// the partitions are given up, and Receive returns nil. If the handlers finish in time, nothing is repeated. The
-// context of a handler is not the one that has ended: it lasts as long as DrainTimeout allows.
+// A service ends Receive with its context. Receive stops fetching, running handlers finish, the last checkpoints are
+// written, the partitions are released, and Receive returns nil. If the handlers finish in time, nothing is repeated. A
+// handler's context does not end with that of Receive; it lasts as long as DrainTimeout allows.
 //
-// Receive fails if nothing answers when it begins: within ten seconds if connections are refused or the name can't be
+// Receive fails if nothing answers when it starts: within ten seconds if connections are refused or the name cannot be
 // resolved, within half a minute if they are not answered (with the default Config.Retry). Once the service has
-// answered, Receive retries what is transient for as long as it takes, and logs it: lost connections, a service that is
-// busy or does not answer, storage that is down. It returns an error when a handler ends it, a [HandlerError], or when
-// waiting would not help: no such event hub or consumer group, or not authorized. What was right before is retried for
-// a minute in that case. The error says what to do, and matches [ErrNotFound] or [ErrNotAuthorized].
+// answered, Receive logs and retries transient failures until they clear: lost connections, a service that is busy or
+// does not answer, an outage of storage. It returns an error when a handler ends it (a [HandlerError]), or when waiting
+// would not help: no such event hub or consumer group ([ErrNotFound]), or not authorized ([ErrNotAuthorized]). What has
+// worked before is retried for a minute first. The error says what to do.
 //
 // # Testing
 //
-// Package eventhubstest is a namespace in the test's own process, with faults on request; [NewMemoryCheckpointStore] is
-// a store for tests. Package eventhubstest/storetest checks a store of your own.
+// Package eventhubstest is a namespace in the test's own process, with faults on request. [NewMemoryCheckpointStore] is
+// a store for tests. Package eventhubstest/storetest tests a store of your own.
 //
 // # The SDK
 //
-// Nothing of it is hidden: [Producer.Client] and [Consumer.Client] are its clients, a [ReceivedEvent] is its event, and
-// every [CheckpointStore] that was written for it fits. [LogSDK] shows its log. Checkpoints are in the format that
-// Microsoft's other SDKs have.
+// Nothing of the SDK is hidden: [Producer.Client] and [Consumer.Client] are its clients, a [ReceivedEvent] embeds its
+// event, and any [CheckpointStore] for it can be used. [LogSDK] shows its log. Checkpoints have the format of
+// Microsoft's other SDKs.
 package eventhubs

@@ -11,6 +11,80 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/sdkerr"
 )
 
+// Handler processes one event. If it returns nil, the event is processed, and the next checkpoint covers it. If it
+// returns an error, it gets the same event again after a pause, while later events of that partition wait. An error
+// marked by [Stop] ends Receive. So does a panic, which is not retried. [DeadLetter] makes a handler that gives up
+// after some attempts.
+//
+// Handlers of one partition never run at the same time; those of different partitions do. ctx has the values of
+// Receive's context. It ends with the cause [ErrOwnershipLost] when another consumer has taken over the partition: what
+// the handler does after that may be done twice. It ends with the cause [ErrDraining] when Receive has to stop and the
+// handler takes longer than ConsumerOptions.DrainTimeout.
+type Handler func(ctx context.Context, e *ReceivedEvent) error
+
+// BatchHandler processes consecutive events of one partition: at least one, and at most ConsumerOptions.MaxBatch. Nil
+// means that all are processed; after an error it gets the same events again. Otherwise it is like [Handler]. It must
+// not keep the slice after it returns.
+type BatchHandler func(ctx context.Context, events []*ReceivedEvent) error
+
+// ErrOwnershipLost is the cause of a handler's ended context when another consumer has taken over its partition.
+var ErrOwnershipLost = errors.New("eventhubs: another consumer has taken the partition over")
+
+// ErrDraining is the cause of a handler's ended context when Receive has to end and DrainTimeout has passed.
+var ErrDraining = errors.New("eventhubs: the consumer is stopping")
+
+// Stop marks a handler's error as permanent: Receive lets running handlers finish, writes checkpoints up to the event
+// before, and returns a [HandlerError] with it. Stop(nil) stops without a reason.
+func Stop(err error) error { return &stopError{err} }
+
+type stopError struct{ err error }
+
+func (e *stopError) Error() string {
+	if e.err == nil {
+		return "stopped by the handler"
+	}
+	return e.err.Error()
+}
+func (e *stopError) Unwrap() error { return e.err }
+
+func isStop(err error) bool {
+	var stop *stopError
+	return errors.As(err, &stop)
+}
+
+// HandlerError is what Receive returns when a handler has ended it: with Stop, by giving up in Backoff, or with a
+// panic.
+type HandlerError struct {
+	PartitionID    string
+	SequenceNumber int64  // of the event, or the first one of the batch; -1: of none, as in PartitionOpened
+	Err            error  // what the handler returned; nil after a panic
+	Panic          any    // the value of the panic; nil without one
+	Stack          []byte // of the panic
+}
+
+// Error does not include the stack: log it beside the error.
+func (e *HandlerError) Error() string {
+	at := fmt.Sprintf("eventhubs: receive: handler of partition %s at sequence number %d", e.PartitionID, e.SequenceNumber)
+	if e.SequenceNumber < 0 {
+		at = fmt.Sprintf("eventhubs: receive: PartitionOpened or PartitionClosed of partition %s", e.PartitionID)
+	}
+	switch err, ok := e.Panic.(error); {
+	case e.Err != nil:
+		return fmt.Sprintf("%s: %v", at, sdkerr.WithoutPrefix(e.Err))
+	case ok:
+		return fmt.Sprintf("%s panicked: %v", at, sdkerr.WithoutPrefix(err))
+	}
+	return fmt.Sprintf("%s panicked: %v", at, e.Panic)
+}
+
+// Unwrap returns Err, or the value of the panic if that is an error.
+func (e *HandlerError) Unwrap() error {
+	if err, ok := e.Panic.(error); ok && e.Err == nil {
+		return err
+	}
+	return e.Err
+}
+
 // DeadLetter returns a handler that calls h. When h has failed with an event attempts times, the handler sends the
 // event with producer, usually to another event hub, and returns nil, so that the event is checkpointed and the
 // partition moves on. Event Hubs has no dead-letter queue of its own.
