@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
@@ -23,19 +24,20 @@ const dating = time.Second
 
 // Claim is a partition that is ours until its context ends. Its methods are safe for concurrent use.
 type Claim struct {
-	loop   *Loop
-	id     string
-	since  time.Time
-	ctx    context.Context
-	end    context.CancelCauseFunc
-	wanted chan struct{}
+	loop      *Loop
+	partition *partition
+	id        string
+	since     time.Time
+	ctx       context.Context
+	end       context.CancelCauseFunc
+	wanted    chan struct{}
 
-	// The loop's claimsMu guards what follows.
+	// The loop's stateMu guards what follows.
 	record   azeventhubs.Ownership // as the store has it
 	renewed  time.Time             // when the call began that made the record
 	seen     time.Time             // when the call began that last said it is ours
 	promised string                // who was promised the partition; the promise may have been stored
-	granting bool                  // it is being stored
+	isWanted bool                  // wanted is closed
 }
 
 // PartitionID returns the partition's id.
@@ -52,18 +54,10 @@ func (c *Claim) Context() context.Context { return c.ctx }
 // checkpoint, and Release it within DrainTimeout. After that the other takes it.
 func (c *Claim) Wanted() <-chan struct{} { return c.wanted }
 
-func (c *Claim) isWanted() bool {
-	select {
-	case <-c.wanted:
-		return true
-	default:
-		return false
-	}
-}
-
-// want tells the reader that the partition is wanted. claimsMu is held.
+// want tells the reader that the partition is wanted. stateMu is held.
 func (c *Claim) want() {
-	if !c.isWanted() {
+	if !c.isWanted {
+		c.isWanted = true
 		close(c.wanted)
 	}
 }
@@ -92,23 +86,23 @@ func (c *Claim) Await(ctx context.Context) bool {
 
 // certain reports what is known now, and returns what is closed when more is.
 func (c *Claim) certain() (held, certain bool, changed <-chan struct{}) {
-	l := c.loop
-	l.claimsMu.Lock()
-	defer l.claimsMu.Unlock()
-	p := l.partition(c.id)
-	certain = time.Since(c.renewed) <= l.life() || time.Since(c.seen) <= min(l.life(), 2*l.o.UpdateInterval)
-	return p.claim == c, certain || l.isDown(l.listing) || l.isDown(p.trouble), l.changed
+	l, p := c.loop, c.partition
+	l.stateMu.Lock()
+	defer l.stateMu.Unlock()
+	certain = time.Since(c.renewed) <= l.life() || time.Since(c.seen) <= min(l.life(), 2*l.o.UpdateInterval) ||
+		l.isDown(l.listing.trouble) || l.isDown(p.trouble)
+	return p.claim == c, certain, l.changed
 }
 
 // Check returns nil while a checkpoint may be written: the partition is ours, and the claim has not expired, even if
 // the store is down. Otherwise the error wraps ErrNotHeld.
 func (c *Claim) Check() error {
 	l := c.loop
-	l.claimsMu.Lock()
-	defer l.claimsMu.Unlock()
+	l.stateMu.Lock()
+	defer l.stateMu.Unlock()
 	age := time.Since(c.renewed)
 	switch {
-	case l.partition(c.id).claim != c:
+	case c.partition.claim != c:
 		return fmt.Errorf("partition %s: %w", c.id, ErrNotHeld)
 	case age > l.life():
 		return fmt.Errorf("partition %s: %w for certain: the claim was not renewed for %v",
@@ -121,98 +115,90 @@ func (c *Claim) Check() error {
 // round, it is claimed again then, and no sooner: two consumers that share a name would take it from each other.
 func (c *Claim) Lose() {
 	l := c.loop
-	l.claimsMu.Lock()
+	l.stateMu.Lock()
 	defer l.unlock()
-	if p := l.partition(c.id); p.claim == c {
-		l.lost(p, "another reader")
+	if c.partition.claim == c {
+		l.lost(c, "another reader")
 	}
 }
 
-// lost ends a claim that somebody else has taken over. claimsMu is held.
-func (l *Loop) lost(p *partition, to string) {
-	id := p.claim.id
-	l.drop(p)
-	l.log(slog.LevelInfo, "eventhubs: partition lost", "partition", id, "to", to, "held", l.held)
+// lost ends a claim that somebody else has taken over. stateMu is held.
+func (l *Loop) lost(c *Claim, to string) {
+	l.drop(c.partition)
+	l.log(slog.LevelInfo, "eventhubs: partition lost", "partition", c.id, "to", to, "held", l.held)
 }
 
-// Release gives the partition back, and is the end of the claim. A failing store is called again until ctx ends; the
-// error says that the claim has to expire. Nil means that it was given back, or lost before.
+// Release releases the partition, which ends the claim. A failing store is called again until ctx ends; the error
+// says that the claim has to expire. Nil means that the partition was released, or lost before.
 func (c *Claim) Release(ctx context.Context) error {
-	record, ok := c.startRelease()
-	if !ok {
-		return nil
-	}
-	err := c.loop.release(ctx, record)
-	c.endRelease(err == nil)
-	if err != nil {
-		return fmt.Errorf("give back partition %s: others can claim it in %v: %w", c.id, c.loop.o.Expiration, err)
-	}
-	return nil
-}
-
-func (c *Claim) startRelease() (record azeventhubs.Ownership, ok bool) {
-	l := c.loop
-	l.claimsMu.Lock()
-	defer l.unlock()
-	p := l.partition(c.id)
+	l, p := c.loop, c.partition
+	l.stateMu.Lock()
 	if p.claim != c {
-		return record, false
+		l.stateMu.Unlock()
+		return nil
 	}
 	l.drop(p)
 	p.releasing = true
-	return c.record, true
-}
-
-func (c *Claim) endRelease(released bool) {
-	l := c.loop
-	l.claimsMu.Lock()
+	record := c.record
+	l.unlock()
+	err := l.release(ctx, record)
+	l.stateMu.Lock()
 	defer l.unlock()
-	p := l.partition(c.id)
 	p.releasing = false
 	l.touch(p)
 	switch {
-	case !released:
+	case err != nil:
+		return fmt.Errorf("release partition %s: others can claim it in %v: %w", c.id, l.o.Expiration, err)
 	case c.promised != "":
 		l.log(slog.LevelInfo, "eventhubs: partition handed over", "partition", c.id, "to", c.promised, "held", l.held)
 	default:
 		l.log(slog.LevelDebug, "eventhubs: partition released", "partition", c.id, "held", l.held)
 	}
+	return nil
 }
 
-// release gives a record back under its ETag, until ctx ends.
+// release releases a record under its ETag, until ctx ends. A renewal that was under way, or a call whose answer was
+// lost, may have changed the ETag, so if that fails the record is looked up.
 func (l *Loop) release(ctx context.Context, record azeventhubs.Ownership) error {
-	for attempt := 1; ; attempt++ {
-		current, err := l.releaseOnce(ctx, record)
-		if current.OwnerID == "" && err == nil {
-			return nil
-		}
-		if err == nil && !sameETag(current.ETag, record.ETag) {
-			record = current
-			continue
-		}
+	err := l.put(ctx, []azeventhubs.Ownership{record})
+	for attempt := 1; err != nil; attempt++ {
 		if !retry.Sleep(ctx, l.pause(attempt)) {
 			return errors.Join(ctx.Err(), err)
 		}
+		err = l.releaseOurs(ctx, record.PartitionID)
 	}
+	return nil
 }
 
-// releaseOnce returns the record as it is after that, or none if it isn't ours. A renewal that was under way, or a
-// call whose answer was lost, may have changed its ETag, so if the store refuses it, it is looked up.
-func (l *Loop) releaseOnce(
-	ctx context.Context, record azeventhubs.Ownership,
-) (current azeventhubs.Ownership, err error) {
+// releaseOurs releases what has our name: the record of one partition, or of all if none is named.
+func (l *Loop) releaseOurs(ctx context.Context, id string) error {
+	bounded, cancel := context.WithTimeout(ctx, l.bound)
+	defer cancel()
+	records, _, err := l.listClaims(bounded)
+	if err != nil {
+		return err
+	}
+	return l.put(ctx, slices.DeleteFunc(records, func(r azeventhubs.Ownership) bool {
+		return r.OwnerID != l.o.Owner || id != "" && r.PartitionID != id
+	}))
+}
+
+// errChanged is why a record was not released.
+var errChanged = errors.New("the record was changed in the meantime")
+
+// put stores records without an owner.
+func (l *Loop) put(ctx context.Context, records []azeventhubs.Ownership) error {
 	ctx, cancel := context.WithTimeout(ctx, l.bound)
 	defer cancel()
-	record.OwnerID = ""
-	given, err := l.o.Store.ClaimOwnership(ctx, []azeventhubs.Ownership{record}, nil)
-	if err != nil || len(given) > 0 {
-		return current, err
+	for i := range records {
+		records[i].OwnerID = ""
 	}
-	records, _, err := l.listClaims(ctx)
-	for _, r := range records {
-		if r.PartitionID == record.PartitionID && r.OwnerID == l.o.Owner {
-			current = r
-		}
+	if len(records) == 0 {
+		return nil
 	}
-	return current, err
+	released, err := l.o.Store.ClaimOwnership(ctx, records, nil)
+	if err == nil && len(released) < len(records) {
+		err = errChanged
+	}
+	return err
 }

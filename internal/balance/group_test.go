@@ -2,8 +2,8 @@ package balance_test
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
-	"slices"
 	"strconv"
 	"time"
 
@@ -131,16 +131,11 @@ func (g *group) round() {
 	g.now = g.now.Add(interval)
 }
 
-func (g *group) list() (records []azeventhubs.Ownership, requests []handover.Request) {
-	for _, id := range g.ids {
-		if o, ok := g.records[id]; ok {
-			records = append(records, o)
-		}
-		if r, ok := g.requests[id]; ok && g.canAsk {
-			requests = append(requests, r)
-		}
+func (g *group) list() (records map[string]azeventhubs.Ownership, requests map[string]handover.Request) {
+	if g.canAsk {
+		requests = maps.Clone(g.requests)
 	}
-	return records, requests
+	return maps.Clone(g.records), requests
 }
 
 // holdings is how many live claims each member has by the records.
@@ -190,12 +185,6 @@ func (m *member) plan(g *group) (act func()) {
 		wants := m.sdkPlan(g, records)
 		return func() { m.claim(g, wants) }
 	}
-	for _, r := range requests {
-		if a, ok := m.asked[r.PartitionID]; ok && r.OwnerID == m.name && r.Promised > 0 && !a.Promised {
-			a.Promised, a.Until = true, g.now.Add(r.Promised+interval)
-			m.asked[r.PartitionID] = a
-		}
-	}
 	v := balance.View{
 		Now: g.now, Group: azeventhubs.Ownership{OwnerID: m.name}, Partitions: g.ids,
 		Records: records, Requests: requests, CanAsk: g.canAsk, Known: map[string]balance.Known{},
@@ -208,7 +197,7 @@ func (m *member) plan(g *group) (act func()) {
 		v.Known[id] = balance.Known{Held: held, Promised: promised, Asked: m.asked[id]}
 	}
 	d := balance.Plan(v)
-	m.calm = len(d.Claim)+len(d.Ask)+len(d.Grant)+len(d.Pending) == 0
+	m.calm = len(d.Claim)+len(d.Ask)+len(d.Grant)+len(d.Asked) == 0
 	return func() { m.act(g, v, d, holdings) }
 }
 
@@ -220,17 +209,10 @@ func (m *member) act(g *group, v balance.View, d balance.Decision, holdings map[
 	for _, o := range m.held { // renewed every round: more than is needed
 		m.claim(g, []azeventhubs.Ownership{o})
 	}
-	asked := map[string]balance.Asked{}
-	for _, id := range d.Pending {
-		asked[id] = v.Known[id].Asked
-	}
 	for _, r := range d.Ask {
-		if asked[r.PartitionID].From != r.FromOwnerID {
-			asked[r.PartitionID] = balance.Asked{From: r.FromOwnerID, Until: g.now.Add(2 * interval)}
-		}
 		g.put(r)
 	}
-	m.asked = asked
+	m.asked = d.Asked
 	for _, r := range d.Grant {
 		if was, ok := g.requests[r.PartitionID]; ok && *was.ETag == *r.ETag {
 			g.put(r)
@@ -264,11 +246,7 @@ func (m *member) claim(g *group, wants []azeventhubs.Ownership) {
 
 // judge looks at a claim of a partition that another member holds, as the member saw it.
 func (m *member) judge(g *group, v balance.View, claim azeventhubs.Ownership, holdings map[string]int) {
-	i := slices.IndexFunc(v.Records, func(o azeventhubs.Ownership) bool { return o.PartitionID == claim.PartitionID })
-	if i < 0 {
-		return
-	}
-	o := v.Records[i]
+	o := v.Records[claim.PartitionID]
 	if o.OwnerID == "" || o.OwnerID == m.name || g.now.Sub(o.LastModifiedTime) > expiration {
 		return
 	}
@@ -291,21 +269,16 @@ func (m *member) judge(g *group, v balance.View, claim azeventhubs.Ownership, ho
 }
 
 // sdkPlan is what the SDK's balancer wants (azeventhubs, processor_load_balancer.go). It knows nothing of requests.
-func (m *member) sdkPlan(g *group, records []azeventhubs.Ownership) []azeventhubs.Ownership {
+func (m *member) sdkPlan(g *group, records map[string]azeventhubs.Ownership) []azeventhubs.Ownership {
 	owned := map[string][]azeventhubs.Ownership{m.name: nil}
-	listed := map[string]bool{}
 	var free, above []azeventhubs.Ownership
-	for _, o := range records {
-		listed[o.PartitionID] = true
+	for _, id := range g.ids {
+		o := records[id]
+		o.PartitionID = id
 		if o.OwnerID == "" || g.now.Sub(o.LastModifiedTime) > expiration {
 			free = append(free, o)
 		} else {
 			owned[o.OwnerID] = append(owned[o.OwnerID], o)
-		}
-	}
-	for _, id := range g.ids {
-		if !listed[id] {
-			free = append(free, azeventhubs.Ownership{PartitionID: id})
 		}
 	}
 	ours := owned[m.name]

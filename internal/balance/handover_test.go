@@ -163,7 +163,7 @@ func TestDeadConsumer(t *testing.T) {
 		await(t, 6*interval, 10, a, b, c)
 		time.Sleep(time.Minute)
 		c.kill()
-		time.Sleep(35 * time.Second)
+		time.Sleep(30 * time.Second) // a claim is 27 s old at the most
 		require.Len(t, a.held(), 10)
 		await(t, 3*interval+expiration, 15, a, b)
 		requireDisjoint(t, 30, a, b)
@@ -233,11 +233,5 @@ func TestAddedPartitionsAreTaken(t *testing.T) {
 		n.Store(6)
 		await(t, time.Minute+2*interval, 3, a, b)
 		requireDisjoint(t, 6, a, b)
-	})
-	t.Run("none are known at the start", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			a := start(t, newMemory(), "a", 4, func(o *balance.Options) { o.Partitions = nil })
-			require.Zero(t, await(t, time.Second, 4, a))
-		})
 	})
 }

@@ -2,7 +2,8 @@ package balance
 
 import (
 	"context"
-	"maps"
+	"log/slog"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -13,48 +14,33 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/retry"
 )
 
-const (
-	callList = "list who owns which partition"
-	callAsk  = "ask other consumers for partitions"
-)
-
-// askPartitions asks for the partition ids. If that fails, those added lately are read later.
+// askPartitions asks for the partition ids. If that fails, those added lately are read later. stateMu is held, here
+// and in what follows.
 func (l *Loop) askPartitions(ctx context.Context) {
-	l.isAsking = true
-	l.begin(ctx, nil, func(bounded context.Context) func() {
+	l.askAt = time.Time{}
+	l.begin(ctx, false, func(bounded context.Context) func() {
 		ids, err := l.o.AskPartitions(bounded)
 		return func() {
-			l.isAsking = false
-			l.askAt = time.Now().Add(askEvery)
-			if err == nil {
-				l.unanswered = 0
-				l.setPartitions(sorted(ids))
-			} else if ctx.Err() == nil {
-				l.partitionsUnanswered(err)
+			now := time.Now()
+			l.askAt = now.Add(askEvery)
+			if err != nil {
+				if l.unanswered++; retry.Worth(l.unanswered) && !l.ending {
+					l.log(slog.LevelWarn, "eventhubs: the partition ids could not be asked for, and are asked for again",
+						"failures", l.unanswered, "error", err)
+				}
+				return
+			}
+			l.unanswered = 0
+			if ids = sorted(ids); len(ids) > 0 && !slices.Equal(ids, l.ids) {
+				l.log(slog.LevelInfo, "eventhubs: the partitions are known", "before", len(l.ids), "now", len(ids))
+				l.ids = ids
+				l.listSoon(now)
 			}
 		}
 	})
 }
 
-func (l *Loop) setPartitions(ids []string) {
-	if len(ids) == 0 || slices.Equal(ids, l.ids) {
-		return
-	}
-	l.o.Logger.Info("eventhubs: the partitions are known", "before", len(l.ids), "now", len(ids))
-	l.ids = ids
-	l.listSoon(time.Now())
-}
-
-func (l *Loop) partitionsUnanswered(err error) {
-	if l.unanswered++; len(l.ids) == 0 {
-		l.askAt = time.Now().Add(l.pause(l.unanswered))
-	}
-	if retry.Worth(l.unanswered) {
-		l.o.Logger.Warn("eventhubs: the partition ids could not be asked for, and are asked for again",
-			"failures", l.unanswered, "error", err)
-	}
-}
-
+// listClaims lists the records. stateMu is not held.
 func (l *Loop) listClaims(ctx context.Context) ([]azeventhubs.Ownership, []handover.Request, error) {
 	if l.requests != nil {
 		return l.requests.ListClaims(ctx, l.o.Namespace, l.o.EventHub, l.o.ConsumerGroup)
@@ -63,233 +49,148 @@ func (l *Loop) listClaims(ctx context.Context) ([]azeventhubs.Ownership, []hando
 	return records, nil, err
 }
 
-// listed is the answer to a listing. Of records that may have changed since its moment it says nothing.
-type listed struct {
-	began    time.Time
-	moment   uint64
-	records  map[string]azeventhubs.Ownership
-	requests []handover.Request
-}
-
 // list lists the records, plans, and starts what was planned.
-func (l *Loop) list(ctx, claiming context.Context) {
+func (l *Loop) list(ctx context.Context) {
 	l.isListing, l.listAt = true, time.Time{}
-	answer := listed{began: time.Now(), moment: l.nextMoment(), records: map[string]azeventhubs.Ownership{}}
-	l.begin(ctx, nil, func(bounded context.Context) func() {
+	l.moment++
+	began, moment := time.Now(), l.moment
+	l.begin(ctx, false, func(bounded context.Context) func() {
 		records, requests, err := l.listClaims(bounded)
-		for _, r := range records {
-			answer.records[r.PartitionID] = r
-		}
-		answer.requests = requests
 		return func() {
 			l.isListing = false
-			if ctx.Err() != nil {
-				return
+			since := l.listing.trouble.since
+			switch {
+			case l.failed(&l.listing, began, err):
+				l.listSoon(time.Now().Add(l.pause(l.listing.trouble.failures)))
+			case !l.ending:
+				l.listed(ctx, began, moment, since, byPartition(records), requests)
 			}
-			l.claimsMu.Lock()
-			defer l.unlock()
-			if err != nil {
-				l.notListed(answer.began, err)
-			} else {
-				l.plan(ctx, claiming, answer)
-			}
-			l.change()
 		}
 	})
 }
 
-func (l *Loop) nextMoment() uint64 {
-	l.claimsMu.Lock()
-	defer l.claimsMu.Unlock()
-	l.moment++
-	return l.moment
-}
-
-func (l *Loop) notListed(began time.Time, err error) {
-	if l.isRefused(l.hasListed, err) {
-		l.refused = err
-		return
-	}
-	l.fails(&l.listing, callList, began, err)
-	l.listSoon(time.Now().Add(l.pause(l.listing.failures)))
-}
-
-// isRefused reports whether an error ends Run: nothing of its kind was ever answered, and a person has to mend it.
-func (l *Loop) isRefused(answered bool, err error) bool {
-	return err != nil && !answered && l.o.Refused != nil && l.o.Refused(err)
-}
-
-// plan takes a listing in, and does what follows from it. claimsMu is held, here and in what follows.
-func (l *Loop) plan(ctx, claiming context.Context, answer listed) {
-	now := time.Now()
-	if l.listing.failures > 0 {
-		l.outages = append(l.outages, outage{l.listing.since, now})
-		l.works(&l.listing, callList)
-	}
-	l.hasListed = true
+// listed takes a listing in, and does what follows from it. It says nothing of records that may have changed since
+// its moment. Before it, the store had not answered since a time.
+func (l *Loop) listed(
+	ctx context.Context, began time.Time, moment uint64, since time.Time,
+	records map[string]azeventhubs.Ownership, requests []handover.Request,
+) {
 	for id, p := range l.partitions {
-		if r, ok := answer.records[id]; p.claim != nil && p.touched < answer.moment {
-			l.compare(p, answer.began, r, ok)
+		if r, ok := records[id]; p.claim != nil && p.touched < moment {
+			l.compare(p.claim, began, r, ok)
 		}
 	}
-	for _, r := range answer.requests {
-		l.noteRequest(now, r)
+	v := View{Requests: make(map[string]handover.Request, len(requests))}
+	for _, r := range requests {
+		v.Requests[r.PartitionID] = r
+		c := l.partition(r.PartitionID).claim
+		if c != nil && r.Promised > 0 && r.OwnerID == c.promised { // it was stored, though its answer may be lost
+			c.want()
+		}
 	}
-	// Nobody but its owner has a reason to make a record anew that somebody has deleted, until it would have expired.
+	// Nobody but its owner has a reason to store a record again that somebody has deleted, until it would have expired.
 	for id, r := range l.known {
-		if _, ok := answer.records[id]; !ok {
+		if _, ok := records[id]; !ok {
 			r.ETag = nil
-			answer.records[id] = r
+			records[id] = r
 		}
 	}
-	l.known = answer.records
-	d := Plan(l.view(now, answer))
-	l.round = false
-	l.act(ctx, claiming, now, d)
+	v.Now, v.Records = time.Now(), records
+	l.forgive(records, since, v.Now)
+	l.known = records
+	l.view(&v, moment)
+	l.act(ctx, v.Now, Plan(v))
 }
 
 // compare compares a claim with its record.
-func (l *Loop) compare(p *partition, began time.Time, r azeventhubs.Ownership, listed bool) {
-	c := p.claim
+func (l *Loop) compare(c *Claim, began time.Time, r azeventhubs.Ownership, listed bool) {
 	switch {
 	case listed && r.OwnerID != l.o.Owner:
-		l.lost(p, r.OwnerID)
-	case !listed: // it was deleted: make it anew
+		l.lost(c, r.OwnerID)
+	case !listed: // it was deleted: store it again
 		c.record.ETag = nil
-		p.retryAt = time.Now()
+		c.partition.retryAt = time.Now()
 	case sameETag(r.ETag, c.record.ETag):
 		c.seen = began
 	default: // a renewal was stored, though its answer didn't say so: others reckon with its date
 		c.record, c.seen = r, began
 		c.renewed = later(c.renewed, sooner(r.LastModifiedTime, began)) // a clock may be ahead
-		p.settle()
+		c.partition.settle()
 	}
 }
 
 func sameETag(a, b *azcore.ETag) bool { return a != nil && b != nil && *a == *b }
 
-// noteRequest takes down what became of a request: of ours, or of one whose promise was stored though its answer was
-// lost.
-func (l *Loop) noteRequest(now time.Time, r handover.Request) {
-	p := l.partition(r.PartitionID)
-	if p.claim != nil && r.Promised > 0 && r.OwnerID == p.claim.promised {
-		p.claim.want()
-	}
-	if r.OwnerID != l.o.Owner {
-		return
-	}
-	if p.asked.From != r.FromOwnerID {
-		p.asked = l.nowAsked(now, r)
-	}
-	if r.Promised > 0 && !p.asked.Promised {
-		p.asked.Promised, p.asked.Until = true, now.Add(r.Promised+promiseMargin)
-	}
-}
-
-// nowAsked is that a consumer is asked now. It looks at requests once in each of its UpdateIntervals, which we take
-// to be as long as ours.
-func (l *Loop) nowAsked(now time.Time, r handover.Request) Asked {
-	return Asked{From: r.FromOwnerID, Until: now.Add(2 * l.o.UpdateInterval)}
-}
-
-func (l *Loop) view(now time.Time, answer listed) View {
-	known := make(map[string]Known, len(l.partitions))
+// view adds what we know to what a listing says.
+func (l *Loop) view(v *View, moment uint64) {
+	v.Known = make(map[string]Known, len(l.partitions))
 	for id, p := range l.partitions {
 		k := Known{Claiming: p.claiming, Asked: p.asked}
 		switch {
 		case p.claim != nil:
-			k.Held, k.Claiming, k.Promised = true, false, p.claim.granting || p.claim.isWanted()
-		case now.Add(l.soon()).Before(p.retryAt): // those almost due are claimed with the others
+			k.Held, k.Claiming, k.Promised = true, false, p.writing || p.claim.isWanted
+		case v.Now.Add(l.soon()).Before(p.retryAt): // those almost due are claimed with the others
 			k.Skip = true
 			l.listSoon(p.retryAt)
 		default:
-			k.Skip = !p.claiming && (p.releasing || p.touched > answer.moment)
+			k.Skip = !p.claiming && (p.releasing || p.touched > moment)
 		}
-		known[id] = k
+		v.Known[id] = k
 	}
-	return View{
-		Now: now, Partitions: l.ids, Records: l.forgive(slices.Collect(maps.Values(answer.records)), now),
-		Group: azeventhubs.Ownership{
-			FullyQualifiedNamespace: l.o.Namespace, EventHubName: l.o.EventHub, ConsumerGroup: l.o.ConsumerGroup,
-			OwnerID: l.o.Owner,
-		},
-		Requests: answer.requests, CanAsk: l.requests != nil, Known: known, Draining: l.draining, Round: l.round,
-		Strategy: l.o.Strategy, Interval: l.o.UpdateInterval, Expiration: l.o.Expiration,
-		Promise: max(l.o.DrainTimeout, 0) + promiseMargin, Rand: l.rand,
+	v.Group = azeventhubs.Ownership{
+		FullyQualifiedNamespace: l.o.Namespace, EventHubName: l.o.EventHub, ConsumerGroup: l.o.ConsumerGroup,
+		OwnerID: l.o.Owner,
 	}
+	v.Partitions, v.CanAsk, v.Draining, v.Round = l.ids, l.requests != nil, l.draining, l.round
+	v.Strategy, v.Interval, v.Expiration = l.o.Strategy, l.o.UpdateInterval, l.o.Expiration
+	v.Promise = max(l.o.DrainTimeout, 0) + promiseMargin
+	v.Rand = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
+	l.round = false
 }
 
 // act starts what was planned.
-func (l *Loop) act(ctx, claiming context.Context, now time.Time, d Decision) {
-	wants := make([]want, len(d.Claim))
-	for i, r := range d.Claim {
-		wants[i] = want{record: r}
-	}
-	l.claim(claiming, wants)
-	asked := map[string]Asked{}
-	for _, id := range d.Pending {
-		asked[id] = l.partition(id).asked
-		l.listSoon(now.Add(l.soon()))
-	}
-	for _, r := range d.Ask {
-		if asked[r.PartitionID].From != r.FromOwnerID {
-			asked[r.PartitionID] = l.nowAsked(now, r)
-		}
-		l.write(ctx, r, l.requests.PutRequest, nil)
-	}
+func (l *Loop) act(ctx context.Context, now time.Time, d Decision) {
+	l.claim(ctx, false, d.Claim)
 	for id, p := range l.partitions {
-		p.asked = asked[id]
+		p.asked = d.Asked[id]
 		if p.claim == nil && !p.claiming && !now.Before(p.retryAt) {
 			p.settle() // nor do we want it any more
 		}
 	}
+	if len(d.Asked) > 0 {
+		l.listSoon(now.Add(l.soon()))
+	}
+	for _, r := range d.Ask {
+		l.write(ctx, r, l.requests.PutRequest, nil)
+	}
 	for _, r := range d.Grant {
-		l.grant(ctx, r)
+		c := l.partition(r.PartitionID).claim
+		c.promised = r.OwnerID
+		l.write(ctx, r, l.requests.PutRequest, c.want)
 	}
 	for _, r := range d.Delete {
 		l.write(ctx, r, l.requests.DeleteRequest, nil)
 	}
 }
 
-// grant promises a partition to whoever asks for it, and then tells its reader.
-func (l *Loop) grant(ctx context.Context, r handover.Request) {
-	c := l.partition(r.PartitionID).claim
-	granting := l.write(ctx, r, l.requests.PutRequest, func(err error) {
-		if c.granting = false; err == nil {
-			c.want()
-		}
-	})
-	if granting {
-		c.promised, c.granting = r.OwnerID, true
-	}
-}
-
-// write writes a request, or deletes it, unless such a call is under way. If it fails, the next listing shows what is
-// still to be done. done is called with claimsMu held.
+// write writes a request, or deletes it, and then calls done, unless such a call is under way. If it fails, the next
+// listing shows what is still to be done.
 func (l *Loop) write(
-	ctx context.Context, r handover.Request, call func(context.Context, handover.Request) error, done func(error),
-) bool {
+	ctx context.Context, r handover.Request, call func(context.Context, handover.Request) error, done func(),
+) {
 	p := l.partition(r.PartitionID)
 	if p.writing {
-		return false
+		return
 	}
 	p.writing = true
 	began := time.Now()
-	l.begin(ctx, l.slots, func(bounded context.Context) func() {
+	l.begin(ctx, true, func(bounded context.Context) func() {
 		err := call(bounded, r)
 		return func() {
-			l.claimsMu.Lock()
-			defer l.unlock()
 			p.writing = false
-			if done != nil {
-				done(err)
-			}
-			if err == nil {
-				l.works(&l.asking, callAsk)
-			} else if ctx.Err() == nil {
-				l.fails(&l.asking, callAsk, began, err)
+			if !l.failed(&l.asking, began, err) && done != nil {
+				done()
 			}
 		}
 	})
-	return true
 }

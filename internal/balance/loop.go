@@ -32,13 +32,13 @@ type Options struct {
 	Expiration time.Duration
 	// DrainTimeout is how long a reader that is asked for its partition may take to finish.
 	DrainTimeout time.Duration
-	// Partitions are the ids known at the start.
+	// Partitions are the ids at the start.
 	Partitions []string
 	// AskPartitions returns the ids there are now. It is called every minute, and has as long as a call of the store.
 	AskPartitions func(ctx context.Context) ([]string, error)
 	// Refused reports whether an error of the store needs a person to mend it. Nil means that none does.
 	Refused func(error) bool
-	// Taken is called with each partition that becomes ours. It must not block, nor call Drain.
+	// Taken is called with each partition that becomes ours. It must not block, nor call what takes stateMu.
 	Taken  func(*Claim)
 	Logger *slog.Logger
 }
@@ -51,14 +51,15 @@ const (
 	shortestCall = 2 * time.Second
 	// askEvery is how often the partition ids are asked for.
 	askEvery = time.Minute
-	// promiseMargin is what a reader gets beyond DrainTimeout for its last checkpoint and to give the partition back,
-	// and how long whoever waits for it waits beyond that.
+	// promiseMargin is what a reader gets beyond DrainTimeout for its last checkpoint and for the release, and how
+	// long whoever waits for it waits beyond that.
 	promiseMargin = 5 * time.Second
 	// atOnce bounds the calls about single partitions that are under way.
 	atOnce = 32
-	// grace is how long claims that are under way at Run's end get to be answered: one that is cut off may be stored.
+	// grace is how long calls that are under way at Run's end get to be answered: a claim that is cut off may be
+	// stored.
 	grace = time.Second
-	// lastCalls bounds how Run gives back what nobody has released: a listing and a claim.
+	// lastCalls bounds how Run releases what nobody has released: a listing and a claim.
 	lastCalls = 5 * time.Second
 )
 
@@ -66,65 +67,49 @@ const (
 type Loop struct {
 	o        Options
 	requests handover.Store // nil if the store keeps no requests
-	bound    time.Duration  // of a call of the store
-	wake     chan struct{}  // a listing is due
+	bound    time.Duration  // of a call
+	wake     chan struct{}  // something may be due
 	answers  chan func()    // what to do, in Run's goroutine, about the answers of calls
 	slots    chan struct{}  // for calls about single partitions
+	underWay int            // calls whose answers Run's goroutine has not taken in
 	hurry    context.Context
 	hurryUp  context.CancelFunc
 
-	// Only Run's goroutine uses these.
-	rand       *rand.Rand
+	stateMu    sync.Mutex // guards what follows, and what claims say it guards
 	ids        []string
-	known      map[string]azeventhubs.Ownership // what was last listed
-	roundAt    time.Time                        // when the next round is due
-	listAt     time.Time                        // when a listing is due out of turn; zero means never
-	askAt      time.Time                        // when the ids are due
-	round      bool                             // a round has begun, and no listing has succeeded since
-	isListing  bool                             // a listing is under way
-	isAsking   bool                             // a call for the ids is
-	underWay   int                              // all calls that are
 	unanswered int                              // questions for the ids in a row
-	refused    error
-
-	claimsMu   sync.Mutex // guards what follows, and what claims say it guards
+	known      map[string]azeventhubs.Ownership // what was last listed
 	partitions map[string]*partition
-	held       int    // how many of them have a claim
-	moment     uint64 // counts what happens, so that it is known what a listing can't have seen
+	held       int       // how many of them have a claim
+	roundAt    time.Time // when the next round is due
+	listAt     time.Time // when a listing is due out of turn; zero means never
+	askAt      time.Time // when the ids are due; zero while they are being asked for
+	round      bool      // a round has begun, and no listing has succeeded since
+	isListing  bool      // a listing is under way
+	moment     uint64    // counts what happens, so that it is known what a listing can't have seen
+	listing    calls
+	claiming   calls
+	asking     calls     // about requests
+	listedAt   time.Time // when the last answer to a listing came
+	unwritten  bool      // no record of ours could be written then
 	draining   bool
-	taking     int // calls of Taken
-	doubt      bool
-	hasListed  bool
-	hasClaimed bool
-	listing    trouble
-	claiming   trouble
-	asking     trouble // with requests
-	outages    []outage
+	ending     bool          // Run ends: calls may be cut off
+	doubt      bool          // the store may have our name where we have no claim
+	refused    error         // why Run ends, unless its context says so
 	changed    chan struct{} // closed, and replaced, when more is known
-	notes      []func()      // to be called once claimsMu is unlocked
-}
-
-// partition is what is known of a partition, whether it is ours or not.
-type partition struct {
-	claim     *Claim    // nil unless it is ours
-	touched   uint64    // the moment when we may last have changed its record
-	claiming  bool      // a claim or a renewal is under way
-	releasing bool      // a release is
-	writing   bool      // a call about its request is
-	trouble   trouble   // claims that have failed, with no success since
-	refusals  int       // claims that the store has refused, with no success since
-	retryAt   time.Time // when to claim it after that
-	asked     Asked
+	logs       []func()      // to be logged once stateMu is unlocked
 }
 
 // New returns a Loop that holds nothing until Run is called.
 func New(o Options) *Loop {
 	l := &Loop{
 		o: o, bound: min(longestCall, max(o.Expiration/6, min(shortestCall, o.Expiration/2))),
-		ids: sorted(o.Partitions), wake: make(chan struct{}, 1),
-		answers: make(chan func()), slots: make(chan struct{}, atOnce),
-		rand: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), partitions: map[string]*partition{},
-		changed: make(chan struct{}),
+		wake: make(chan struct{}, 1), answers: make(chan func()), slots: make(chan struct{}, atOnce),
+		ids: sorted(o.Partitions), partitions: map[string]*partition{}, changed: make(chan struct{}),
+		roundAt: time.Now(), askAt: time.Now().Add(askEvery),
+		listing:  calls{what: "list who owns which partition"},
+		claiming: calls{what: "claim partitions"},
+		asking:   calls{what: "ask other consumers for partitions", answered: true},
 	}
 	l.requests, _ = o.Store.(handover.Store)
 	l.hurry, l.hurryUp = context.WithCancel(context.Background())
@@ -137,68 +122,70 @@ func sorted(ids []string) []string {
 	return slices.Compact(ids)
 }
 
-// Run lists, plans and claims until ctx ends; then it gives back what is still held, and returns nil within six
+// Run lists, plans and claims until ctx ends; then it releases what is still held, and returns nil within six
 // seconds. An error means that the store has refused a listing, or a claim, before it had answered the first of its
 // kind, and that a person has to mend it. Run may be called once.
 func (l *Loop) Run(ctx context.Context) error {
-	claiming, cut := context.WithCancel(context.WithoutCancel(ctx)) // claims outlast ctx: see grace
+	calls, cut := context.WithCancel(context.WithoutCancel(ctx)) // calls outlast ctx: see grace
 	defer cut()
-	l.roundAt = time.Now()
-	l.askAt = l.roundAt
-	if len(l.ids) > 0 {
-		l.askAt = l.askAt.Add(askEvery)
-	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for {
+	for l.start(ctx, calls, timer) {
 		select {
 		case <-ctx.Done():
 		case answer := <-l.answers:
-			answer()
+			l.takeIn(answer)
 		case <-l.wake:
-			l.listSoon(time.Now())
 		case <-timer.C:
 		}
-		if ctx.Err() != nil || l.refused != nil {
-			break
-		}
-		timer.Stop()
-		if next := l.start(ctx, claiming); !next.IsZero() { // otherwise an answer comes first
-			timer.Reset(time.Until(next))
-		}
 	}
-	l.finish(ctx, cut)
+	l.finish(calls, cut)
 	return l.refused
 }
 
-// start starts what is due, and returns when something is due next.
-func (l *Loop) start(ctx, claiming context.Context) (next time.Time) {
+// start starts what is due, and sets the timer for what is due next. It returns false when Run has to end.
+func (l *Loop) start(ctx, calls context.Context, timer *time.Timer) bool {
+	l.stateMu.Lock()
+	defer l.unlock()
+	if l.ending = ctx.Err() != nil || l.refused != nil; l.ending {
+		return false
+	}
 	now := time.Now()
-	next = l.renew(claiming, now)
-	if !l.isAsking && !now.Before(l.askAt) {
-		l.askPartitions(ctx)
+	next := l.renew(calls, now)
+	if due(now, l.askAt) {
+		l.askPartitions(calls)
 	}
-	if !l.isAsking {
-		next = sooner(next, l.askAt)
+	next = sooner(next, l.askAt)
+	if !l.isListing { // otherwise its answer comes first
+		next = sooner(next, l.startRound(calls, now))
 	}
-	if l.isListing {
-		return next
+	timer.Stop()
+	if !next.IsZero() {
+		timer.Reset(time.Until(next))
 	}
-	if !now.Before(l.roundAt) {
+	return true
+}
+
+// startRound lists the records if that is due, and otherwise returns when it is.
+func (l *Loop) startRound(calls context.Context, now time.Time) (next time.Time) {
+	if due(now, l.roundAt) {
 		l.round = true
 		// Rounds are never further apart than UpdateInterval, so limits that are counted in those hold. They vary, so
 		// that consumers don't stay in step.
-		l.roundAt = now.Add(l.o.UpdateInterval - time.Duration(l.rand.Int64N(int64(l.o.UpdateInterval/10)+1)))
+		l.roundAt = now.Add(l.o.UpdateInterval - rand.N(l.o.UpdateInterval/10+1))
 		l.listSoon(now)
 	}
-	if !l.listAt.IsZero() && !now.Before(l.listAt) {
-		l.list(ctx, claiming)
+	if due(now, l.listAt) {
+		l.list(calls)
 		return next
 	}
-	return sooner(sooner(next, l.roundAt), l.listAt)
+	return sooner(l.roundAt, l.listAt)
 }
 
-// sooner returns the earlier of two times, of which the zero one means never.
+// due reports whether a time has come. The zero time means never, here and in sooner.
+func due(now, at time.Time) bool { return !at.IsZero() && !now.Before(at) }
+
+// sooner returns the earlier of two times.
 func sooner(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b
@@ -212,37 +199,36 @@ func (l *Loop) listSoon(at time.Time) { l.listAt = sooner(l.listAt, at) }
 // soon is how often the records are listed while we wait for partitions that we have asked for.
 func (l *Loop) soon() time.Duration { return max(l.o.UpdateInterval/10, 10*time.Millisecond) }
 
-// begin makes a call in a goroutine of its own. What it returns is done in Run's.
-func (l *Loop) begin(ctx context.Context, slots chan struct{}, call func(ctx context.Context) (answer func())) {
+// begin makes a call in a goroutine of its own. What it returns is done in Run's, with stateMu held. If the call is
+// about a single partition, it waits until not too many of these are under way.
+func (l *Loop) begin(ctx context.Context, single bool, call func(ctx context.Context) (answer func())) {
 	l.underWay++
 	go func() {
-		if slots != nil {
-			slots <- struct{}{}
-			defer func() { <-slots }()
+		if single {
+			l.slots <- struct{}{}
+			defer func() { <-l.slots }()
 		}
 		bounded, cancel := context.WithTimeout(ctx, l.bound)
 		defer cancel()
-		answer := call(bounded)
-		l.answers <- func() {
-			l.underWay--
-			answer()
-		}
+		l.answers <- call(bounded)
 	}()
 }
 
-// finish waits for the calls that are under way, ends the claims, and gives back what nobody has released.
+func (l *Loop) takeIn(answer func()) {
+	l.stateMu.Lock()
+	defer l.unlock()
+	l.underWay--
+	answer()
+	l.change()
+}
+
+// finish waits for the calls that are under way, ends the claims, and releases what nobody has released.
 func (l *Loop) finish(ctx context.Context, cut context.CancelFunc) {
-	l.Drain() // what is claimed from now on is given back
-	timer := time.NewTimer(grace)
-	defer timer.Stop()
+	l.Drain() // what is claimed from now on is released
+	defer time.AfterFunc(grace, cut).Stop()
 	defer context.AfterFunc(l.hurry, cut)()
 	for l.underWay > 0 {
-		select {
-		case answer := <-l.answers:
-			answer()
-		case <-timer.C:
-			cut()
-		}
+		l.takeIn(<-l.answers)
 	}
 	if !l.endClaims() {
 		return
@@ -250,15 +236,15 @@ func (l *Loop) finish(ctx context.Context, cut context.CancelFunc) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), min(lastCalls, l.bound))
 	defer cancel()
 	defer context.AfterFunc(l.hurry, cancel)()
-	if err := l.giveBackAll(ctx); err != nil {
-		l.o.Logger.Warn("eventhubs: partitions could not be given back: others can claim them once their claims expire",
+	if err := l.releaseOurs(ctx, ""); err != nil {
+		l.o.Logger.Warn("eventhubs: partitions could not be released: others can claim them once their claims expire",
 			"after", retry.Text(l.o.Expiration), "error", err)
 	}
 }
 
-// endClaims ends the claims, and reports whether something may have to be given back, and the store may take it.
+// endClaims ends the claims, and reports whether something may have to be released, and the store may take it.
 func (l *Loop) endClaims() bool {
-	l.claimsMu.Lock()
+	l.stateMu.Lock()
 	defer l.unlock()
 	for _, p := range l.partitions {
 		if p.claim != nil {
@@ -266,56 +252,30 @@ func (l *Loop) endClaims() bool {
 			l.drop(p)
 		}
 	}
-	return l.doubt && l.listing.failures < 2
+	return l.doubt && l.listing.trouble.failures < 2
 }
 
-// giveBackAll gives back whatever has our name.
-func (l *Loop) giveBackAll(ctx context.Context) error {
-	records, _, err := l.listClaims(ctx)
-	if err != nil {
-		return err
-	}
-	records = slices.DeleteFunc(records, func(r azeventhubs.Ownership) bool { return r.OwnerID != l.o.Owner })
-	for i := range records {
-		records[i].OwnerID = ""
-	}
-	if len(records) > 0 {
-		_, err = l.o.Store.ClaimOwnership(ctx, records, nil)
-	}
-	return err
-}
-
-// Hurry has Run, once its context has ended, return without waiting for the store. What is not given back by then has
+// Hurry has Run, once its context has ended, return without waiting for the store. What is not released by then has
 // to expire.
 func (l *Loop) Hurry() { l.hurryUp() }
 
 // Drain stops claiming: nothing new is claimed or asked for, and requests are withdrawn. What is held is renewed
 // until it is released. Once Drain has returned, Taken is not called any more.
 func (l *Loop) Drain() {
-	l.claimsMu.Lock()
+	l.stateMu.Lock()
 	defer l.unlock()
 	l.draining = true
-	for l.taking > 0 {
-		changed := l.changed
-		l.claimsMu.Unlock()
-		<-changed
-		l.claimsMu.Lock()
-	}
-	l.poke()
-}
-
-// poke has the records listed now.
-func (l *Loop) poke() {
+	l.listSoon(time.Now())
 	select {
 	case l.wake <- struct{}{}:
-	default:
+	default: // it will look anyway
 	}
 }
 
 // Claims returns what is held now, by partition id.
 func (l *Loop) Claims() (held []*Claim) {
-	l.claimsMu.Lock()
-	defer l.claimsMu.Unlock()
+	l.stateMu.Lock()
+	defer l.stateMu.Unlock()
 	for _, p := range l.partitions {
 		if p.claim != nil {
 			held = append(held, p.claim)
@@ -337,64 +297,12 @@ type Health struct {
 
 // Health returns how the checkpoint store answers now.
 func (l *Loop) Health() Health {
-	l.claimsMu.Lock()
-	defer l.claimsMu.Unlock()
-	last := l.listing
-	if l.claiming.last.After(last.last) {
-		last = l.claiming
+	l.stateMu.Lock()
+	defer l.stateMu.Unlock()
+	a, b := l.listing.trouble, l.claiming.trouble
+	last := a
+	if b.last.After(a.last) {
+		last = b
 	}
-	return Health{Answered: l.hasListed, FailingSince: sooner(l.listing.since, l.claiming.since), Err: last.err}
+	return Health{Answered: l.listing.answered, FailingSince: sooner(a.since, b.since), Err: last.err}
 }
-
-// note has something done once claimsMu is unlocked: the Logger and Taken are not ours.
-func (l *Loop) note(do func()) { l.notes = append(l.notes, do) }
-
-// log logs once claimsMu is unlocked.
-func (l *Loop) log(level slog.Level, message string, args ...any) {
-	l.note(func() { l.o.Logger.Log(context.Background(), level, message, args...) })
-}
-
-// unlock unlocks claimsMu, and does what was noted.
-func (l *Loop) unlock() {
-	notes := l.notes
-	l.notes = nil
-	l.claimsMu.Unlock()
-	for _, do := range notes {
-		do()
-	}
-}
-
-// change has those look again that wait for something to be known. claimsMu is held.
-func (l *Loop) change() {
-	close(l.changed)
-	l.changed = make(chan struct{})
-}
-
-// partition returns what is known of a partition. claimsMu is held.
-func (l *Loop) partition(id string) *partition {
-	p := l.partitions[id]
-	if p == nil {
-		p = &partition{}
-		l.partitions[id] = p
-	}
-	return p
-}
-
-// touch notes that a record may have changed: listings that are under way say nothing of it. claimsMu is held.
-func (l *Loop) touch(p *partition) {
-	l.moment++
-	p.touched = l.moment
-}
-
-// drop ends a claim. claimsMu is held.
-func (l *Loop) drop(p *partition) {
-	p.claim.end(ErrLost)
-	p.claim = nil
-	l.held--
-	p.settle()
-	l.touch(p)
-	l.change()
-}
-
-// settle notes that the last claim has succeeded, or doesn't matter any more. claimsMu is held.
-func (p *partition) settle() { p.trouble, p.refusals, p.retryAt = trouble{}, 0, time.Time{} }

@@ -14,12 +14,12 @@ type View struct {
 	Now        time.Time
 	Group      azeventhubs.Ownership // our name, and those of the namespace, the event hub and the consumer group
 	Partitions []string
-	Records    []azeventhubs.Ownership
-	Requests   []handover.Request
-	CanAsk     bool             // the store keeps requests; if not, partitions are taken at once
-	Known      map[string]Known // by partition
-	Draining   bool             // nothing new is claimed or asked for
-	Round      bool             // the balanced strategy may take one more partition
+	Records    map[string]azeventhubs.Ownership // by partition, as is all that follows
+	Requests   map[string]handover.Request
+	CanAsk     bool // the store keeps requests; if not, partitions are taken at once
+	Known      map[string]Known
+	Draining   bool // nothing new is claimed or asked for
+	Round      bool // the balanced strategy may take one more partition
 	Strategy   azeventhubs.ProcessorStrategy
 	Interval   time.Duration
 	Expiration time.Duration
@@ -31,7 +31,7 @@ type View struct {
 type Known struct {
 	Held     bool // it is ours, whatever its record says
 	Claiming bool // it may be: a claim is under way
-	Promised bool // it is ours, and promised to another consumer
+	Promised bool // it is ours, and promised to another consumer, or being promised
 	Skip     bool // it isn't ours, and its record isn't to be relied on
 	Asked    Asked
 }
@@ -45,11 +45,11 @@ type Asked struct {
 
 // Decision is what to do.
 type Decision struct {
-	Claim   []azeventhubs.Ownership // with our name, under the ETags listed
-	Ask     []handover.Request
-	Grant   []handover.Request // with our promise, under the ETags listed
-	Delete  []handover.Request // under the ETags listed
-	Pending []string           // partitions that we have asked for, and wait for
+	Claim  []azeventhubs.Ownership // with our name, under the ETags listed
+	Ask    []handover.Request
+	Grant  []handover.Request // with our promise, under the ETags listed
+	Delete []handover.Request // under the ETags listed
+	Asked  map[string]Asked   // by partition: those that we have asked for, and wait for
 }
 
 // Plan decides what to do about the partitions that are not ours, and about those that others ask us for. It depends
@@ -93,21 +93,14 @@ type part struct {
 func newPlan(v View) *plan {
 	p := &plan{v: v, me: v.Group.OwnerID, parts: make([]part, len(v.Partitions)), holds: map[string]int{}}
 	p.counts = map[string]int{p.me: 0}
-	records := make(map[string]azeventhubs.Ownership, len(v.Records))
-	for _, o := range v.Records {
-		records[o.PartitionID] = o
-	}
-	requests := make(map[string]handover.Request, len(v.Requests))
-	for _, r := range v.Requests {
-		requests[r.PartitionID] = r
-	}
+	p.out.Asked = map[string]Asked{}
 	for i, id := range v.Partitions {
-		record, listed := records[id]
+		record, listed := v.Records[id]
 		if !listed {
 			record = v.Group
 			record.PartitionID, record.OwnerID = id, ""
 		}
-		p.parts[i] = part{Known: v.Known[id], id: id, record: record, request: requests[id]}
+		p.parts[i] = part{Known: v.Known[id], id: id, record: record, request: v.Requests[id]}
 		p.add(&p.parts[i])
 	}
 	p.least = len(v.Partitions) / len(p.counts)
@@ -118,6 +111,12 @@ func newPlan(v View) *plan {
 // add finds out who has a partition, and who will have it.
 func (p *plan) add(s *part) {
 	r := s.request
+	if r.OwnerID == p.me {
+		p.asks(s, r.FromOwnerID)
+		if r.Promised > 0 && !s.Asked.Promised {
+			s.Asked.Promised, s.Asked.Until = true, p.v.Now.Add(r.Promised+promiseMargin)
+		}
+	}
 	s.fresh = r.OwnerID != "" && p.v.Now.Sub(r.LastModifiedTime) <= p.v.Expiration+r.Promised
 	age := p.v.Now.Sub(s.record.LastModifiedTime)
 	switch {
@@ -144,6 +143,14 @@ func (p *plan) add(s *part) {
 	}
 }
 
+// asks notes whom we ask for a partition. It looks at requests once in each of its UpdateIntervals, which we take to
+// be as long as ours.
+func (p *plan) asks(s *part, from string) {
+	if s.Asked.From != from {
+		s.Asked = Asked{From: from, Until: p.v.Now.Add(2 * p.v.Interval)}
+	}
+}
+
 // pass makes somebody heir to a partition.
 func (p *plan) pass(s *part, to string) {
 	if s.heir != "" {
@@ -160,14 +167,21 @@ func (p *plan) claim(s *part) {
 		p.holds[s.holder]--
 	}
 	p.holds[p.me]++
+	p.pass(s, p.me)
 }
 
+// ask asks for a partition, unless a request lies there, and waits for it.
 func (p *plan) ask(s *part) {
-	r := handover.Request{
-		FullyQualifiedNamespace: p.v.Group.FullyQualifiedNamespace, EventHubName: p.v.Group.EventHubName,
-		ConsumerGroup: p.v.Group.ConsumerGroup, PartitionID: s.id, OwnerID: p.me, FromOwnerID: s.holder,
+	if s.heir != p.me || !s.fresh {
+		p.out.Ask = append(p.out.Ask, handover.Request{
+			FullyQualifiedNamespace: p.v.Group.FullyQualifiedNamespace, EventHubName: p.v.Group.EventHubName,
+			ConsumerGroup: p.v.Group.ConsumerGroup, PartitionID: s.id, OwnerID: p.me, FromOwnerID: s.holder,
+		})
 	}
-	p.out.Ask = append(p.out.Ask, r)
+	p.asks(s, s.holder)
+	p.out.Asked[s.id] = s.Asked
+	p.pass(s, p.me)
+	p.took = true
 }
 
 // grant promises partitions to those who ask for them, as long as that leaves us what each member is due at least:
@@ -210,7 +224,7 @@ func (p *plan) claimOurs() {
 		case s.holder == "" || s.holder == p.me:
 			p.claim(s)
 		case overdue && theirs >= ours && p.holds[s.holder] > max(p.holds[p.me]+1, p.least):
-			p.out.Pending = append(p.out.Pending, s.id) // its owner may renew it at the same moment
+			p.out.Asked[s.id] = s.Asked // its owner may renew it at the same moment
 			p.claim(s)
 		case overdue, !s.Asked.Promised && theirs < ours-1:
 			p.pass(s, s.holder)
@@ -218,11 +232,7 @@ func (p *plan) claimOurs() {
 				p.out.Delete = append(p.out.Delete, s.request)
 			}
 		default:
-			p.out.Pending = append(p.out.Pending, s.id)
-			p.took = true
-			if !s.fresh {
-				p.ask(s)
-			}
+			p.ask(s)
 		}
 	}
 }
@@ -242,7 +252,6 @@ func (p *plan) claimFree() {
 	for _, i := range p.v.Rand.Perm(len(p.parts)) {
 		if s := &p.parts[i]; s.heir == "" && !s.Skip && p.more() {
 			p.claim(s)
-			p.pass(s, p.me)
 			p.took = true
 		}
 	}
@@ -258,12 +267,10 @@ func (p *plan) takeFromOthers() {
 		}
 		if p.v.CanAsk {
 			p.ask(s)
-			p.out.Pending = append(p.out.Pending, s.id)
 		} else {
 			p.claim(s)
+			p.took = true
 		}
-		p.pass(s, p.me)
-		p.took = true
 	}
 }
 

@@ -122,6 +122,7 @@ func TestDecisions(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			v := balance.View{
 				Now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), Group: azeventhubs.Ownership{OwnerID: "me"},
+				Records: map[string]azeventhubs.Ownership{}, Requests: map[string]handover.Request{},
 				CanAsk: true, Known: map[string]balance.Known{}, Strategy: azeventhubs.ProcessorStrategyGreedy,
 				Round: true, Interval: interval, Expiration: expiration, Promise: promise,
 				Rand: rand.New(rand.NewPCG(1, 1)),
@@ -165,17 +166,15 @@ func addPartition(t *testing.T, v *balance.View, id, text string) {
 	record, request, _ := strings.Cut(text, "<")
 	if f := strings.Fields(record); len(f) > 0 {
 		owner := strings.Trim(f[0], "-")
-		v.Records = append(v.Records, azeventhubs.Ownership{
-			PartitionID: id, OwnerID: owner, LastModifiedTime: v.Now.Add(-age(f[1])),
-		})
+		v.Records[id] = azeventhubs.Ownership{PartitionID: id, OwnerID: owner, LastModifiedTime: v.Now.Add(-age(f[1]))}
 		if owner == "me" {
 			v.Known[id] = balance.Known{Held: true}
 		}
 	}
 	if f := strings.Fields(request); len(f) > 0 {
-		v.Requests = append(v.Requests, handover.Request{
+		v.Requests[id] = handover.Request{
 			PartitionID: id, OwnerID: f[0], FromOwnerID: f[1],
 			LastModifiedTime: v.Now.Add(-age(f[2])), Promised: age(f[3]),
-		})
+		}
 	}
 }

@@ -56,21 +56,6 @@ func TestDrain(t *testing.T) {
 			}
 		})
 	})
-	t.Run("after Taken", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			var taken, drained atomic.Int64
-			b := start(t, newMemory(), "b", 1, func(o *balance.Options) {
-				o.Taken = func(*balance.Claim) {
-					time.Sleep(time.Second)
-					taken.Store(time.Now().Unix())
-				}
-			})
-			time.Sleep(time.Second / 2)
-			b.Drain()
-			drained.Store(time.Now().Unix())
-			require.Equal(t, taken.Load(), drained.Load(), "Drain has waited")
-		})
-	})
 	t.Run("requests are withdrawn", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())

@@ -38,11 +38,6 @@ func TestManyPartitions(t *testing.T) {
 func TestAnswersTakeTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := start(t, newMemory(), "a", 4, func(o *balance.Options) {
-			o.Partitions = nil
-			o.AskPartitions = func(context.Context) ([]string, error) {
-				time.Sleep(time.Second)
-				return partitions(4), nil
-			}
 			o.Store.(*faulty).set(func(context.Context, string, string) error {
 				time.Sleep(3 * time.Second)
 				return nil
@@ -149,7 +144,7 @@ func TestTwoConsumersJoinAtOnce(t *testing.T) {
 		a := start(t, store, "a", 33)
 		time.Sleep(time.Minute)
 		b, c := start(t, store, "b", 33), start(t, store, "c", 33)
-		t.Log("took", await(t, 2*interval, 11, a, b, c))
+		t.Log("took", await(t, 2*interval+2*time.Second, 11, a, b, c))
 		requireDisjoint(t, 33, a, b, c)
 		for _, c := range []*consumer{a, b, c} {
 			lost, _ := c.count()

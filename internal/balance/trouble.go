@@ -2,7 +2,6 @@ package balance
 
 import (
 	"log/slog"
-	"slices"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
@@ -21,6 +20,13 @@ type trouble struct {
 	since    time.Time // when the first of them began
 	last     time.Time // when the last of them failed
 	err      error
+}
+
+// calls are the calls of the store of one kind.
+type calls struct {
+	what     string
+	answered bool // one has succeeded
+	trouble  trouble
 }
 
 func (l *Loop) longestPause() time.Duration { return min(lastPause, l.o.Expiration/4) }
@@ -47,49 +53,52 @@ func (l *Loop) fail(t *trouble, began time.Time, err error) {
 // isDown reports whether the store is known not to answer. One failure says too little: see fail.
 func (l *Loop) isDown(t trouble) bool { return t.failures > 1 && time.Since(t.last) <= l.gap() }
 
-// fails notes that a call of the store has failed, and logs it at growing intervals. claimsMu is held.
-func (l *Loop) fails(t *trouble, call string, began time.Time, err error) {
-	if l.fail(t, began, err); retry.Worth(t.failures) {
-		l.log(slog.LevelWarn, "eventhubs: the checkpoint store fails, and is called again: reading continues meanwhile",
-			"call", call, "failures", t.failures, "error", err)
-	}
-}
-
-// works notes that a call of the store has succeeded. claimsMu is held.
-func (l *Loop) works(t *trouble, call string) {
-	if t.failures > 0 {
-		after := retry.Text(time.Since(t.since))
-		l.log(slog.LevelInfo, "eventhubs: the checkpoint store answers again", "call", call, "after", after)
-	}
-	*t = trouble{}
-}
-
-// outage is a time in which the store did not answer.
-type outage struct{ begin, end time.Time }
-
-// forgive returns the records as if no outage had made claims older. In an outage nobody can renew claims, but all
-// read on. If it lasts longer than claims do, each consumer would find all claims expired afterwards, and take
-// partitions from others that are reading them. Whoever lives has renewed within an Expiration of an outage's end.
-// claimsMu is held.
-func (l *Loop) forgive(records []azeventhubs.Ownership, now time.Time) []azeventhubs.Ownership {
-	l.outages = slices.DeleteFunc(l.outages, func(o outage) bool { return now.Sub(o.end) > l.o.Expiration })
-	outages := l.outages
-	if begin, ok := l.writesFail(); ok {
-		outages = append(slices.Clone(outages), outage{begin, now})
-	}
-	for i := range records {
-		made := records[i].LastModifiedTime
-		for _, o := range outages {
-			if made.Before(o.end) {
-				records[i].LastModifiedTime = records[i].LastModifiedTime.Add(o.end.Sub(later(made, o.begin)))
-			}
+// failed takes in how a call of the store has ended, and reports whether it has failed. Failures are logged at growing
+// intervals. The first ones end Run if a person has to mend them. stateMu is held, here and in what follows.
+func (l *Loop) failed(c *calls, began time.Time, err error) bool {
+	t := &c.trouble
+	switch {
+	case err == nil && t.failures > 0:
+		l.log(slog.LevelInfo, "eventhubs: the checkpoint store answers again",
+			"call", c.what, "after", retry.Text(time.Since(t.since)))
+		fallthrough
+	case err == nil:
+		c.answered, c.trouble = true, trouble{}
+	case l.ending: // it may have been cut off
+	case !c.answered && l.o.Refused != nil && l.o.Refused(err):
+		l.refused = err
+	default:
+		if l.fail(t, began, err); retry.Worth(t.failures) {
+			l.log(slog.LevelWarn, "eventhubs: the checkpoint store fails, and is called again: reading continues meanwhile",
+				"call", c.what, "failures", t.failures, "error", err)
 		}
 	}
-	return records
+	return err != nil
+}
+
+// forgive makes the claims that were listed younger by the time since the store has ceased to answer; the zero time
+// means that it answers. In an outage nobody can renew claims, but all read on. If it lasts longer than claims do,
+// each consumer would find all claims expired afterwards, and take partitions from others that are reading them.
+// Whoever lives has renewed within an Expiration of an outage's end.
+func (l *Loop) forgive(records map[string]azeventhubs.Ownership, since, now time.Time) {
+	failing, ok := l.writesFail()
+	if ok || l.unwritten {
+		since = sooner(since, later(failing, l.listedAt))
+	}
+	l.unwritten, l.listedAt = ok, now
+	for id, r := range records {
+		if before := l.known[id]; sameETag(before.ETag, r.ETag) {
+			r.LastModifiedTime = before.LastModifiedTime // with what was forgiven then
+		}
+		if !since.IsZero() {
+			r.LastModifiedTime = r.LastModifiedTime.Add(now.Sub(later(since, r.LastModifiedTime)))
+		}
+		records[id] = r
+	}
 }
 
 // writesFail reports whether, and since when, the store is listed but not written: every claim of ours fails. If
-// there is but one, its record may be what is wrong, and nobody would take over from the dead. claimsMu is held.
+// there is but one, its record may be what is wrong, and nobody would take over from the dead.
 func (l *Loop) writesFail() (since time.Time, ok bool) {
 	for _, p := range l.partitions {
 		if p.claim != nil && p.trouble.failures == 0 {
