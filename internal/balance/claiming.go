@@ -79,8 +79,11 @@ func (l *Loop) claimed(
 	for _, w := range wanted {
 		p := l.partition(w.PartitionID)
 		p.claiming = false
-		l.touch(p)
-		switch r, ok := got[w.PartitionID]; {
+		r, ok := got[w.PartitionID]
+		if ok || p.claim == nil { // whose a claim is that was not renewed, each listing says
+			l.touch(p)
+		}
+		switch {
 		case !ok:
 			l.missing(began, p, err)
 		case !renewal:

@@ -211,6 +211,30 @@ func TestOneRecordThatCannotBeWritten(t *testing.T) {
 	}
 }
 
+// TestSlowListing: while renewals fail one after the other, a listing that takes longer than one of them says all the
+// same that another consumer has the partition.
+func TestSlowListing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := shared(t, 2)
+		a.store.set(func(_ context.Context, call, _ string) error {
+			if call == claim {
+				return errDown
+			}
+			return nil
+		}, func(call, _ string) error {
+			if call == list {
+				time.Sleep(9 * time.Second)
+			}
+			return nil
+		})
+		await(t, expiration+2*interval, 2, b)
+		time.Sleep(2 * interval)
+		require.Empty(t, a.held())
+		lost, _ := a.count()
+		require.Equal(t, 1, lost)
+	})
+}
+
 // TestListingThatHangs holds up no renewal.
 func TestListingThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
