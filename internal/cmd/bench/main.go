@@ -65,7 +65,8 @@ func main() {
 // rows are all figures, in the order in which they are printed.
 func rows() (all []row) {
 	for _, some := range [][]row{
-		sendRows(), receiveRows(), latencyRows(), partitionRows(), storageRows(), hourRows(), serverRows(), clientRows(),
+		sendRows(), receiveRows(), concurrencyRows(), latencyRows(), partitionRows(), storageRows(), hourRows(),
+		serverRows(), clientRows(),
 	} {
 		all = append(all, some...)
 	}
