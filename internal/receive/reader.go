@@ -374,8 +374,8 @@ func (r *reader) handleAll(events []*azeventhubs.ReceivedEventData) bool {
 			return false
 		}
 		last := events[to-1]
-		r.at = after(last.SequenceNumber)
 		r.clock.now = r.done.completed(processed{last.SequenceNumber, last.Offset}, to-from)
 	}
+	r.at = after(events[len(events)-1].SequenceNumber)
 	return true
 }
