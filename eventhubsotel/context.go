@@ -3,6 +3,7 @@ package eventhubsotel
 import (
 	"context"
 	"maps"
+	"slices"
 
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
@@ -67,12 +68,23 @@ func (p properties) creator() trace.SpanContext {
 	return trace.SpanContext{}
 }
 
-// stamp returns the event with the context in ctx. The caller's event keeps its own properties.
-func stamp(ctx context.Context, e eventhubs.Event) eventhubs.Event {
-	all := make(properties, len(e.Properties)+3)
-	maps.Copy(all, e.Properties)
-	propagation.TraceContext{}.Inject(ctx, all)
-	all[propertyDiagnostic] = all[propertyParent]
-	e.Properties = all
-	return e
+// stamped returns the events with a context in each of them that has none. The caller's events keep their own
+// properties. Without a valid context they are what it returns.
+func stamped(c trace.SpanContext, events []eventhubs.Event) []eventhubs.Event {
+	if !c.IsValid() {
+		return events
+	}
+	added := make(properties, 3)
+	propagation.TraceContext{}.Inject(trace.ContextWithSpanContext(context.Background(), c), added)
+	added[propertyDiagnostic] = added[propertyParent]
+	out := slices.Clone(events)
+	for i := range out {
+		if own := out[i].Properties; !properties(own).marked() {
+			all := make(map[string]any, len(own)+len(added))
+			maps.Copy(all, own)
+			maps.Copy(all, added)
+			out[i].Properties = all
+		}
+	}
+	return out
 }

@@ -3,6 +3,7 @@ package eventhubsotel
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -42,8 +43,11 @@ func (t *Telemetry) Handler(h eventhubs.Handler) eventhubs.Handler {
 			}
 			ctx = trace.ContextWithRemoteSpanContext(ctx, creator)
 		}
-		ctx, call := t.startCall(ctx, e, 1, links)
+		ctx, call := t.startCall(ctx, e, e, 1, links)
 		defer call.end()
+		if call.span.IsRecording() {
+			call.span.SetAttributes(append(messageAttributes(e), call.attributes()...)...)
+		}
 		call.err = h(ctx, e)
 		call.returned = true
 		return call.err
@@ -62,10 +66,11 @@ func (t *Telemetry) BatchHandler(h eventhubs.BatchHandler) eventhubs.BatchHandle
 				links = append(links, linkTo(c, e, true))
 			}
 		}
-		ctx, call := t.startCall(ctx, events[0], len(events), links)
-		call.last = events[len(events)-1]
-		call.batch()
+		ctx, call := t.startCall(ctx, events[0], events[len(events)-1], len(events), links)
 		defer call.end()
+		if call.span.IsRecording() {
+			call.span.SetAttributes(append(call.attributes(), attribute.Int(attrBatchCount, len(events)))...)
+		}
 		call.err = h(ctx, events)
 		call.returned = true
 		return call.err
@@ -108,27 +113,27 @@ type call struct {
 }
 
 func (t *Telemetry) startCall(
-	ctx context.Context, e *eventhubs.ReceivedEvent, count int, links []trace.Link,
+	ctx context.Context, first, last *eventhubs.ReceivedEvent, count int, links []trace.Link,
 ) (context.Context, *call) {
 	c := &call{
-		telemetry: t, partition: t.partition(e.PartitionID), began: time.Now(), first: e, last: e, count: count,
+		telemetry: t, partition: t.partition(first.PartitionID), began: time.Now(), first: first, last: last, count: count,
 	}
-	c.ctx, c.span = t.tracer.Start(ctx, c.partition.spanName, c.partition.start,
-		trace.WithSpanKind(trace.SpanKindConsumer), trace.WithLinks(links...))
-	c.partition.takes(e, c.began)
+	options := slices.Clip(c.partition.start)
+	if len(links) > 0 {
+		options = append(options, trace.WithLinks(links...))
+	}
+	c.ctx, c.span = t.tracer.Start(ctx, c.partition.spanName, options...)
+	c.partition.takes(first, c.began)
 	if c.span.IsRecording() {
-		c.span.SetAttributes(attribute.Int(attrAttempt, e.Attempt), attribute.Int64(attrSequence, e.SequenceNumber))
 		c.watch = watchSpan(ctx, c.span, c.began)
 	}
 	return c.ctx, c
 }
 
-func (c *call) single() bool { return c.count == 1 && c.first == c.last }
-
-// batch says that the call is a batch's, even if that has one event.
-func (c *call) batch() {
-	if c.span.IsRecording() {
-		c.span.SetAttributes(attribute.Int(attrBatchCount, c.count))
+// attributes are those of the span that no other call has.
+func (c *call) attributes() []attribute.KeyValue {
+	return []attribute.KeyValue{
+		attribute.Int(attrAttempt, c.first.Attempt), attribute.Int64(attrSequence, c.first.SequenceNumber),
 	}
 }
 
@@ -136,9 +141,6 @@ func (c *call) batch() {
 func (c *call) end() {
 	if c.watch != nil {
 		c.watch.stop()
-		if c.single() {
-			c.span.SetAttributes(messageAttributes(c.first)...)
-		}
 	}
 	kind, text := "", ""
 	switch {
@@ -161,13 +163,13 @@ func (c *call) end() {
 
 // measure writes the metrics of a call. Events count as consumed once, not once an attempt.
 func (c *call) measure(kind string) {
-	in, measured := &c.telemetry.instruments, c.partition.measured
+	in, m := &c.telemetry.instruments, c.partition.measured
 	if kind != "" {
-		measured = with(c.partition.attributes, errorAttribute(kind))
+		m = measuring(c.partition.attributes, errorAttribute(kind))
 	}
-	in.process.Record(c.ctx, time.Since(c.began).Seconds(), measured)
+	in.process.Record(c.ctx, time.Since(c.began).Seconds(), m.record...)
 	if c.first.Attempt <= 1 {
-		in.consumed.Add(c.ctx, int64(c.count), measured)
+		in.consumed.Add(c.ctx, int64(c.count), m.add...)
 	} else {
 		in.retries.Add(c.ctx, 1, c.partition.own)
 	}

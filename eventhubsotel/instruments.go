@@ -50,13 +50,19 @@ func made[T any](instrument T, err error) T {
 	return instrument
 }
 
-// set makes the option that has a measurement carry these attributes. It is made once where that is possible, since
-// attributes are sorted in it.
+// set makes the option that has an observation carry these attributes.
 func set(attributes []attribute.KeyValue) metric.MeasurementOption {
 	return metric.WithAttributeSet(attribute.NewSet(attributes...))
 }
 
-// with is set of more attributes than those at hand.
-func with(attributes []attribute.KeyValue, more ...attribute.KeyValue) metric.MeasurementOption {
-	return set(append(slices.Clip(attributes), more...))
+// measured are the options that have a measurement carry attributes. They are made once where that is possible, since
+// attributes are sorted, and arguments allocated.
+type measured struct {
+	record []metric.RecordOption
+	add    []metric.AddOption
+}
+
+func measuring(attributes []attribute.KeyValue, more ...attribute.KeyValue) measured {
+	o := set(append(slices.Clip(attributes), more...))
+	return measured{[]metric.RecordOption{o}, []metric.AddOption{o}}
 }

@@ -15,8 +15,8 @@ import (
 type partition struct {
 	spanName   string
 	attributes []attribute.KeyValue
-	start      trace.SpanStartOption // attributes again
-	measured   metric.MeasurementOption
+	start      []trace.SpanStartOption // attributes again
+	measured   measured
 	own        metric.MeasurementOption // of this package's own metrics
 
 	reading, checkpointing metric.MeasurementOption // own, and what fails
@@ -36,8 +36,11 @@ func (t *Telemetry) partition(id string) *partition {
 	attributes := t.attributes("process", "process",
 		attribute.String(attrGroup, t.group), attribute.String(attrPartition, id))
 	p := &partition{
-		spanName: t.spanName("process"), attributes: attributes, start: trace.WithAttributes(attributes...),
-		measured: set(attributes), own: set(t.own(attribute.String(attrPartition, id))), atHand: map[int64]taken{},
+		spanName: t.spanName("process"), attributes: attributes, measured: measuring(attributes),
+		start: []trace.SpanStartOption{
+			trace.WithSpanKind(trace.SpanKindConsumer), trace.WithAttributes(attributes...),
+		},
+		own: set(t.own(attribute.String(attrPartition, id))), atHand: map[int64]taken{},
 		reading:       set(t.own(attribute.String(attrPartition, id), attribute.String(attrFailure, "reading"))),
 		checkpointing: set(t.own(attribute.String(attrPartition, id), attribute.String(attrFailure, "checkpointing"))),
 	}

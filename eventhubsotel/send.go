@@ -8,7 +8,6 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
-	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/go-eventhubs/eventhubs"
@@ -29,17 +28,22 @@ type sending struct {
 	name       string // of the span
 	createName string
 	attributes []attribute.KeyValue
-	start      trace.SpanStartOption // attributes again
-	measured   metric.MeasurementOption
-	creating   trace.SpanStartOption
+	measured   measured                // attributes again
+	producer   []trace.SpanStartOption // likewise, with a kind
+	client     []trace.SpanStartOption
+	create     []trace.SpanStartOption
 }
 
 func (t *Telemetry) newSending() sending {
 	attributes := t.attributes("send", "send")
+	starting := func(kind trace.SpanKind, attributes []attribute.KeyValue) []trace.SpanStartOption {
+		return []trace.SpanStartOption{trace.WithSpanKind(kind), trace.WithAttributes(attributes...)}
+	}
 	return sending{
 		name: t.spanName("send"), createName: t.spanName("create"), attributes: attributes,
-		start: trace.WithAttributes(attributes...), measured: set(attributes),
-		creating: trace.WithAttributes(t.attributes("create", "create")...),
+		measured: measuring(attributes),
+		producer: starting(trace.SpanKindProducer, attributes), client: starting(trace.SpanKindClient, attributes),
+		create: starting(trace.SpanKindProducer, t.attributes("create", "create")),
 	}
 }
 
@@ -65,45 +69,47 @@ func (s *Sender) Send(ctx context.Context, events ...eventhubs.Event) error {
 func (t *Telemetry) startSend(ctx context.Context, events []eventhubs.Event) (
 	context.Context, trace.Span, []eventhubs.Event,
 ) {
-	out := slices.Clone(events)
+	if t.createSpans && len(events) > 1 {
+		events = t.create(ctx, events)
+	}
 	var links []trace.Link
 	bare := 0 // events that get the context of the call
-	for i, e := range out {
-		if !properties(e.Properties).marked() {
-			if !t.createSpans || len(events) == 1 {
-				bare++
-				continue
-			}
-			out[i] = t.create(ctx, e)
-		}
-		if c := properties(out[i].Properties).creator(); c.IsValid() {
+	for i := range events {
+		if p := properties(events[i].Properties); !p.marked() {
+			bare++
+		} else if c := p.creator(); c.IsValid() {
 			links = append(links, trace.Link{SpanContext: c})
 		}
 	}
-	kind := trace.SpanKindProducer
+	options := t.sending.producer
 	if bare == 0 {
-		kind = trace.SpanKindClient // the conventions: its context is no event's
+		options = t.sending.client // the conventions: its context is no event's
 	}
-	ctx, span := t.tracer.Start(ctx, t.sending.name, t.sending.start, trace.WithSpanKind(kind), trace.WithLinks(links...),
-		trace.WithAttributes(describe(events)...))
-	if bare > 0 && span.SpanContext().IsValid() {
-		for i, e := range out {
-			if !properties(e.Properties).marked() {
-				out[i] = stamp(ctx, e)
-			}
-		}
+	options = slices.Clip(options)
+	if len(links) > 0 {
+		options = append(options, trace.WithLinks(links...))
 	}
-	return ctx, span, out
+	if more := describe(events); len(more) > 0 {
+		options = append(options, trace.WithAttributes(more...))
+	}
+	ctx, span := t.tracer.Start(ctx, t.sending.name, options...)
+	if bare > 0 {
+		events = stamped(span.SpanContext(), events)
+	}
+	return ctx, span, events
 }
 
-// create gives an event a span of its own.
-func (t *Telemetry) create(ctx context.Context, e eventhubs.Event) eventhubs.Event {
-	ctx, span := t.tracer.Start(ctx, t.sending.createName, t.sending.creating, trace.WithSpanKind(trace.SpanKindProducer))
-	defer span.End()
-	if !span.SpanContext().IsValid() {
-		return e
+// create gives each event without a context a span of its own.
+func (t *Telemetry) create(ctx context.Context, events []eventhubs.Event) []eventhubs.Event {
+	out := slices.Clone(events)
+	for i := range out {
+		if !properties(out[i].Properties).marked() {
+			_, span := t.tracer.Start(ctx, t.sending.createName, t.sending.create...)
+			out[i] = stamped(span.SpanContext(), out[i:i+1])[0]
+			span.End()
+		}
 	}
-	return stamp(ctx, e)
+	return out
 }
 
 // describe are the attributes of a span that depend on the events.
@@ -136,8 +142,8 @@ func (t *Telemetry) sent(
 ) {
 	partition := commonPartition(events)
 	if err == nil && partition == "" {
-		t.instruments.operation.Record(ctx, took.Seconds(), t.sending.measured)
-		t.instruments.sent.Add(ctx, int64(len(events)), t.sending.measured)
+		t.instruments.operation.Record(ctx, took.Seconds(), t.sending.measured.record...)
+		t.instruments.sent.Add(ctx, int64(len(events)), t.sending.measured.add...)
 		return
 	}
 	attributes := slices.Clone(t.sending.attributes)
@@ -145,7 +151,7 @@ func (t *Telemetry) sent(
 		attributes = append(attributes, attribute.String(attrPartition, partition))
 	}
 	failed := 0
-	good := set(attributes)
+	good := measuring(attributes)
 	if err != nil {
 		failed = len(events)
 		kind := errorType(err)
@@ -156,13 +162,13 @@ func (t *Telemetry) sent(
 		}
 		span.SetStatus(codes.Error, err.Error())
 		span.SetAttributes(errorAttribute(kind))
-		bad := with(attributes, errorAttribute(kind))
-		t.instruments.operation.Record(ctx, took.Seconds(), bad)
-		t.instruments.sent.Add(ctx, int64(failed), bad)
+		bad := measuring(attributes, errorAttribute(kind))
+		t.instruments.operation.Record(ctx, took.Seconds(), bad.record...)
+		t.instruments.sent.Add(ctx, int64(failed), bad.add...)
 	} else {
-		t.instruments.operation.Record(ctx, took.Seconds(), good)
+		t.instruments.operation.Record(ctx, took.Seconds(), good.record...)
 	}
 	if failed < len(events) {
-		t.instruments.sent.Add(ctx, int64(len(events)-failed), good)
+		t.instruments.sent.Add(ctx, int64(len(events)-failed), good.add...)
 	}
 }

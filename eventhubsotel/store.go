@@ -124,7 +124,7 @@ func (s *store) learn(
 func (s *store) count(ctx context.Context, partition, change string, happened bool) {
 	if happened {
 		s.telemetry.instruments.changes.Add(ctx, 1,
-			with(s.own, attribute.String(attrChange, change), attribute.String(attrPartition, partition)))
+			measuring(s.own, attribute.String(attrChange, change), attribute.String(attrPartition, partition)).add...)
 	}
 }
 
