@@ -38,6 +38,7 @@ lint: ## Check the code: gofmt, go vet (for windows and darwin as well), golangc
 .PHONY: bench
 bench: ## Measure beside the raw SDK; OUT=docs/bench.json keeps the figures for make chart
 	go run ./internal/cmd/bench $(if $(OUT),-out $(OUT))
+	cd eventhubsotel && go run ./internal/cmd/bench
 
 .PHONY: chart
 chart: ## Draw docs/bench.svg from docs/bench.json, and write its figures into the documents
