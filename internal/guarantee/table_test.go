@@ -18,6 +18,7 @@ func TestGuarantee(t *testing.T) {
 		{"the handler panics", handlerPanics},
 		{"ctx is cancelled", ctxIsCancelled},
 		{"the process is killed", processIsKilled},
+		{"handlers run concurrently", handlersRunConcurrently},
 		{"ownership is taken by another instance", ownershipIsTaken},
 		{"a paused former owner wakes up and checkpoints", formerOwnerWakesUp},
 		{"the checkpoint store is down for minutes", storeIsDown},

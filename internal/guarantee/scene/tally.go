@@ -22,30 +22,39 @@ type Holding struct {
 	Which          any
 }
 
+// stream is a holding's events of one key.
+type stream struct {
+	holding Holding
+	key     int64
+}
+
 // Tally counts what handlers get, by event: what is lost, what is processed again, and what comes out of order. Its
 // methods are safe for concurrent use.
 type Tally struct {
 	tallyMu    sync.Mutex
-	handled    map[Place]int     // how often a handler has completed an event
-	came       map[Place]int     // how often an event was handed to a handler
-	next       map[Holding]int64 // the event that has to come next
-	first      []Place           // the first event of each holding, in the order of their beginnings
-	furthest   map[string]int64  // by partition: the last event that a handler has completed
-	running    map[string]int    // handlers that run, by consumer and partition
-	dead       map[string]bool   // consumers that count no more
-	skipped    map[Place]bool    // events that were left out on purpose
+	handled    map[Place]int    // how often a handler has completed an event
+	came       map[Place]int    // how often an event was handed to a handler
+	keys       int64            // the events of a key are so far apart; 1: one key has all
+	next       map[stream]int64 // the event that has to come next
+	known      map[Holding]bool // an event has come
+	first      []Place          // the first event of each holding, in the order of their beginnings
+	furthest   map[string]int64 // by partition: the last event that a handler has completed
+	running    map[string]int   // handlers that run, by consumer, partition and key
+	dead       map[string]bool  // consumers that count no more
+	skipped    map[Place]bool   // events that were left out on purpose
 	outOfOrder []string
 }
 
 // NewTally returns a Tally that has seen nothing.
 func NewTally() *Tally {
-	t := &Tally{dead: map[string]bool{}}
+	t := &Tally{dead: map[string]bool{}, keys: 1}
 	t.clear()
 	return t
 }
 
 func (t *Tally) clear() {
-	t.handled, t.came, t.next, t.first = map[Place]int{}, map[Place]int{}, map[Holding]int64{}, nil
+	t.handled, t.came, t.next, t.first = map[Place]int{}, map[Place]int{}, map[stream]int64{}, nil
+	t.known = map[Holding]bool{}
 	t.furthest, t.running, t.skipped = map[string]int64{}, map[string]int{}, map[Place]bool{}
 }
 
@@ -55,6 +64,14 @@ func (t *Tally) StartOver() {
 	t.tallyMu.Lock()
 	defer t.tallyMu.Unlock()
 	t.clear()
+}
+
+// Key has events come in order by a key, of which there are so many, for all consumers. It returns that key.
+func (t *Tally) Key(keys int64) func(*eventhubs.ReceivedEvent) string {
+	t.tallyMu.Lock()
+	defer t.tallyMu.Unlock()
+	t.keys = keys
+	return func(e *eventhubs.ReceivedEvent) string { return fmt.Sprint(e.SequenceNumber % keys) }
 }
 
 // Handler counts what a handler gets and completes. who is the name of the consumer.
@@ -96,21 +113,32 @@ func (t *Tally) Comes(h Holding, sequence int64, n int) {
 	for i := range n {
 		t.came[Place{h.Partition, sequence + int64(i)}]++
 	}
-	next, known := t.next[h]
-	if !known {
-		t.next[h] = sequence
+	if !t.known[h] {
+		t.known[h] = true
 		t.first = append(t.first, Place{h.Partition, sequence})
+	}
+	at := stream{h, sequence % t.keys}
+	next, known := t.next[at]
+	if !known {
+		t.next[at] = sequence
 	}
 	if known && sequence != t.afterSkipped(h.Partition, next) {
 		wrong("where %d should", next)
 	}
 	furthest, some := t.furthest[h.Partition]
-	if !known && some && sequence > t.afterSkipped(h.Partition, furthest+1) {
+	if !known && some && t.keys == 1 && sequence > t.afterSkipped(h.Partition, furthest+1) {
 		wrong("first, and nobody had come further than %d", furthest)
 	}
-	if t.running[h.Who+"/"+h.Partition]++; t.running[h.Who+"/"+h.Partition] > 1 {
+	if before := sequence - t.keys; t.keys > 1 && before >= 0 && t.handled[Place{h.Partition, before}] == 0 {
+		wrong("and nobody had completed %d", before)
+	}
+	if t.running[at.String()]++; t.running[at.String()] > 1 {
 		wrong("while a handler was running")
 	}
+}
+
+func (s stream) String() string {
+	return fmt.Sprint(s.holding.Who, "/", s.holding.Partition, "/", s.key)
 }
 
 // afterSkipped returns the first event, from one on, that was not left out on purpose.
@@ -128,14 +156,15 @@ func (t *Tally) Ends(h Holding, sequence int64, n int, completed bool) {
 	if t.dead[h.Who] {
 		return
 	}
-	t.running[h.Who+"/"+h.Partition]--
+	at := stream{h, sequence % t.keys}
+	t.running[at.String()]--
 	if !completed {
 		return
 	}
 	for i := range n {
 		t.handled[Place{h.Partition, sequence + int64(i)}]++
 	}
-	t.next[h] = sequence + int64(n)
+	t.next[at] = sequence + int64(n)*t.keys
 	t.furthest[h.Partition] = max(t.furthest[h.Partition], sequence+int64(n)-1)
 }
 
