@@ -62,6 +62,9 @@ func (r *receiving) consumer(who string, h *scene.Host) *scene.Receiver {
 	if adjust := r.cell.exchange.options; adjust != nil {
 		adjust(r.cell, &o)
 	}
+	if r.cell.moment == reconnect { // for one moment of all, handlers run concurrently
+		o.Concurrency, o.Key = 4, r.s.Tally.Key(3)
+	}
 	o.InstanceID = who
 	return r.s.ConsumerWith(cfg, r.openStore(), o)
 }
