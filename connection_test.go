@@ -74,7 +74,7 @@ func TestConnectionStringRefused(t *testing.T) {
 		checkRead = "check the key in the connection string, and that its policy has the claim Listen: "
 		expired   = "the shared access signature has expired: make a new one, or use a key or Credential, which renew " +
 			"theirs: "
-		otherHub = "check the shared access signature: it has to be for hub in 127.0.0.1"
+		otherHub = "check the shared access signature: it has to be for hub in localhost"
 	)
 	for name, c := range map[string]struct {
 		connection    func(srv *eventhubstest.Server) string

@@ -294,7 +294,7 @@ func TestAdvice(t *testing.T) {
 					"Credential, which renew theirs: …"},
 			"SAS for another hub": {tryReceive(s, connection(strings.Replace(foreign, "EntityPath=other", "EntityPath=hub", 1))),
 				"eventhubs: receive hub/$Default: not authorized: check the shared access signature: it has to be for hub in " +
-					"127.0.0.1, and its policy needs the claim Listen: …"},
+					"localhost, and its policy needs the claim Listen: …"},
 			"no role to send": {trySend(s, nobody),
 				"eventhubs: send hub: " + give + `"Azure Event Hubs Data Sender"` + newRole + ": …"},
 			"no role to receive": {tryReceive(s, nobody),
@@ -320,7 +320,7 @@ func TestAdvice(t *testing.T) {
 				trySend(s, eventhubs.Config{Namespace: "contoso.servicebus.windows.net", EventHub: keyed}),
 				"eventhubs: config: EventHub is a connection string: it belongs in ConnectionString"},
 			"unknown hub": {trySend(s, connection(srv.ConnectionString("none"))),
-				"eventhubs: send none: there is no such event hub or consumer group: check the name none in namespace 127.0.0.1, " +
+				"eventhubs: send none: there is no such event hub or consumer group: check the name none in namespace localhost, " +
 					"and the consumer group: …"},
 		} {
 			if begins, open := strings.CutSuffix(c.want, "…"); open {

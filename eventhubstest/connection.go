@@ -52,7 +52,7 @@ func keyOf(r Rule) string {
 }
 
 func (s *Server) connectionString(secret, hub string) string {
-	c := fmt.Sprintf("Endpoint=sb://%s;%s", dialable(s.amqp), secret)
+	c := fmt.Sprintf("Endpoint=sb://%s;%s", s.namespace(), secret)
 	if s.tls == nil {
 		c += ";UseDevelopmentEmulator=true" // has the SDKs speak without TLS
 	}

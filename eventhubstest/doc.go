@@ -7,6 +7,14 @@
 //	srv := eventhubstest.Start(t, nil)
 //	producer, err := eventhubs.NewProducer(srv.Config("hub"), nil)
 //
+// # Other processes
+//
+// [Server.Env] and [Server.PasswordlessEnv] are the environment in which programs in any language find the server, and
+// [Server.WriteTrust] the environment in which they trust its CA. examples/emulator prints them for a shell. Where AMQP is at
+// its usual port (5671, or 5672 without TLS), the name of the namespace is localhost in every client, so all find each
+// other's checkpoints. At another port Python's client makes the port a part of the name, and so do ours and the Go SDK's
+// without TLS; JavaScript's and Java's don't. Python's client knows no other port than 5671 with TLS.
+//
 // # Virtual time
 //
 // With [Options.InMemory] the server listens in memory, and everything runs inside a bubble of testing/synctest, whose

@@ -19,7 +19,9 @@ func ExampleServer_BlobFault() {
 		log.Fatal(err)
 	}
 	defer srv.Close()
-	mend := srv.BlobFault(eventhubstest.BlobFault{Operation: "CreateContainer", Status: http.StatusServiceUnavailable, Code: "ServerBusy"})
+	mend := srv.BlobFault(eventhubstest.BlobFault{
+		Operation: "ListBlobs", Status: http.StatusServiceUnavailable, Code: "ServerBusy",
+	})
 
 	cfg := srv.BlobConfig("checkpoints")
 	cfg.ClientOptions.Retry = policy.RetryOptions{MaxRetries: -1} // one try

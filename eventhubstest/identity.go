@@ -155,7 +155,7 @@ func (s *Server) PasswordlessBlobConfig(container string) eventhubs.BlobConfig {
 }
 
 // PasswordlessEnv is the environment in which programs find an event hub of the server and sign in with DefaultAzureCredential: entries like those of os.Environ.
-// The programs have to trust CA as well: for Go on Linux and the BSDs, SSL_CERT_FILE names its file. It takes a server with TLS, and is nil without.
+// The programs have to trust CA as well: see WriteTrust. It takes a server with TLS, and is nil without.
 func (s *Server) PasswordlessEnv(hub string) []string {
 	if s.directory == nil {
 		return nil
@@ -164,17 +164,31 @@ func (s *Server) PasswordlessEnv(hub string) []string {
 		"EVENT_HUB_FULLY_QUALIFIED_NAMESPACE=" + s.namespace(),
 		"EVENT_HUB_NAME=" + hub,
 		"BLOB_STORAGE_ACCOUNT_URL=" + s.accountURL(),
-		"BLOB_CONTAINER_NAME=checkpoints",
+		"BLOB_CONTAINER_NAME=" + envContainer,
 		"IDENTITY_ENDPOINT=http://" + s.identities.Addr().String() + "/msi/token",
 		"IDENTITY_HEADER=" + s.directory.Secret(),
 	}
 }
 
-// namespace is the name under which clients on this machine find the server, and which its certificate has.
+// namespace is the name under which clients on this machine find the server, and which its certificate has. A port that
+// clients assume by themselves is left out, for some of them make it a part of the names of checkpoints: Python's client
+// does, ours, JavaScript's and Java's don't, and they would not find each other's.
 func (s *Server) namespace() string {
-	address := dialable(s.amqp)
-	if host, port, err := net.SplitHostPort(address); err == nil && net.ParseIP(host).IsLoopback() && !strings.Contains(host, ":") {
-		return net.JoinHostPort(certificateName, port)
+	host, port, err := net.SplitHostPort(dialable(s.amqp[0]))
+	if err != nil {
+		return dialable(s.amqp[0])
 	}
-	return address
+	if net.ParseIP(host).IsLoopback() && !strings.Contains(host, ":") {
+		host = certificateName // KEDA can't parse an address with a port
+	}
+	if s.tls != nil && port == amqpsPort || s.tls == nil && port == amqpPort {
+		return host
+	}
+	return net.JoinHostPort(host, port)
 }
+
+// The ports of a namespace that names none.
+const (
+	amqpsPort = "5671"
+	amqpPort  = "5672" // without TLS
+)

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -72,14 +73,20 @@ func (c *httpConn) Close() error {
 
 // warn says that others than this machine's programs can reach the server, if they can.
 func (s *Server) warn(l *slog.Logger) {
-	if onLoopback(s.amqp) && onLoopback(s.blob) {
+	var beyond []string
+	for _, l := range append(slices.Clone(s.amqp), s.blob) {
+		if !onLoopback(l) {
+			beyond = append(beyond, l.Addr().String())
+		}
+	}
+	if len(beyond) == 0 {
 		return
 	}
 	if l == nil {
 		l = slog.Default()
 	}
 	l.Warn("eventhubstest: listening beyond this machine: the keys of this server are known to everyone, and anybody who reaches its ports can read and write",
-		"amqp", s.amqp.Addr().String(), "blobs", s.blob.Addr().String())
+		"addresses", beyond)
 }
 
 func onLoopback(l net.Listener) bool {

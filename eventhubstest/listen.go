@@ -16,8 +16,12 @@ import (
 )
 
 func (s *Server) listen(o Options) (err error) {
-	if s.amqp, err = s.listenAMQP(o); err != nil {
-		return err
+	for _, address := range append([]string{o.Address}, o.MoreAddresses...) {
+		l, err := s.listenAMQP(address, o.RoundTrip)
+		if err != nil {
+			return err
+		}
+		s.amqp = append(s.amqp, l)
 	}
 	if s.blob, err = s.listenBlob(o); err != nil {
 		return err
@@ -30,15 +34,15 @@ func (s *Server) listen(o Options) (err error) {
 }
 
 // listenAMQP delays what is sent below TLS, whose handshake takes round trips as well.
-func (s *Server) listenAMQP(o Options) (net.Listener, error) {
-	l, err := s.listenTCP(o.Address)
+func (s *Server) listenAMQP(address string, roundTrip time.Duration) (net.Listener, error) {
+	l, err := s.listenTCP(address)
 	switch l := l.(type) {
 	case *memnet.Listener:
-		s.memory.amqp = l
-		l.SetRoundTrip(o.RoundTrip)
+		s.memory.amqp = append(s.memory.amqp, l)
+		l.SetRoundTrip(roundTrip)
 	case *net.TCPListener:
-		if o.RoundTrip > 0 {
-			return delayListener{l, o.RoundTrip}, nil
+		if roundTrip > 0 {
+			return delayListener{l, roundTrip}, nil
 		}
 	}
 	return l, err
@@ -79,9 +83,20 @@ func (s *Server) listenTLS() (err error) {
 		return err
 	}
 	config := &tls.Config{Certificates: []tls.Certificate{s.tls.server}}
-	s.amqp = tls.NewListener(s.amqp, config)
+	for i, l := range s.amqp {
+		s.amqp[i] = tls.NewListener(l, config)
+	}
 	s.blob = tls.NewListener(s.blob, config)
 	return nil
+}
+
+// Addresses are where AMQP is spoken, as host:port for clients on this machine: Options.Address, and MoreAddresses.
+func (s *Server) Addresses() []string {
+	out := make([]string, len(s.amqp))
+	for i, l := range s.amqp {
+		out[i] = dialable(l)
+	}
+	return out
 }
 
 // dialable is where clients on this machine reach a listener, which may be at all of its addresses.
@@ -105,7 +120,7 @@ func (s *Server) DialContext(ctx context.Context, network, address string) (net.
 // [azeventhubs.ProducerClientOptions] and [azeventhubs.ConsumerClientOptions]. They speak AMQP over it, without
 // WebSockets.
 func (s *Server) NewWebSocketConn(ctx context.Context, _ azeventhubs.WebSocketConnParams) (net.Conn, error) {
-	nc, err := s.DialContext(ctx, "tcp", dialable(s.amqp))
+	nc, err := s.DialContext(ctx, "tcp", dialable(s.amqp[0]))
 	if err != nil || s.tls == nil {
 		return nc, err
 	}

@@ -9,7 +9,7 @@ import (
 // memory is the network of a server that listens in memory.
 type memory struct {
 	network memnet.Network
-	amqp    *memnet.Listener
+	amqp    []*memnet.Listener
 	blob    *memnet.Listener
 }
 
@@ -21,7 +21,9 @@ func inBubble() bool { return time.Now().Year() < 2020 }
 // one closes. New connections work. It takes a server in memory; with real sockets it does nothing.
 func (s *Server) SilenceConnections() {
 	if s.memory != nil {
-		s.memory.amqp.Silence()
+		for _, l := range s.memory.amqp {
+			l.Silence()
+		}
 	}
 }
 
@@ -39,6 +41,12 @@ func (s *Server) IgnoreDials() (resume func()) {
 	if s.memory == nil {
 		return func() {}
 	}
-	s.memory.amqp.Ignore(true)
-	return func() { s.memory.amqp.Ignore(false) }
+	s.memory.ignore(true)
+	return func() { s.memory.ignore(false) }
+}
+
+func (m *memory) ignore(dials bool) {
+	for _, l := range m.amqp {
+		l.Ignore(dials)
+	}
 }

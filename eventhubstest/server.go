@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -57,6 +58,9 @@ type Options struct {
 	Rules []Rule
 	// Address is where AMQP is spoken, also over WebSockets. "" means loopback, on a port that is free.
 	Address string
+	// MoreAddresses are others where the same is spoken, such as port 443 beside 5671, as on Azure. What the server says
+	// of itself names Address.
+	MoreAddresses []string
 	// BlobAddress is where blobs are served. "" means loopback, on a port that is free.
 	BlobAddress string
 	// Logger gets a warning when one of the addresses can be reached from other machines. nil means slog.Default().
@@ -94,6 +98,9 @@ const (
 	defaultTokenLife  = 24 * time.Hour
 	loopback          = "127.0.0.1:0"
 	acceptPause       = 5 * time.Millisecond
+	// envContainer is the container that Env names. It is there from the start: quickstarts expect that it was made in
+	// the portal.
+	envContainer = "checkpoints"
 	// keyTokenLife is for how long the SDK signs with a key (azeventhubs, internal/sbauth/token_provider.go).
 	keyTokenLife = 2 * time.Hour
 )
@@ -101,9 +108,9 @@ const (
 // Server is a running namespace and its storage account. Its methods are safe for concurrent use.
 type Server struct {
 	rules  []Rule
-	tls    *authority // nil: plaintext
-	memory *memory    // nil: real sockets
-	amqp   net.Listener
+	tls    *authority     // nil: plaintext
+	memory *memory        // nil: real sockets
+	amqp   []net.Listener // the first is at Options.Address
 	blob   net.Listener
 	http   *http.Server
 	broker *broker.Broker
@@ -158,7 +165,7 @@ func New(o *Options) (*Server, error) {
 		s.memory = &memory{}
 	}
 	if err := s.open(*o); err != nil {
-		for _, l := range []net.Listener{s.amqp, s.blob, s.identities} {
+		for _, l := range append(slices.Clone(s.amqp), s.blob, s.identities) {
 			if l != nil {
 				l.Close()
 			}
@@ -167,7 +174,9 @@ func New(o *Options) (*Server, error) {
 	}
 	s.warn(o.Logger)
 	s.http = httpServer(s.store)
-	s.served.Go(s.acceptAMQP)
+	for _, l := range s.amqp {
+		s.served.Go(func() { s.acceptAMQP(l) })
+	}
 	s.served.Go(func() { _ = s.http.Serve(s.blob) }) // it ends with ErrServerClosed, in Close
 	if s.identities != nil {
 		s.served.Go(func() { _ = s.identityHTTP.Serve(s.identities) })
@@ -223,13 +232,15 @@ func (s *Server) prepare(o Options) error {
 	if s.broker, err = broker.New(namespace); err != nil {
 		return err
 	}
-	s.store, err = blob.New(account)
-	return err
+	if s.store, err = blob.New(account); err != nil {
+		return err
+	}
+	return s.store.CreateContainer(envContainer)
 }
 
-func (s *Server) acceptAMQP() {
+func (s *Server) acceptAMQP(l net.Listener) {
 	for {
-		nc, err := s.amqp.Accept()
+		nc, err := l.Accept()
 		if err != nil {
 			if errors.Is(err, net.ErrClosed) {
 				return
@@ -248,7 +259,9 @@ func (s *Server) Close() {
 		return
 	}
 	defer close(s.closed)
-	s.amqp.Close()
+	for _, l := range s.amqp {
+		l.Close()
+	}
 	s.store.Close()
 	s.broker.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), httpCloseTimeout)
@@ -295,13 +308,14 @@ func (s *Server) accountURL() string {
 }
 
 // Env is the environment in which the quickstart programs of every language, and eventhubs.ConfigFromEnv and BlobConfigFromEnv,
-// find an event hub of the server: entries like those of os.Environ. With TLS the programs have to trust CA as well.
+// find an event hub of the server: entries like those of os.Environ. The container that it names is there from the
+// start. With TLS the programs have to trust CA as well: see WriteTrust.
 func (s *Server) Env(hub string) []string {
 	return []string{
 		"EVENT_HUB_CONNECTION_STRING=" + s.ConnectionString(""), // the namespace's, as the portal shows it: a program may use more of its event hubs
 		"EVENT_HUB_NAME=" + hub,
 		"BLOB_STORAGE_CONNECTION_STRING=" + s.blobConnectionString(),
-		"BLOB_CONTAINER_NAME=checkpoints",
+		"BLOB_CONTAINER_NAME=" + envContainer,
 	}
 }
 

@@ -20,7 +20,8 @@ func addresses(t *testing.T, s *eventhubstest.Server) (amqp, blob string) {
 	t.Helper()
 	_, rest, ok := strings.Cut(s.ConnectionString(""), "Endpoint=sb://")
 	require.True(t, ok)
-	amqp, _, _ = strings.Cut(rest, ";")
+	host, _, _ := strings.Cut(rest, ";")
+	amqp = strings.Replace(host, "localhost", "127.0.0.1", 1) // as listeners have it
 	_, rest, ok = strings.Cut(s.BlobConfig("c").ConnectionString, "BlobEndpoint=http://")
 	require.True(t, ok)
 	blob, _, _ = strings.Cut(rest, "/")
@@ -172,7 +173,7 @@ func TestCloseUnderClients(t *testing.T) {
 // Clients on this machine reach a server that listens on all addresses.
 func TestAllAddresses(t *testing.T) {
 	s := eventhubstest.Start(t, &eventhubstest.Options{Address: ":0", BlobAddress: "0.0.0.0:0", TLS: true})
-	require.Contains(t, s.ConnectionString("hub"), "sb://127.0.0.1:")
+	require.Contains(t, s.ConnectionString("hub"), "sb://localhost:")
 	require.NoError(t, send(ctx(t), producer(t, s.Config("hub")), "0", "x"))
 	require.Contains(t, s.BlobConfig("c").ConnectionString, "https://127.0.0.1:")
 }

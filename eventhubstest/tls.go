@@ -38,9 +38,14 @@ func newAuthority(life time.Duration) (*authority, error) {
 	if err != nil {
 		return nil, err
 	}
+	serial, err := newSerial()
+	if err != nil {
+		return nil, err
+	}
 	now := time.Now()
 	ca := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "eventhubstest CA"},
+		// Names and serial numbers of its own: who trusts the CAs of two servers would take one for the other.
+		SerialNumber: serial, Subject: pkix.Name{CommonName: "eventhubstest CA " + serial.Text(16)},
 		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(life),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
 	}
@@ -48,12 +53,18 @@ func newAuthority(life time.Duration) (*authority, error) {
 	if err != nil {
 		return nil, err
 	}
+	if ca, err = x509.ParseCertificate(caDER); err != nil { // with its key's identifier, which Python 3.13 asks for
+		return nil, err
+	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
 	}
+	if serial, err = newSerial(); err != nil {
+		return nil, err
+	}
 	leaf := &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "eventhubstest"},
+		SerialNumber: serial, Subject: pkix.Name{CommonName: "eventhubstest"},
 		NotBefore: ca.NotBefore, NotAfter: ca.NotAfter,
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		DNSNames:    []string{certificateName, "*.servicebus.windows.net", "*.blob.core.windows.net"},
@@ -67,4 +78,9 @@ func newAuthority(life time.Duration) (*authority, error) {
 		pem:    pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: caDER}),
 		server: tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key},
 	}, nil
+}
+
+// newSerial returns a serial number for a certificate: 16 bytes by chance, so positive and unlike any other.
+func newSerial() (*big.Int, error) {
+	return rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
 }

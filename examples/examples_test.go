@@ -143,15 +143,38 @@ func untilHealth(t *testing.T, address string, status int) {
 		patience, 10*time.Millisecond)
 }
 
-// emulator prints the environment in which the other programs find it.
+// emulator prints the environment in which the other programs find it: with a connection string, and without a password
+// over TLS, whose CA they trust. It prints the connection strings of more policies.
 func emulator(t *testing.T, path string, _ *eventhubstest.Server) {
-	p := start(t, path, nil, "-hubs", "orders:2,dead-letters:1", "-amqp", "127.0.0.1:0", "-blob", "127.0.0.1:0")
-	var env []string
-	for range 4 {
-		name, value, _ := strings.Cut(strings.TrimPrefix(p.line("export "), "export "), "=")
+	env := emulated(t, path, nil)
+	require.Len(t, env, 4)
+	policies := map[string]string{}
+	emulated(t, path, policies, "-rules", "sender:Send,both:Send+Listen")
+	require.Len(t, policies, 2)
+	require.Contains(t, policies["sender"], "SharedAccessKeyName=sender;")
+	require.Contains(t, policies["both"], "SharedAccessKeyName=both;")
+	if runtime.GOOS == "linux" { // where Go reads SSL_CERT_FILE
+		env = emulated(t, path, nil, "-passwordless", "-amqp", "127.0.0.1:0,127.0.0.1:0")
+		require.Contains(t, strings.Join(env, "\n"), "NODE_EXTRA_CA_CERTS=/")
+		require.NotContains(t, strings.Join(env, "\n"), "CONNECTION_STRING")
+	}
+}
+
+// emulated starts the emulator, tries it with other programs, and ends it. It returns the environment that was printed,
+// and adds the connection strings of policies.
+func emulated(t *testing.T, path string, policies map[string]string, flags ...string) (env []string) {
+	p := start(t, path, nil, append([]string{
+		"-hubs", "orders:2,dead-letters:1", "-amqp", "127.0.0.1:0", "-blob", "127.0.0.1:0"}, flags...)...)
+	for !strings.HasPrefix(last(env), "# The emulator is ready") {
+		line := p.line("")
+		if name, connection, ok := strings.Cut(strings.TrimPrefix(line, "# With "), ": "); ok {
+			policies[name] = connection
+			continue
+		}
+		name, value, _ := strings.Cut(strings.TrimPrefix(line, "export "), "=")
 		env = append(env, name+"="+strings.Trim(value, "'"))
 	}
-	p.line("# The emulator is ready")
+	env = env[:len(env)-1]
 	require.Equal(t, []string{"Sent 3 events"}, start(t, filepath.Join(filepath.Dir(path), "send"), env).exit())
 	receiver := start(t, filepath.Join(filepath.Dir(path), "recv"), env)
 	for range 3 {
@@ -159,6 +182,20 @@ func emulator(t *testing.T, path string, _ *eventhubstest.Server) {
 	}
 	require.Empty(t, receiver.end(syscall.SIGINT))
 	require.Empty(t, p.end(syscall.SIGINT))
+	for _, e := range env {
+		if _, file, ok := strings.Cut(e, "SSL_CERT_FILE="); ok {
+			require.NoFileExists(t, file)
+		}
+	}
+	return env
+}
+
+// last is the last of some texts, or nothing.
+func last(texts []string) string {
+	if len(texts) == 0 {
+		return ""
+	}
+	return texts[len(texts)-1]
 }
 
 func publish(t *testing.T, srv *eventhubstest.Server, events ...eventhubs.Event) {

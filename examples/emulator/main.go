@@ -1,5 +1,5 @@
-// Command emulator runs an Event Hubs namespace, and the blob storage for checkpoints, on this machine, for programs in any language.
-// It prints the environment that they need, and ends with Ctrl-C. Events are kept in memory.
+// Command emulator runs an Event Hubs namespace, and the blob storage for checkpoints, on this machine, for programs in
+// any language. It prints the environment that they need, and ends with Ctrl-C. Events are kept in memory.
 package main
 
 import (
@@ -10,7 +10,6 @@ import (
 	"log"
 	"os"
 	"os/signal"
-	"strconv"
 	"strings"
 	"syscall"
 
@@ -25,70 +24,86 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, args []string, out io.Writer) error {
-	var (
-		flags   = flag.NewFlagSet("emulator", flag.ExitOnError)
-		hubs    = flags.String("hubs", "hub:4", "event hubs and how many partitions they have: `name:partitions,…`")
-		groups  = flags.String("groups", "", "consumer groups of every event hub beside $Default: `name,…`")
-		amqp    = flags.String("amqp", "", "`address` for AMQP (default 127.0.0.1:5672, and 127.0.0.1:5671 with -tls)")
-		blob    = flags.String("blob", "127.0.0.1:10000", "`address` for blobs")
-		tls     = flags.Bool("tls", false, "speak TLS; the CA that clients have to trust is written to -ca")
-		noPass  = flags.Bool("passwordless", false, "print an environment in which programs sign in with DefaultAzureCredential; implies -tls")
-		ca      = flags.String("ca", "eventhubs-ca.pem", "`file` for the CA's certificate, with -tls")
-		options = eventhubstest.Options{}
-	)
+// settings are what the flags say.
+type settings struct {
+	server       eventhubstest.Options
+	passwordless bool
+	ca           string // file for the CA's certificate; "" means none
+}
+
+func parse(args []string) (s settings, err error) {
+	flags := flag.NewFlagSet("emulator", flag.ExitOnError)
+	hubs := flags.String("hubs", "hub:4", "event hubs and how many partitions they have: `name:partitions,…`")
+	groups := flags.String("groups", "", "consumer groups of every event hub beside $Default: `name,…`")
+	rules := flags.String("rules", "", "shared access policies beside "+eventhubstest.DefaultRule+", "+
+		"and what they allow (Send, Listen, Manage): `name:right+right,…`")
+	amqp := flags.String("amqp", "", "`addresses` for AMQP, also over WebSockets: the first is printed "+
+		"(default 127.0.0.1:5672, and 127.0.0.1:5671 with -tls; as on Azure: 127.0.0.1:5671,127.0.0.1:443)")
+	blob := flags.String("blob", "127.0.0.1:10000", "`address` for blobs")
+	tls := flags.Bool("tls", false, "speak TLS; what is printed has programs trust it")
+	flags.BoolVar(&s.passwordless, "passwordless", false,
+		"print an environment in which programs sign in with DefaultAzureCredential; implies -tls")
+	flags.StringVar(&s.ca, "ca", "", "`file` for the CA's certificate, with -tls, for programs in other environments")
 	if err := flags.Parse(args); err != nil {
-		return err
+		return s, err
 	}
-	var err error
-	if options.Hubs, err = parseHubs(*hubs, *groups); err != nil {
-		return err
+	if s.server.Hubs, err = parseHubs(*hubs, *groups); err != nil {
+		return s, err
 	}
-	options.Address, options.BlobAddress, options.TLS = *amqp, *blob, *tls || *noPass
-	if options.Address == "" {
-		options.Address = "127.0.0.1:5672"
-		if options.TLS {
-			options.Address = "127.0.0.1:5671"
+	if s.server.Rules, err = parseRules(*rules); err != nil {
+		return s, err
+	}
+	s.server.BlobAddress, s.server.TLS = *blob, *tls || s.passwordless
+	if *amqp == "" {
+		*amqp = "127.0.0.1:5672"
+		if s.server.TLS {
+			*amqp = "127.0.0.1:5671"
 		}
 	}
-	srv, err := eventhubstest.New(&options)
+	addresses := strings.Split(*amqp, ",")
+	s.server.Address, s.server.MoreAddresses = addresses[0], addresses[1:]
+	return s, nil
+}
+
+func run(ctx context.Context, args []string, out io.Writer) error {
+	s, err := parse(args)
+	if err != nil {
+		return err
+	}
+	srv, err := eventhubstest.New(&s.server)
 	if err != nil {
 		return err
 	}
 	defer srv.Close()
-	if options.TLS {
-		if err := os.WriteFile(*ca, srv.CA(), 0o644); err != nil {
+	var env []string
+	if s.server.TLS {
+		folder, err := os.MkdirTemp("", "eventhubs-emulator-")
+		if err != nil {
 			return err
 		}
-		fmt.Fprintf(out, "export SSL_CERT_FILE='%s'\n", *ca)
+		defer os.RemoveAll(folder)
+		if env, err = srv.WriteTrust(folder); err != nil {
+			return err
+		}
 	}
-	environment := srv.Env
-	if *noPass {
-		environment = srv.PasswordlessEnv
+	if s.ca != "" {
+		if err := os.WriteFile(s.ca, srv.CA(), 0o644); err != nil {
+			return err
+		}
 	}
-	for _, variable := range environment(options.Hubs[0].Name) {
+	if hub := s.server.Hubs[0].Name; s.passwordless {
+		env = append(env, srv.PasswordlessEnv(hub)...)
+	} else {
+		env = append(env, srv.Env(hub)...)
+	}
+	for _, variable := range env {
 		name, value, _ := strings.Cut(variable, "=")
 		fmt.Fprintf(out, "export %s='%s'\n", name, value)
+	}
+	for _, r := range s.server.Rules[1:] {
+		fmt.Fprintf(out, "# With %s: %s\n", r.Name, srv.RuleConnectionString(r.Name, ""))
 	}
 	fmt.Fprintln(out, "# The emulator is ready; Ctrl-C ends it.")
 	<-ctx.Done()
 	return nil
-}
-
-// parseHubs reads "orders:4,audit:1".
-func parseHubs(hubs, groups string) (out []eventhubstest.Hub, err error) {
-	for _, h := range strings.Split(hubs, ",") {
-		name, count, ok := strings.Cut(strings.TrimSpace(h), ":")
-		hub := eventhubstest.Hub{Name: name}
-		if ok {
-			if hub.Partitions, err = strconv.Atoi(count); err != nil || hub.Partitions < 1 {
-				return nil, fmt.Errorf("-hubs %q: %q is not a number of partitions", hubs, count)
-			}
-		}
-		if groups != "" {
-			hub.ConsumerGroups = strings.Split(groups, ",")
-		}
-		out = append(out, hub)
-	}
-	return out, nil
 }

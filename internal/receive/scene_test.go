@@ -119,7 +119,7 @@ func (c *countedConn) Write(b []byte) (int, error) {
 }
 
 // namespace is what stands for the server in the names of checkpoints.
-func (s *scene) namespace() string { return address }
+func (s *scene) namespace() string { return "localhost" } // without the port, which is the usual one
 
 // send sends n events to a partition.
 func (s *scene) send(partition string, n int) {

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/go-eventhubs/eventhubs/eventhubstest"
+)
+
+// parseHubs reads "orders:4,audit:1".
+func parseHubs(hubs, groups string) (out []eventhubstest.Hub, err error) {
+	for _, h := range strings.Split(hubs, ",") {
+		name, count, ok := strings.Cut(strings.TrimSpace(h), ":")
+		hub := eventhubstest.Hub{Name: name}
+		if ok {
+			if hub.Partitions, err = strconv.Atoi(count); err != nil || hub.Partitions < 1 {
+				return nil, fmt.Errorf("-hubs %q: %q is not a number of partitions", hubs, count)
+			}
+		}
+		if groups != "" {
+			hub.ConsumerGroups = strings.Split(groups, ",")
+		}
+		out = append(out, hub)
+	}
+	return out, nil
+}
+
+// parseRules reads "sender:Send,worker:Send+Listen". The rule that may do everything comes first.
+func parseRules(rules string) ([]eventhubstest.Rule, error) {
+	out := []eventhubstest.Rule{{
+		Name: eventhubstest.DefaultRule, Key: eventhubstest.DefaultKey, Rights: []eventhubstest.Right{eventhubstest.RightManage},
+	}}
+	if rules == "" {
+		return out, nil
+	}
+	for _, r := range strings.Split(rules, ",") {
+		name, rights, ok := strings.Cut(strings.TrimSpace(r), ":")
+		if !ok {
+			return nil, fmt.Errorf("-rules %q: %q does not say what it allows, such as %q", rules, r, r+":Send")
+		}
+		rule := eventhubstest.Rule{Name: name, Key: eventhubstest.DefaultKey}
+		for _, right := range strings.Split(rights, "+") {
+			rule.Rights = append(rule.Rights, eventhubstest.Right(right))
+		}
+		out = append(out, rule)
+	}
+	return out, nil
+}
