@@ -12,8 +12,9 @@ type Limits struct {
 	Bytes    int64 // what the server holds for it: see [Budget]
 }
 
-// Budget bounds the bytes that all connections together make a server hold: messages that have not come to their end, what is still to be
-// sent, buffers, and what links, sessions and answers take. A message that fits one frame takes nothing from it. It is safe for concurrent use.
+// Budget bounds the bytes that all connections together make a server hold: messages that have not come to their end,
+// what is still to be sent, buffers, and what links, sessions and answers take. A message that fits one frame takes
+// nothing from it. It is safe for concurrent use.
 type Budget struct {
 	max  int64
 	held atomic.Int64
@@ -28,7 +29,8 @@ func (b *Budget) Held() int64 { return b.held.Load() }
 const (
 	// share is what a connection gets of a budget that others have used up, so that they can't keep out who wants little.
 	share = 128 << 10
-	// sessionSize and linkSize are about what a session and a link take here and at the Handler, beside what the peer gave them.
+	// sessionSize and linkSize are about what a session and a link take here and at the Handler, beside what the peer gave
+	// them.
 	sessionSize = 512
 	linkSize    = 1 << 10
 )
@@ -102,8 +104,8 @@ func (a *account) end() {
 	a.ended = true
 }
 
-// Take counts n bytes that a Handler holds for this peer, or says why it can't have them: then the connection is to be closed.
-// Like Give it may be called with any lock held.
+// Take counts n bytes that a Handler holds for this peer, or says why it can't have them: then the connection is to be
+// closed. Like Give it may be called with any lock held.
 func (c *Conn) Take(n int) *Error { return c.account.take(n) }
 
 // Give counts n bytes that were taken as free again.

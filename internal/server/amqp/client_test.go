@@ -66,10 +66,14 @@ func TestAttachTellsAndEchoes(t *testing.T) {
 	links := make(chan *amqp.Link, 2)
 	s := serve(t, amqp.Config{MaxMessageSize: 12345}, handler(func(l *amqp.Link) {
 		links <- l
-		l.Accept(amqp.LinkOptions{Source: &queue{}, Sink: sink((*amqp.Delivery).Accept), Properties: amqp.Map{{Key: amqp.Symbol("a"), Value: int64(7)}}})
+		l.Accept(amqp.LinkOptions{
+			Source: &queue{}, Sink: sink((*amqp.Delivery).Accept),
+			Properties: amqp.Map{{Key: amqp.Symbol("a"), Value: int64(7)}},
+		})
 	}))
 	c := dial(t, s, nil)
-	settled, first, second := goamqp.SenderSettleModeSettled, goamqp.ReceiverSettleModeFirst, goamqp.ReceiverSettleModeSecond
+	settled, first, second := goamqp.SenderSettleModeSettled, goamqp.ReceiverSettleModeFirst,
+		goamqp.ReceiverSettleModeSecond
 
 	snd := sender(t, c, &goamqp.SenderOptions{
 		Name: "one", SettlementMode: &settled, RequestedReceiverSettleMode: &first, SourceAddress: "me",

@@ -73,23 +73,44 @@ var encodings = []struct {
 	{"empty list", []any{}, cat(0x45)},
 	{"list", []any{nil, "a", uint32(7)}, cat(0xd0, 0, 0, 0, 10, 0, 0, 0, 3, 0x40, 0xa1, 1, "a", 0x52, 7)},
 	{"empty map", amqp.Map{}, cat(0xd1, 0, 0, 0, 4, 0, 0, 0, 0)},
-	{"map", amqp.Map{{Key: amqp.Symbol("k"), Value: true}, {Key: int32(1), Value: nil}}, cat(0xd1, 0, 0, 0, 14, 0, 0, 0, 4, 0xa3, 1, "k", 0x41, 0x71, 0, 0, 0, 1, 0x40)},
+	{
+		"map", amqp.Map{{Key: amqp.Symbol("k"), Value: true}, {Key: int32(1), Value: nil}},
+		cat(0xd1, 0, 0, 0, 14, 0, 0, 0, 4, 0xa3, 1, "k", 0x41, 0x71, 0, 0, 0, 1, 0x40),
+	},
 	{"described", amqp.Described{Descriptor: uint64(0x24), Value: []any{}}, cat(0x00, 0x53, 0x24, 0x45)},
-	{"described by a symbol", amqp.Described{Descriptor: amqp.Symbol("x"), Value: "y"}, cat(0x00, 0xa3, 1, "x", 0xa1, 1, "y")},
+	{
+		"described by a symbol", amqp.Described{Descriptor: amqp.Symbol("x"), Value: "y"},
+		cat(0x00, 0xa3, 1, "x", 0xa1, 1, "y"),
+	},
 	{"empty array", amqp.Array{}, cat(0xf0, 0, 0, 0, 5, 0, 0, 0, 0, 0x40)},
 	{"array of booleans", amqp.Array{true, false}, cat(0xf0, 0, 0, 0, 7, 0, 0, 0, 2, 0x56, 1, 0)},
-	{"array of uints", amqp.Array{uint32(0), uint32(258)}, cat(0xf0, 0, 0, 0, 13, 0, 0, 0, 2, 0x70, 0, 0, 0, 0, 0, 0, 1, 2)},
+	{
+		"array of uints", amqp.Array{uint32(0), uint32(258)},
+		cat(0xf0, 0, 0, 0, 13, 0, 0, 0, 2, 0x70, 0, 0, 0, 0, 0, 0, 1, 2),
+	},
 	{"array of ulongs", amqp.Array{uint64(5)}, cat(0xf0, 0, 0, 0, 13, 0, 0, 0, 1, 0x80, 0, 0, 0, 0, 0, 0, 0, 5)},
-	{"array of symbols", amqp.Array{amqp.Symbol("a"), amqp.Symbol("")}, cat(0xf0, 0, 0, 0, 14, 0, 0, 0, 2, 0xb3, 0, 0, 0, 1, "a", 0, 0, 0, 0)},
+	{
+		"array of symbols", amqp.Array{amqp.Symbol("a"), amqp.Symbol("")},
+		cat(0xf0, 0, 0, 0, 14, 0, 0, 0, 2, 0xb3, 0, 0, 0, 1, "a", 0, 0, 0, 0),
+	},
 	{"array of strings", amqp.Array{"a"}, cat(0xf0, 0, 0, 0, 10, 0, 0, 0, 1, 0xb1, 0, 0, 0, 1, "a")},
 	{"array of binary", amqp.Array{[]byte("a")}, cat(0xf0, 0, 0, 0, 10, 0, 0, 0, 1, 0xb0, 0, 0, 0, 1, "a")},
 	{"array of shorts", amqp.Array{int16(1), int16(-1)}, cat(0xf0, 0, 0, 0, 9, 0, 0, 0, 2, 0x61, 0, 1, 0xff, 0xff)},
-	{"array of lists", amqp.Array{[]any{}, []any{nil}}, cat(0xf0, 0, 0, 0, 22, 0, 0, 0, 2, 0xd0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 1, 0x40)},
+	{
+		"array of lists", amqp.Array{[]any{}, []any{nil}},
+		cat(0xf0, 0, 0, 0, 22, 0, 0, 0, 2, 0xd0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 1, 0x40),
+	},
 	{"array of maps", amqp.Array{amqp.Map{}}, cat(0xf0, 0, 0, 0, 13, 0, 0, 0, 1, 0xd1, 0, 0, 0, 4, 0, 0, 0, 0)},
-	{"array of arrays", amqp.Array{amqp.Array{int8(1)}}, cat(0xf0, 0, 0, 0, 15, 0, 0, 0, 1, 0xf0, 0, 0, 0, 6, 0, 0, 0, 1, 0x51, 1)},
+	{
+		"array of arrays", amqp.Array{amqp.Array{int8(1)}},
+		cat(0xf0, 0, 0, 0, 15, 0, 0, 0, 1, 0xf0, 0, 0, 0, 6, 0, 0, 0, 1, 0x51, 1),
+	},
 	{"array of nulls", amqp.Array{nil, nil}, cat(0xf0, 0, 0, 0, 5, 0, 0, 0, 2, 0x40)},
 	{
-		"array of described", amqp.Array{amqp.Described{Descriptor: uint64(9), Value: int8(1)}, amqp.Described{Descriptor: uint64(9), Value: int8(2)}},
+		"array of described",
+		amqp.Array{
+			amqp.Described{Descriptor: uint64(9), Value: int8(1)}, amqp.Described{Descriptor: uint64(9), Value: int8(2)},
+		},
 		cat(0xf0, 0, 0, 0, 10, 0, 0, 0, 2, 0x00, 0x53, 9, 0x51, 1, 2),
 	},
 }
@@ -169,9 +190,11 @@ func TestGoTypes(t *testing.T) {
 
 func TestNotEncodable(t *testing.T) {
 	for _, v := range []any{
-		struct{}{}, uint(1), amqp.Decimal("123"), []any{struct{}{}}, amqp.Map{{Key: struct{}{}}}, amqp.Map{{Key: "a", Value: struct{}{}}},
+		struct{}{}, uint(1), amqp.Decimal("123"), []any{struct{}{}}, amqp.Map{{Key: struct{}{}}},
+		amqp.Map{{Key: "a", Value: struct{}{}}},
 		amqp.Described{Descriptor: struct{}{}}, amqp.Described{Value: struct{}{}}, map[string]any{"a": struct{}{}},
-		amqp.Array{struct{}{}}, amqp.Array{"a", 1}, amqp.Array{"a", nil}, amqp.Array{amqp.Decimal("1234"), amqp.Decimal("12345678")},
+		amqp.Array{struct{}{}}, amqp.Array{"a", 1}, amqp.Array{"a", nil},
+		amqp.Array{amqp.Decimal("1234"), amqp.Decimal("12345678")},
 		amqp.Array{amqp.Described{Descriptor: uint64(1)}, amqp.Described{Descriptor: uint64(2)}},
 		amqp.Array{amqp.Described{Value: amqp.Described{}}},
 	} {
@@ -222,8 +245,9 @@ func TestNotDecodable(t *testing.T) {
 			require.Error(t, walk.Err())
 		})
 	}
-	known := cat(0x00, 0x40, 0x41, 0x42, 0x43, 0x44, 0x45, 0x50, 0x51, 0x52, 0x53, 0x54, 0x55, 0x56, 0x60, 0x61, 0x70, 0x71, 0x72, 0x73, 0x74,
-		0x80, 0x81, 0x82, 0x83, 0x84, 0x94, 0x98, 0xa0, 0xa1, 0xa3, 0xb0, 0xb1, 0xb3, 0xc0, 0xc1, 0xd0, 0xd1, 0xe0, 0xf0)
+	known := cat(0x00, 0x40, 0x41, 0x42, 0x43, 0x44, 0x45, 0x50, 0x51, 0x52, 0x53, 0x54, 0x55, 0x56, 0x60, 0x61, 0x70,
+		0x71, 0x72, 0x73, 0x74, 0x80, 0x81, 0x82, 0x83, 0x84, 0x94, 0x98, 0xa0, 0xa1, 0xa3, 0xb0, 0xb1, 0xb3, 0xc0, 0xc1,
+		0xd0, 0xd1, 0xe0, 0xf0)
 	for code := range 256 {
 		if bytes.IndexByte(known, byte(code)) < 0 {
 			_, err := amqp.Decode(cat(code, make([]byte, 300)))

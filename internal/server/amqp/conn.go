@@ -63,7 +63,8 @@ const (
 	closeTimeout = 2 * time.Second
 )
 
-// Conn is one connection of a peer. Its reader runs in [Conn.Serve], and its writer in a goroutine that Serve waits for.
+// Conn is one connection of a peer. Its reader runs in [Conn.Serve], and its writer in a goroutine that Serve waits
+// for.
 type Conn struct {
 	nc      net.Conn
 	cfg     Config
@@ -126,8 +127,8 @@ func (c *Conn) Hostname() string { return c.hostname }
 // Properties are those of the peer's open frame: it says there which product it is.
 func (c *Conn) Properties() Map { return c.properties }
 
-// Serve speaks with the peer until one side closes the connection, the peer breaks the protocol or falls silent, or Abort is called.
-// It returns nil after a close in good order.
+// Serve speaks with the peer until one side closes the connection, the peer breaks the protocol or falls silent, or
+// Abort is called. It returns nil after a close in good order.
 func (c *Conn) Serve() error {
 	defer c.account.end()
 	defer c.nc.Close()
@@ -161,8 +162,8 @@ func (c *Conn) hearOut() {
 	_, _ = io.Copy(io.Discard, c.in)
 }
 
-// Close sends a close frame, with the reason if there is one. The peer has two seconds to take it, and then two to answer:
-// Serve returns after that at the latest.
+// Close sends a close frame, with the reason if there is one. The peer has two seconds to take it, and then two to
+// answer: Serve returns after that at the latest.
 func (c *Conn) Close(reason *Error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -14,7 +14,8 @@ type Delivery struct {
 	counted int    // what the connection's account holds for it while it is not complete
 }
 
-// transfer takes one frame of a message. It returns the message when it is complete, or why the link has to end, or the connection.
+// transfer takes one frame of a message. It returns the message when it is complete, or why the link has to end, or the
+// connection.
 func (l *Link) transfer(p transferFrame, payload []byte) (d *Delivery, refused *Error, err error) {
 	if l.state != linkAttached { // the peer can't know yet that the link is detached
 		return nil, nil, nil
@@ -94,17 +95,19 @@ func (l *Link) dropIncoming() {
 
 func (d *Delivery) tooBig() bool { return d.size > d.link.session.conn.cfg.MaxMessageSize }
 
-// refuseTooBig rejects a message, in the words of the service. The link goes on: JavaScript's client waits for the outcome even if its link is gone.
+// refuseTooBig rejects a message, in the words of the service. The link goes on: JavaScript's client waits for the
+// outcome even if its link is gone.
 func (l *Link) refuseTooBig(d *Delivery) {
 	if !d.settled {
 		l.session.sendDisposition(true, d.id, d.id, descRejected, Errorf(CondMessageSizeExceeded,
-			"The received message (delivery-id:%d, size:%d bytes) exceeds the limit (%d bytes) currently allowed on the link.", d.id, d.size, l.session.conn.cfg.MaxMessageSize))
+			"The received message (delivery-id:%d, size:%d bytes) exceeds the limit (%d bytes) currently allowed on the link.",
+			d.id, d.size, l.session.conn.cfg.MaxMessageSize))
 	}
 	l.grant()
 }
 
-// room is how much to make room for when a message comes in several frames, and at least n bytes. The one before it is as good a guess
-// as any: with an eighth more, most messages are gathered without being copied again.
+// room is how much to make room for when a message comes in several frames, and at least n bytes. The one before it is
+// as good a guess as any: with an eighth more, most messages are gathered without being copied again.
 func (l *Link) room(n int) int {
 	guess := uint64(max(l.sizeHint+l.sizeHint/8, n))
 	return int(min(guess, max(l.session.conn.cfg.MaxMessageSize, uint64(n))))

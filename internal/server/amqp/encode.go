@@ -140,7 +140,8 @@ func sized(b []byte, code byte, n int, body func([]byte) ([]byte, error)) ([]byt
 	return b, nil
 }
 
-// appendArray encodes elements of one Go type as an array. The code of the first one's full-width form is the code of all.
+// appendArray encodes elements of one Go type as an array. The code of the first one's full-width form is the code of
+// all.
 func appendArray(b []byte, a Array) ([]byte, error) {
 	return sized(b, codeArray32, len(a), func(b []byte) ([]byte, error) {
 		if len(a) == 0 {
@@ -164,8 +165,8 @@ func appendArray(b []byte, a Array) ([]byte, error) {
 	})
 }
 
-// arrayElement returns what stands once before an array's elements, which is a format code behind a descriptor if there is one,
-// and the payload of v.
+// arrayElement returns what stands once before an array's elements, which is a format code behind a descriptor if there
+// is one, and the payload of v.
 func arrayElement(v any) (constructor, payload []byte, err error) {
 	d, described := v.(Described)
 	if described {

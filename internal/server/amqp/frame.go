@@ -56,8 +56,8 @@ func (f *frameReader) peek(n int) ([]byte, error) {
 	return f.buf[f.start : f.start+n], nil
 }
 
-// room makes room for n bytes and more behind start. The buffer grows with what the peer sends, up to one frame of the largest size:
-// most of a peer's cost before it has said anything would be that buffer.
+// room makes room for n bytes and more behind start. The buffer grows with what the peer sends, up to one frame of the
+// largest size: most of a peer's cost before it has said anything would be that buffer.
 func (f *frameReader) room(n int) error {
 	size := max(len(f.buf), min(firstBuffer, int(f.max)))
 	if n > size || f.full {

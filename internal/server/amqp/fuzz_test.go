@@ -104,23 +104,61 @@ type iotestOneByte struct{ r io.Reader }
 
 func (o iotestOneByte) Read(b []byte) (int, error) { return o.r.Read(b[:min(1, len(b))]) }
 
-// Whatever a peer sends, Serve returns once the peer is gone, every link that was accepted is closed, and little memory is used.
-// In mode 0 the bytes are what the peer sends. In the others they are the bodies of frames, behind an open frame, or behind attached
-// links: few mutated bytes would get through the framing.
+// Whatever a peer sends, Serve returns once the peer is gone, every link that was accepted is closed, and little memory
+// is used. In mode 0 the bytes are what the peer sends. In the others they are the bodies of frames, behind an open
+// frame, or behind attached links: few mutated bytes would get through the framing.
 func FuzzConn(f *testing.F) {
 	hello := cat(headerAMQP, on(0, open, "peer", nil, 512))
 	links := cat(hello, on(0, begin, nil, 0, 9, 9),
 		on(0, attach, "a", 1, false, uint8(0), uint8(0), address(0x28), address(0x29), nil, nil, 0),
 		on(0, attach, "b", 2, true, uint8(0), uint8(1), address(0x28), address(0x29)))
-	f.Add(uint8(0), cat(headerSASL, frameOf(1, 0, list(0x41, amqp.Symbol("PLAIN"), []byte("x"))...), hello, on(0, closing)))
-	f.Add(uint8(0), cat(links, message(0, 0, "x"), on(0, flow, 0, 9, 0, 9, 2, 0, 9, nil, true, true), on(0, disposition, true, 0, 5, false, list(0x24))))
-	f.Add(uint8(1), bodies(on(0, begin, nil, 0, 1, 1), on(0, attach, "z", 0, true), on(1, begin, nil, 0, 1, 1), on(1, end), on(0, closing)))
-	f.Add(uint8(2), bodies(on(0, flow, 0, 9, 0, 9, 2, 0, 100), on(0, flow, 9, 99, 0, 9), on(0, detach, 2, true), on(0, end), on(0, begin, nil, 0, 9, 9)))
-	f.Add(uint8(2), bodies(part(0, true, 100), part(0, true, 100), part(0, false, 100), message(1, 1, "y"), on(0, detach, 1, true), on(0, closing)))
-	f.Add(uint8(2), bodies(message(0, 0, "r"), message(1, 0, "d"), message(2, 0, "g"), on(0, transfer, 1, 3, []byte("t"), 0, true, true),
+	f.Add(
+		uint8(0), cat(headerSASL, frameOf(1, 0, list(0x41, amqp.Symbol("PLAIN"), []byte("x"))...), hello, on(0, closing)),
+	)
+	f.Add(
+		uint8(0),
+		cat(
+			links, message(0, 0, "x"), on(0, flow, 0, 9, 0, 9, 2, 0, 9, nil, true, true),
+			on(0, disposition, true, 0, 5, false, list(0x24)),
+		),
+	)
+	f.Add(
+		uint8(1),
+		bodies(
+			on(0, begin, nil, 0, 1, 1), on(0, attach, "z", 0, true), on(1, begin, nil, 0, 1, 1), on(1, end), on(0, closing),
+		),
+	)
+	f.Add(
+		uint8(2),
+		bodies(
+			on(0, flow, 0, 9, 0, 9, 2, 0, 100), on(0, flow, 9, 99, 0, 9), on(0, detach, 2, true), on(0, end),
+			on(0, begin, nil, 0, 9, 9),
+		),
+	)
+	f.Add(
+		uint8(2),
+		bodies(
+			part(0, true, 100), part(0, true, 100), part(0, false, 100), message(1, 1, "y"), on(0, detach, 1, true),
+			on(0, closing),
+		),
+	)
+	f.Add(uint8(2), bodies(message(0, 0, "r"), message(1, 0, "d"), message(2, 0, "g"),
+		on(0, transfer, 1, 3, []byte("t"), 0, true, true),
 		on(0, transfer, 1, nil, nil, nil, nil, false, nil, nil, nil, true), on(0, attach, "c", 1024, true)))
-	f.Add(uint8(2), bodies(on(2, begin, nil, 0, 1, 1), on(2, attach, "z", 0, true), on(2, flow, nil, 1, 0, 1, 0, nil, 1<<32-1), frameOf(0, 0), on(0, transfer, 1)))
-	f.Add(uint8(2), bodies(on(0, flow, 0, 9, 0, 9, 2, 0, 9, nil, true, true), on(0, disposition, true, 0, 5, false, list(0x24)), on(0, disposition, false, 0)))
+	f.Add(
+		uint8(2),
+		bodies(
+			on(2, begin, nil, 0, 1, 1), on(2, attach, "z", 0, true), on(2, flow, nil, 1, 0, 1, 0, nil, 1<<32-1), frameOf(0, 0),
+			on(0, transfer, 1),
+		),
+	)
+	f.Add(
+		uint8(2),
+		bodies(
+			on(0, flow, 0, 9, 0, 9, 2, 0, 9, nil, true, true), on(0, disposition, true, 0, 5, false, list(0x24)),
+			on(0, disposition, false, 0),
+		),
+	)
 	f.Fuzz(func(t *testing.T, mode uint8, b []byte) {
 		switch mode % 3 {
 		case 1:
@@ -158,7 +196,9 @@ func framed(b []byte) (frames []byte) {
 func drive(t *testing.T, b []byte) {
 	theirs, ours := net.Pipe()
 	h := &fuzzed{}
-	c := amqp.NewConn(ours, amqp.Config{MaxFrameSize: 512, MaxMessageSize: 1000, MaxSessions: 10, MaxLinks: 5, Credit: 3}, h)
+	c := amqp.NewConn(
+		ours, amqp.Config{MaxFrameSize: 512, MaxMessageSize: 1000, MaxSessions: 10, MaxLinks: 5, Credit: 3}, h,
+	)
 	served := make(chan struct{})
 	go func() {
 		defer close(served)

@@ -12,7 +12,8 @@ import (
 
 func TestWrongProtocol(t *testing.T) {
 	for name, header := range map[string]string{
-		"HTTP": "GET / HTTP/1.1\r\n\r\n", "AMQP 0-9-1": "AMQP\x00\x00\x09\x01", "AMQP 1.1": "AMQP\x00\x01\x01\x00", "TLS": "AMQP\x02\x01\x00\x00",
+		"HTTP": "GET / HTTP/1.1\r\n\r\n", "AMQP 0-9-1": "AMQP\x00\x00\x09\x01", "AMQP 1.1": "AMQP\x00\x01\x01\x00",
+		"TLS":        "AMQP\x02\x01\x00\x00",
 		"another id": "AMQP\x07\x01\x00\x00",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -33,9 +34,15 @@ func TestSASL(t *testing.T) {
 	p.header(headerSASL)
 	a := p.expect(0x40)
 	require.EqualValues(t, 1, a.kind)
-	require.Equal(t, amqp.Array{amqp.Symbol("MSSBCBS"), amqp.Symbol("PLAIN"), amqp.Symbol("ANONYMOUS"), amqp.Symbol("EXTERNAL")}, a.field(0))
+	require.Equal(
+		t, amqp.Array{amqp.Symbol("MSSBCBS"), amqp.Symbol("PLAIN"), amqp.Symbol("ANONYMOUS"), amqp.Symbol("EXTERNAL")},
+		a.field(0),
+	)
 	// All that follows may be sent without waiting for the answers.
-	p.write(frameOf(1, 0, list(0x41, amqp.Symbol("PLAIN"), []byte("\x00user\x00password"))...), []byte(headerAMQP), on(0, open, "peer"), on(0, closing))
+	p.write(
+		frameOf(1, 0, list(0x41, amqp.Symbol("PLAIN"), []byte("\x00user\x00password"))...), []byte(headerAMQP),
+		on(0, open, "peer"), on(0, closing),
+	)
 	a = p.expect(0x44)
 	require.Equal(t, uint8(0), a.field(0))
 	p.header(headerAMQP)

@@ -37,7 +37,9 @@ func TestHeldPerConnection(t *testing.T) {
 	s := serve(t, amqp.Config{MaxHeld: 1 << 20, Budget: budget}, acceptAll)
 	p := holding(t, s, budget, 900<<10)
 	for handle := 100; handle < 103; handle++ {
-		p.write(on(0, attach, "more", handle, false, uint8(0), uint8(0), nil, address(0x29), nil, nil, 0), starts(handle, 60_000))
+		p.write(
+			on(0, attach, "more", handle, false, uint8(0), uint8(0), nil, address(0x29), nil, nil, 0), starts(handle, 60_000),
+		)
 	}
 	p.expectClose(limitExceeded)
 	var e *amqp.Error
@@ -62,7 +64,9 @@ func TestHeldByAll(t *testing.T) {
 	}
 	greedy := begun(t, s)
 	for handle := range 4 {
-		greedy.write(on(0, attach, "more", handle, false, uint8(0), uint8(0), nil, address(0x29), nil, nil, 0), starts(handle, 60_000))
+		greedy.write(
+			on(0, attach, "more", handle, false, uint8(0), uint8(0), nil, address(0x29), nil, nil, 0), starts(handle, 60_000),
+		)
 	}
 	greedy.expectClose(limitExceeded)
 	modest.write(message(100, 100, "x"))
@@ -127,7 +131,8 @@ func TestLinksAreCounted(t *testing.T) {
 	h := handler(func(l *amqp.Link) { l.Refuse(nil) })
 	s := serve(t, amqp.Config{MaxHeld: 4 << 20, Budget: budget}, h)
 	p := begun(t, s)
-	nulls := raw(cat(0x00, 0x53, 0x28, 0xd0, []byte{0, 0, 0xc3, 0x54, 0, 0, 0xc3, 0x50}, make40(50_000))) // a source with 50,000 fields takes 16 times that
+	// a source with 50,000 fields takes 16 times that
+	nulls := raw(cat(0x00, 0x53, 0x28, 0xd0, []byte{0, 0, 0xc3, 0x54, 0, 0, 0xc3, 0x50}, make40(50_000)))
 	attaching := func(handle int) []byte { return on(0, attach, "a", handle, true, nil, nil, nulls) }
 	before := budget.Held()
 	p.write(attaching(0))
@@ -181,7 +186,9 @@ func TestStalledIsCounted(t *testing.T) {
 	for p.expect(transfer).field(5) != false {
 	}
 	p.expectNothing(0)
-	require.Eventually(t, func() bool { return budget.Held() < 200_000 }, patience, time.Millisecond, "nor does the writer keep its buffers")
+	require.Eventually(
+		t, func() bool { return budget.Held() < 200_000 }, patience, time.Millisecond, "nor does the writer keep its buffers",
+	)
 	for channel := range uint16(3) {
 		stall(channel + 1)
 		p.expect(transfer)

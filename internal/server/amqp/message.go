@@ -25,7 +25,8 @@ type Section struct {
 	Whole []byte // the same with the descriptor before it
 }
 
-// Sections walks through an encoded message. It checks that sections come in order and that each holds one well-formed value.
+// Sections walks through an encoded message. It checks that sections come in order and that each holds one well-formed
+// value.
 type Sections struct {
 	r    reader
 	last byte
@@ -203,10 +204,10 @@ func skipElements(code byte, b []byte, depth int) error {
 
 func known(code byte) bool {
 	switch code {
-	case codeNull, codeTrue, codeFalse, codeUint0, codeUlong0, codeList0, codeUbyte, codeByte, codeSmallUint, codeSmallUlong,
-		codeSmallInt, codeSmallLong, codeBool, codeUshort, codeShort, codeUint, codeInt, codeFloat, codeChar, codeDecimal32,
-		codeUlong, codeLong, codeDouble, codeTimestamp, codeDecimal64, codeDecimal128, codeUUID,
-		codeBin8, codeBin32, codeStr8, codeStr32, codeSym8, codeSym32:
+	case codeNull, codeTrue, codeFalse, codeUint0, codeUlong0, codeList0, codeUbyte, codeByte,
+		codeSmallUint, codeSmallUlong, codeSmallInt, codeSmallLong, codeBool, codeUshort, codeShort, codeUint, codeInt,
+		codeFloat, codeChar, codeDecimal32, codeUlong, codeLong, codeDouble, codeTimestamp, codeDecimal64,
+		codeDecimal128, codeUUID, codeBin8, codeBin32, codeStr8, codeStr32, codeSym8, codeSym32:
 		return true
 	}
 	return false

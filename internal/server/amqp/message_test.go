@@ -80,10 +80,12 @@ func full(t *testing.T) []byte {
 	ttl := 5 * time.Second
 	subject := "s"
 	b, err := (&goamqp.Message{
-		Header:                &goamqp.MessageHeader{Durable: true, TTL: ttl},
-		DeliveryAnnotations:   goamqp.Annotations{"d": int64(1)},
-		Annotations:           goamqp.Annotations{"x-opt-partition-key": "pk"},
-		Properties:            &goamqp.MessageProperties{MessageID: "id", CorrelationID: uint64(7), ReplyTo: ptr("back"), Subject: &subject},
+		Header:              &goamqp.MessageHeader{Durable: true, TTL: ttl},
+		DeliveryAnnotations: goamqp.Annotations{"d": int64(1)},
+		Annotations:         goamqp.Annotations{"x-opt-partition-key": "pk"},
+		Properties: &goamqp.MessageProperties{
+			MessageID: "id", CorrelationID: uint64(7), ReplyTo: ptr("back"), Subject: &subject,
+		},
 		ApplicationProperties: map[string]any{"operation": "put-token"},
 		Data:                  [][]byte{[]byte("one"), []byte("two")},
 		Footer:                goamqp.Annotations{"f": "g"},
@@ -120,7 +122,8 @@ func TestSections(t *testing.T) {
 }
 
 func TestSectionsInOrder(t *testing.T) {
-	header, annotations, body := cat(0x00, 0x53, 0x70, 0x45), cat(0x00, 0x53, 0x72, 0xc1, 1, 0), cat(0x00, 0x53, 0x75, 0xa0, 0)
+	header, annotations, body := cat(0x00, 0x53, 0x70, 0x45), cat(0x00, 0x53, 0x72, 0xc1, 1, 0),
+		cat(0x00, 0x53, 0x75, 0xa0, 0)
 	sequence, value, footer := cat(0x00, 0x53, 0x76, 0x45), cat(0x00, 0x53, 0x77, 0x40), cat(0x00, 0x53, 0x78, 0xc1, 1, 0)
 	symbolic := cat(0x00, 0xa3, 16, "amqp:data:binary", 0xa0, 0)
 	for _, c := range []struct {
@@ -175,7 +178,8 @@ func TestRequestAndAnswer(t *testing.T) {
 	require.Equal(t, 1, amqp.Map{{Key: amqp.Symbol("a"), Value: 1}}.Get("a"))
 
 	b, err := (&amqp.Message{
-		MessageID: "m", CorrelationID: "c", ApplicationProperties: amqp.Map{{Key: "status-code", Value: int32(202)}}, Value: amqp.Map{{Key: "name", Value: "hub"}},
+		MessageID: "m", CorrelationID: "c", ApplicationProperties: amqp.Map{{Key: "status-code", Value: int32(202)}},
+		Value: amqp.Map{{Key: "name", Value: "hub"}},
 	}).Encode()
 	require.NoError(t, err)
 	var got goamqp.Message

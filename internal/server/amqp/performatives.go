@@ -95,14 +95,16 @@ var symbolicDescriptors = map[Symbol]uint64{
 	"amqp:detach:list": descDetach, "amqp:end:list": descEnd, "amqp:close:list": descClose,
 	"amqp:error:list": descError, "amqp:source:list": descSource, "amqp:target:list": descTarget,
 	"amqp:accepted:list": descAccepted, "amqp:rejected:list": descRejected, "amqp:released:list": descReleased,
-	"amqp:sasl-mechanisms:list": descSASLMechanisms, "amqp:sasl-init:list": descSASLInit, "amqp:sasl-outcome:list": descSASLOutcome,
-	"amqp:header:list": SectionHeader, "amqp:delivery-annotations:map": SectionDeliveryAnnotations,
+	"amqp:sasl-mechanisms:list": descSASLMechanisms, "amqp:sasl-init:list": descSASLInit,
+	"amqp:sasl-outcome:list": descSASLOutcome,
+	"amqp:header:list":       SectionHeader, "amqp:delivery-annotations:map": SectionDeliveryAnnotations,
 	"amqp:message-annotations:map": SectionMessageAnnotations, "amqp:properties:list": SectionProperties,
 	"amqp:application-properties:map": SectionApplicationProperties, "amqp:data:binary": SectionData,
 	"amqp:amqp-sequence:list": SectionSequence, "amqp:amqp-value:*": SectionValue, "amqp:footer:map": SectionFooter,
 }
 
-// next returns the format code and payload of the next field; ok is false for null, for what was left out, and after an error.
+// next returns the format code and payload of the next field; ok is false for null, for what was left out, and after an
+// error.
 func (f *fields) next() (code byte, b []byte, ok bool) {
 	if f.err != nil || f.n == 0 {
 		return 0, nil, false
@@ -413,10 +415,11 @@ func asError(v any) *Error {
 	return e
 }
 
-// fieldCount is how many fields a type has. They are all written: Python's client counts on it (azure-eventhub, _pyamqp, which reads fields by
-// their index), although the specification lets nulls at the end be left out.
+// fieldCount is how many fields a type has. They are all written: Python's client counts on it (azure-eventhub,
+// _pyamqp, which reads fields by their index), although the specification lets nulls at the end be left out.
 var fieldCount = [256]int{
-	descOpen: 10, descBegin: 8, descAttach: 14, descFlow: 11, descTransfer: transferFields, descDisposition: 6, descDetach: 3, descEnd: 1, descClose: 1,
+	descOpen: 10, descBegin: 8, descAttach: 14, descFlow: 11, descTransfer: transferFields, descDisposition: 6,
+	descDetach: 3, descEnd: 1, descClose: 1,
 	descError: 3,
 }
 

@@ -31,7 +31,10 @@ func TestConnectionErrors(t *testing.T) {
 		{"no descriptor", frameOf(0, 0, 0x45), decode},
 		{"a descriptor that ends early", frameOf(0, 0, 0x00, 0x80, 1), decode},
 		{"a descriptor of another type", frameOf(0, 0, 0x00, 0x40, 0x45), decode},
-		{"a symbol that is no descriptor", frameOf(0, 0, append([]byte{0x00}, append(encode(amqp.Symbol("x:y:list")), 0x45)...)...), decode},
+		{
+			"a symbol that is no descriptor",
+			frameOf(0, 0, append([]byte{0x00}, append(encode(amqp.Symbol("x:y:list")), 0x45)...)...), decode,
+		},
 		{"no list", frameOf(0, 0, 0x00, 0x53, flow, 0xa1, 0), decode},
 		{"a list longer than the frame", frameOf(0, 0, 0x00, 0x53, flow, 0xc0, 9, 1, 0x43), decode},
 		{"more fields than bytes", frameOf(0, 0, 0x00, 0x53, flow, 0xc0, 3, 9, 0x43, 0x43), decode},
@@ -92,7 +95,10 @@ func TestSessionErrors(t *testing.T) {
 			require.ElementsMatch(t, []string{"link 1", "link 2"}, []string{receive(t, told), receive(t, told)})
 
 			// The peer doesn't know yet, and what it sends doesn't matter. Then its end frees the channel.
-			p.write(on(0, attach, "c", 3, true), on(0, transfer, 1, 0, []byte("t")), on(0, detach, 1, true), on(0, end), on(0, begin, nil, 0, 9, 9))
+			p.write(
+				on(0, attach, "c", 3, true), on(0, transfer, 1, 0, []byte("t")), on(0, detach, 1, true), on(0, end),
+				on(0, begin, nil, 0, 9, 9),
+			)
 			p.expect(begin)
 			p.write(on(0, closing))
 			p.expectClose(nil)
@@ -117,7 +123,15 @@ func TestMessageTooLarge(t *testing.T) {
 		require.Equal(t, []any{true, uint32(id), uint32(id), true}, rejected.fields[:4])
 		why := rejected.field(4).(amqp.Described).Value.([]any)[0].(amqp.Described).Value.([]any)
 		require.Equal(t, amqp.Symbol("amqp:link:message-size-exceeded"), why[0])
-		require.Equal(t, fmt.Sprintf("The received message (delivery-id:%d, size:127 bytes) exceeds the limit (100 bytes) currently allowed on the link.", id), why[1])
+		require.Equal(
+			t,
+			fmt.Sprintf(
+				"The received message (delivery-id:%d, size:127 bytes) exceeds the limit (100 bytes) currently allowed on the "+
+					"link.",
+				id,
+			),
+			why[1],
+		)
 		p.expect(flow)
 	}
 	p.write(part(3, false, 100))
@@ -130,9 +144,16 @@ func TestSendingLinkErrors(t *testing.T) {
 		sent      [][]byte
 		condition amqp.Symbol
 	}{
-		{"no credit", [][]byte{message(0, 0, "a"), message(1, 1, "b"), message(2, 2, "c")}, "amqp:link:transfer-limit-exceeded"},
+		{
+			"no credit", [][]byte{message(0, 0, "a"), message(1, 1, "b"), message(2, 2, "c")},
+			"amqp:link:transfer-limit-exceeded",
+		},
 		{"no delivery-id", [][]byte{on(0, transfer, 1, nil, []byte("t"))}, "amqp:invalid-field"},
-		{"two deliveries mixed", [][]byte{on(0, transfer, 1, 0, []byte("t"), 0, false, true), on(0, transfer, 1, 1, []byte("t"), 0, false, true)}, "amqp:invalid-field"},
+		{
+			"two deliveries mixed",
+			[][]byte{on(0, transfer, 1, 0, []byte("t"), 0, false, true), on(0, transfer, 1, 1, []byte("t"), 0, false, true)},
+			"amqp:invalid-field",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			told := make(chan string, 8)
@@ -147,7 +168,10 @@ func TestSendingLinkErrors(t *testing.T) {
 			require.Equal(t, []any{uint32(1), true}, a.fields[:2])
 			require.Equal(t, c.condition, a.condition(2))
 			require.Equal(t, "link 1", receive(t, told))
-			p.write(message(9, 9, "the peer doesn't know yet"), on(0, flow, 0, 9, 0, 9, 1, 0, 9, nil, nil, true), on(0, detach, 1, true))
+			p.write(
+				message(9, 9, "the peer doesn't know yet"), on(0, flow, 0, 9, 0, 9, 1, 0, 9, nil, nil, true),
+				on(0, detach, 1, true),
+			)
 			p.expectNothing(0)
 			p.attaches(1, false)
 			p.expect(flow)
@@ -211,7 +235,9 @@ func TestSymbolicDescriptors(t *testing.T) {
 	p.expect(open)
 	p.write(symbolic("amqp:begin:list", on(0, begin, nil, 0, 100, 100)))
 	p.expect(begin)
-	p.write(symbolic("amqp:attach:list", on(0, attach, "a", 1, false, uint8(0), uint8(0), address(0x28), address(0x29), nil, nil, 0)))
+	p.write(symbolic(
+		"amqp:attach:list", on(0, attach, "a", 1, false, uint8(0), uint8(0), address(0x28), address(0x29), nil, nil, 0),
+	))
 	p.expect(attach)
 	p.expect(flow)
 	p.write(symbolic("amqp:transfer:list", message(0, 0, "x")))
@@ -326,7 +352,8 @@ func TestPeerGoesAwayWithoutAWord(t *testing.T) {
 	require.ErrorIs(t, s.result(), io.ErrUnexpectedEOF)
 }
 
-// Every field of a frame is written, even when it and all behind it are null: azure-eventhub for Python reads fields by their index.
+// Every field of a frame is written, even when it and all behind it are null: azure-eventhub for Python reads fields by
+// their index.
 func TestFramesAreWhole(t *testing.T) {
 	s := serve(t, amqp.Config{}, handler(func(l *amqp.Link) {
 		if !l.Receiving {

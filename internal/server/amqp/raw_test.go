@@ -159,7 +159,10 @@ func begun(t *testing.T, s *server) *peer {
 // attaches makes a link with a handle on channel 0, and returns the server's attach frame.
 func (p *peer) attaches(handle int, receives bool) answer {
 	p.t.Helper()
-	p.write(on(0, attach, fmt.Sprintf("link %d", handle), handle, receives, uint8(0), uint8(0), address(0x28), address(0x29), nil, nil, 0))
+	p.write(on(
+		0, attach, fmt.Sprintf("link %d", handle), handle, receives, uint8(0), uint8(0), address(0x28), address(0x29), nil,
+		nil, 0,
+	))
 	a := p.expect(attach)
 	require.Equal(p.t, uint32(handle), a.field(1))
 	require.Equal(p.t, !receives, a.field(2))

@@ -30,7 +30,8 @@ func TestReceiveInOrder(t *testing.T) {
 	}
 }
 
-// More credit than a session's window holds: the server stops in the middle of messages, and goes on when it hears of a new window.
+// More credit than a session's window holds: the server stops in the middle of messages, and goes on when it hears of a
+// new window.
 func TestReceivePastTheWindow(t *testing.T) {
 	const n, size = 400, 20_000 // 40 frames of 512 bytes each: 16,000 frames
 	h, links := queues()
@@ -105,7 +106,8 @@ func TestReceiveHonoursCredit(t *testing.T) {
 }
 
 func TestReceiveSettleModes(t *testing.T) {
-	unsettled, settled, mixed := goamqp.SenderSettleModeUnsettled, goamqp.SenderSettleModeSettled, goamqp.SenderSettleModeMixed
+	unsettled, settled, mixed := goamqp.SenderSettleModeUnsettled, goamqp.SenderSettleModeSettled,
+		goamqp.SenderSettleModeMixed
 	first, second := goamqp.ReceiverSettleModeFirst, goamqp.ReceiverSettleModeSecond
 	for _, c := range []struct {
 		name     string
@@ -123,7 +125,9 @@ func TestReceiveSettleModes(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			h, links := queues()
 			s := serve(t, amqp.Config{}, h)
-			r := receiver(t, dial(t, s, nil), &goamqp.ReceiverOptions{RequestedSenderSettleMode: c.snd, SettlementMode: c.rcv, Credit: 10})
+			r := receiver(t, dial(t, s, nil), &goamqp.ReceiverOptions{
+				RequestedSenderSettleMode: c.snd, SettlementMode: c.rcv, Credit: 10,
+			})
 			q := receive(t, links)
 			q.put(numbered(0, 200)...)
 			for i := range 10 {

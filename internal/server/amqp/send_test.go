@@ -78,7 +78,8 @@ func TestSendLargeMessages(t *testing.T) {
 
 func TestSendSettled(t *testing.T) {
 	for name, mode := range map[string]goamqp.SenderSettleMode{
-		"unsettled": goamqp.SenderSettleModeUnsettled, "settled": goamqp.SenderSettleModeSettled, "mixed": goamqp.SenderSettleModeMixed,
+		"unsettled": goamqp.SenderSettleModeUnsettled, "settled": goamqp.SenderSettleModeSettled,
+		"mixed": goamqp.SenderSettleModeMixed,
 	} {
 		t.Run(name, func(t *testing.T) {
 			numbers := make(chan int, 3000)
@@ -89,7 +90,9 @@ func TestSendSettled(t *testing.T) {
 			snd := sender(t, dial(t, s, nil), &goamqp.SenderOptions{SettlementMode: &mode})
 			for i := range 1000 { // far more than there is credit for
 				m := goamqp.NewMessage(binary.BigEndian.AppendUint32(nil, uint32(i)))
-				require.NoError(t, snd.Send(ctx(t), m, &goamqp.SendOptions{Settled: mode == goamqp.SenderSettleModeMixed && i%3 == 0}))
+				require.NoError(t, snd.Send(ctx(t), m, &goamqp.SendOptions{
+					Settled: mode == goamqp.SenderSettleModeMixed && i%3 == 0,
+				}))
 			}
 			for i := range 1000 {
 				require.Equal(t, i, receive(t, numbers))

@@ -149,7 +149,8 @@ func (s *session) attach(body fields) (after effects, err error) {
 	case s.conn.links >= s.conn.limits.Links: // a refused link would have to be held until the peer detaches it
 		after.gone = s.end(Errorf(CondResourceLimitExceeded, "more than %d links on this connection", s.conn.limits.Links))
 	case len(p.name) > int(s.conn.outMax)-aroundName: // nor could it be refused
-		after.gone = s.end(Errorf(CondNotAllowed, "the link's name of %d bytes doesn't fit frames of %d bytes, which is the peer's max-frame-size",
+		after.gone = s.end(Errorf(CondNotAllowed, "the link's name of %d bytes doesn't fit frames of %d bytes, which is "+
+			"the peer's max-frame-size",
 			len(p.name), s.conn.outMax))
 	default:
 		l := newLink(s, p)
@@ -287,7 +288,8 @@ func (s *session) transfer(body fields, payload []byte) (after effects, err erro
 		return after, decodeError("transfer", err)
 	}
 	s.nextIncomingID++
-	if s.incomingWindow--; s.incomingWindow < windowSize/2 { // so it never gets to 0: what bounds a peer is the credit of its links
+	// so it never gets to 0: what bounds a peer is the credit of its links
+	if s.incomingWindow--; s.incomingWindow < windowSize/2 {
 		s.sendFlow(nil)
 	}
 	l := s.links[p.handle]

@@ -119,7 +119,8 @@ func (c *Conn) writerEnds(err error) {
 	c.in.last(closeTimeout)
 }
 
-// Wake says that the source of an outgoing link has something again. It never blocks and may be called with any lock held.
+// Wake says that the source of an outgoing link has something again. It never blocks and may be called with any lock
+// held.
 func (l *Link) Wake() {
 	c := l.session.conn
 	c.wakeMu.Lock()

@@ -12,7 +12,8 @@ import (
 const maxSkew = 15 * time.Minute
 
 // challenge asks for a token of Azure Storage. The SDKs read the resource from it.
-const challenge = "Bearer authorization_uri=https://login.microsoftonline.com/common/oauth2/authorize resource_id=https://storage.azure.com"
+const challenge = "Bearer authorization_uri=https://login.microsoftonline.com/common/oauth2/authorize " +
+	"resource_id=https://storage.azure.com"
 
 // authenticate lets a request in or says why not. No answer repeats what the
 // client sent as its credential.
@@ -20,7 +21,8 @@ func (a *Account) authenticate(c *call, r *http.Request) *failure {
 	authorization := r.Header.Get("Authorization")
 	if authorization == "" {
 		if len(c.query["sig"]) > 0 {
-			return failed(codeAuthenticationFailed).because("shared access signatures are not supported here: use the shared key or a bearer token")
+			return failed(codeAuthenticationFailed).because("shared access signatures are not supported here: use the shared " +
+				"key or a bearer token")
 		}
 		return failed(codeNoAuthenticationInformation).with("WWW-Authenticate", challenge)
 	}
@@ -38,7 +40,8 @@ func (a *Account) authenticate(c *call, r *http.Request) *failure {
 	case "bearer":
 		return a.checkBearer(strings.TrimSpace(credential), r)
 	}
-	return failed(codeAuthenticationFailed).because("the authentication scheme is not supported here: use SharedKey or Bearer")
+	return failed(codeAuthenticationFailed).because("the authentication scheme is not supported here: use SharedKey or " +
+		"Bearer")
 }
 
 func (a *Account) checkBearer(token string, r *http.Request) *failure {
@@ -77,7 +80,9 @@ func (a *Account) checkSharedKey(c *call, credential string) *failure {
 		return failed(codeAuthenticationFailed).because("x-ms-date or Date must give the request's time in RFC 1123 form")
 	}
 	if skew := a.options.Now().Sub(sent); skew > maxSkew || skew < -maxSkew {
-		return failed(codeAuthenticationFailed).because("the request's date is more than 15 minutes from the server's: %q", httpTime(sent))
+		return failed(codeAuthenticationFailed).because(
+			"the request's date is more than 15 minutes from the server's: %q", httpTime(sent),
+		)
 	}
 	if account != a.options.Account {
 		return failed(codeAuthenticationFailed).because("the request is signed for another account")
@@ -85,7 +90,8 @@ func (a *Account) checkSharedKey(c *call, credential string) *failure {
 	toSign := c.stringToSign(a.options.Account)
 	if !hmac.Equal([]byte(sign(a.options.Key, toSign)), []byte(signature)) {
 		return failed(codeAuthenticationFailed).because(
-			"The MAC signature found in the HTTP request is not the same as any computed signature. Server used following string to sign: %q", toSign)
+			"The MAC signature found in the HTTP request is not the same as any computed signature. Server used following "+
+				"string to sign: %q", toSign)
 	}
 	return nil
 }

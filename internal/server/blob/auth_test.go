@@ -92,23 +92,29 @@ func TestStringToSign(t *testing.T) {
 			name: "list in the service's style", method: "GET",
 			target: "/mycontainer?restype=container&comp=list&include=snapshots&include=metadata&include=uncommittedblobs",
 			header: map[string]string{"x-ms-date": "Fri, 26 Jun 2015 23:39:12 GMT", "x-ms-version": "2015-02-21"},
-			toSign: "GET\n\n\n\n\n\n\n\n\n\n\n\nx-ms-date:Fri, 26 Jun 2015 23:39:12 GMT\nx-ms-version:2015-02-21\n/myaccount/mycontainer\ncomp:list\ninclude:metadata,snapshots,uncommittedblobs\nrestype:container",
+			toSign: "GET\n\n\n\n\n\n\n\n\n\n\n\nx-ms-date:Fri, 26 Jun 2015 23:39:12 GMT\n" +
+				"x-ms-version:2015-02-21\n/myaccount/mycontainer\ncomp:list\n" +
+				"include:metadata,snapshots,uncommittedblobs\nrestype:container",
 		},
 		{
 			name: "list in the emulators' style", method: "GET",
 			target: "/myaccount/mycontainer?restype=container&comp=list&timeout=20",
 			header: map[string]string{"x-ms-date": "Fri, 26 Jun 2015 23:39:12 GMT", "x-ms-version": "2015-02-21"},
-			toSign: "GET\n\n\n\n\n\n\n\n\n\n\n\nx-ms-date:Fri, 26 Jun 2015 23:39:12 GMT\nx-ms-version:2015-02-21\n/myaccount/myaccount/mycontainer\ncomp:list\nrestype:container\ntimeout:20",
+			toSign: "GET\n\n\n\n\n\n\n\n\n\n\n\nx-ms-date:Fri, 26 Jun 2015 23:39:12 " +
+				"GMT\nx-ms-version:2015-02-21\n/myaccount/myaccount/mycontainer\ncomp:list\nrestype:container\ntimeout:20",
 		},
 		{
 			name: "every standard header", method: "GET", target: "/mycontainer/a%2Fb%20c",
 			header: map[string]string{
 				"Date": "Fri, 26 Jun 2015 23:39:12 GMT", "x-ms-version": "2015-02-21",
-				"Content-Encoding": "identity", "Content-Language": "en", "Content-MD5": "sQqNsWTgdUEFt6mb5y4/5Q==", "Content-Type": "text/plain",
+				"Content-Encoding": "identity", "Content-Language": "en", "Content-MD5": "sQqNsWTgdUEFt6mb5y4/5Q==",
+				"Content-Type":      "text/plain",
 				"If-Modified-Since": "Thu, 25 Jun 2015 00:00:00 GMT", "If-Match": "*", "If-None-Match": "x",
 				"If-Unmodified-Since": "Sat, 27 Jun 2015 00:00:00 GMT", "Range": "bytes=1-2",
 			},
-			toSign: "GET\nidentity\nen\n\nsQqNsWTgdUEFt6mb5y4/5Q==\ntext/plain\nFri, 26 Jun 2015 23:39:12 GMT\nThu, 25 Jun 2015 00:00:00 GMT\n*\nx\nSat, 27 Jun 2015 00:00:00 GMT\nbytes=1-2\nx-ms-version:2015-02-21\n/myaccount/mycontainer/a%2Fb%20c",
+			toSign: "GET\nidentity\nen\n\nsQqNsWTgdUEFt6mb5y4/5Q==\ntext/plain\nFri, 26 Jun 2015 23:39:12 GMT\nThu, 25 Jun " +
+				"2015 00:00:00 GMT\n*\nx\nSat, 27 Jun 2015 00:00:00 " +
+				"GMT\nbytes=1-2\nx-ms-version:2015-02-21\n/myaccount/mycontainer/a%2Fb%20c",
 		},
 		{
 			// Hyphens don't count, and '_' goes before letters. Date is not looked at.
@@ -118,7 +124,9 @@ func TestStringToSign(t *testing.T) {
 				"x-ms-meta-a_b": "1", "x-ms-meta-aab": "2", "x-ms-meta-a-c": "3", "x-ms-meta-a9": "4",
 				"x-ms-meta-d-ef": "5", "x-ms-meta-de-f": "6",
 			},
-			toSign: "GET\n\n\n\n\n\n\n\n\n\n\n\nx-ms-date:Fri, 26 Jun 2015 23:39:12 GMT\nx-ms-meta-a_b:1\nx-ms-meta-a9:4\nx-ms-meta-aab:2\nx-ms-meta-a-c:3\nx-ms-meta-de-f:6\nx-ms-meta-d-ef:5\nx-ms-version:2015-02-21\n/myaccount/mycontainer/a%2Fb%20c",
+			toSign: "GET\n\n\n\n\n\n\n\n\n\n\n\nx-ms-date:Fri, 26 Jun 2015 23:39:12 GMT\n" +
+				"x-ms-meta-a_b:1\nx-ms-meta-a9:4\nx-ms-meta-aab:2\nx-ms-meta-a-c:3\n" +
+				"x-ms-meta-de-f:6\nx-ms-meta-d-ef:5\nx-ms-version:2015-02-21\n/myaccount/mycontainer/a%2Fb%20c",
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -149,19 +157,42 @@ func TestCredentialsThatAreNone(t *testing.T) {
 		{name: "none", version: "2024-11-04", status: 401, code: "NoAuthenticationInformation"},
 		{name: "shared access signature", query: "&sv=2024-11-04&sig=abc", status: 403, code: "AuthenticationFailed"},
 		{name: "no version", authorization: "SharedKey devstoreaccount1:x", status: 400, code: "MissingRequiredHeader"},
-		{name: "old version", authorization: "SharedKey devstoreaccount1:x", version: "2009-09-19", status: 400, code: "InvalidHeaderValue"},
-		{name: "version that is none", authorization: "SharedKey devstoreaccount1:x", version: "9999", status: 400, code: "InvalidHeaderValue"},
-		{name: "no colon", authorization: "SharedKey devstoreaccount1", version: "2024-11-04", status: 400, code: "InvalidAuthenticationInfo"},
-		{name: "no date", authorization: "SharedKey devstoreaccount1:x", version: "2024-11-04", status: 403, code: "AuthenticationFailed"},
-		{name: "date that is none", authorization: "SharedKey devstoreaccount1:x", version: "2024-11-04", date: "today", status: 403, code: "AuthenticationFailed"},
-		{name: "no signature", authorization: "SharedKey devstoreaccount1:", version: "2024-11-04", date: "Thu, 01 Jan 2026 00:00:00 GMT", status: 403, code: "AuthenticationFailed"},
-		{name: "lite", authorization: "SharedKeyLite devstoreaccount1:x", version: "2024-11-04", status: 403, code: "AuthenticationFailed"},
+		{
+			name: "old version", authorization: "SharedKey devstoreaccount1:x", version: "2009-09-19", status: 400,
+			code: "InvalidHeaderValue",
+		},
+		{
+			name: "version that is none", authorization: "SharedKey devstoreaccount1:x", version: "9999", status: 400,
+			code: "InvalidHeaderValue",
+		},
+		{
+			name: "no colon", authorization: "SharedKey devstoreaccount1", version: "2024-11-04", status: 400,
+			code: "InvalidAuthenticationInfo",
+		},
+		{
+			name: "no date", authorization: "SharedKey devstoreaccount1:x", version: "2024-11-04", status: 403,
+			code: "AuthenticationFailed",
+		},
+		{
+			name: "date that is none", authorization: "SharedKey devstoreaccount1:x", version: "2024-11-04", date: "today",
+			status: 403, code: "AuthenticationFailed",
+		},
+		{
+			name: "no signature", authorization: "SharedKey devstoreaccount1:", version: "2024-11-04",
+			date: "Thu, 01 Jan 2026 00:00:00 GMT", status: 403, code: "AuthenticationFailed",
+		},
+		{
+			name: "lite", authorization: "SharedKeyLite devstoreaccount1:x", version: "2024-11-04", status: 403,
+			code: "AuthenticationFailed",
+		},
 		{name: "no scheme", authorization: "hunter2", version: "2024-11-04", status: 403, code: "AuthenticationFailed"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r, err := http.NewRequestWithContext(ctx(t), "GET", s.url("box?restype=container"+test.query), nil)
 			require.NoError(t, err)
-			for name, value := range map[string]string{"Authorization": test.authorization, "x-ms-version": test.version, "x-ms-date": test.date} {
+			for name, value := range map[string]string{
+				"Authorization": test.authorization, "x-ms-version": test.version, "x-ms-date": test.date,
+			} {
 				if value != "" {
 					r.Header.Set(name, value)
 				}

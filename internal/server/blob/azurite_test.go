@@ -18,8 +18,8 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/server/blob"
 )
 
-// The same tests run against Azurite, Microsoft's emulator, if an account of its own is named in the environment, as make interop does. The tests whose
-// servers need options are about ours alone, and so are those that need faults.
+// The same tests run against Azurite, Microsoft's emulator, if an account of its own is named in the environment, as
+// make interop does. The tests whose servers need options are about ours alone, and so are those that need faults.
 
 // azuriteVariable names the environment variable with the connection string of an account, which each test empties.
 const azuriteVariable = "EVENTHUBS_AZURITE"
@@ -95,7 +95,9 @@ func (a azurite) Put(of, name string, content []byte, meta map[string]string) er
 	for k, v := range meta {
 		metadata[k] = &v
 	}
-	_, err := a.blob(name, of).Upload(ctx(a.t), nopCloser{bytes.NewReader(content)}, &blockblob.UploadOptions{Metadata: metadata})
+	_, err := a.blob(name, of).Upload(
+		ctx(a.t), nopCloser{bytes.NewReader(content)}, &blockblob.UploadOptions{Metadata: metadata},
+	)
 	return err
 }
 
@@ -104,7 +106,10 @@ func (a azurite) Get(of, name string) (blob.Blob, bool) {
 	if err != nil {
 		return blob.Blob{}, false
 	}
-	b := blob.Blob{Name: name, Content: make([]byte, *p.ContentLength), Metadata: map[string]string{}, ETag: string(*p.ETag), Created: p.CreationTime.UTC(), LastModified: p.LastModified.UTC()}
+	b := blob.Blob{
+		Name: name, Content: make([]byte, *p.ContentLength), Metadata: map[string]string{}, ETag: string(*p.ETag),
+		Created: p.CreationTime.UTC(), LastModified: p.LastModified.UTC(),
+	}
 	if p.ContentType != nil {
 		b.ContentType = *p.ContentType
 	}
@@ -119,7 +124,9 @@ func (a azurite) Get(of, name string) (blob.Blob, bool) {
 }
 
 func (a azurite) Names(of, prefix string) (names []string) {
-	for pages := a.client.NewContainerClient(of).NewListBlobsFlatPager(&container.ListBlobsFlatOptions{Prefix: &prefix}); pages.More(); {
+	for pages := a.client.NewContainerClient(of).NewListBlobsFlatPager(
+		&container.ListBlobsFlatOptions{Prefix: &prefix},
+	); pages.More(); {
 		page, err := pages.NextPage(ctx(a.t))
 		if err != nil {
 			return nil // there is no such container

@@ -64,7 +64,8 @@ func (c *call) blobToPut() (*Blob, *failure) {
 		}
 	}
 	if len(contentType) > maxContentType || !printable(contentType) {
-		return nil, failed(codeInvalidHeaderValue).because("the content type is too long or has characters that are not permitted")
+		return nil,
+			failed(codeInvalidHeaderValue).because("the content type is too long or has characters that are not permitted")
 	}
 	m, fail := metadataFrom(c.header)
 	if fail != nil {
@@ -182,8 +183,8 @@ func (a *Account) read(c *call) (*Blob, *failure) {
 	return b, when.forRead(b.version())
 }
 
-// change finds a blob for an operation that changes it, if the conditions allow that. What isn't there has no ETag, so that one that is asked for
-// isn't met: Azurite sees it so too. It wants a.mu held.
+// change finds a blob for an operation that changes it, if the conditions allow that. What isn't there has no ETag, so
+// that one that is asked for isn't met: Azurite sees it so too. It wants a.mu held.
 func (a *Account) change(c *call, when conditions) (*container, *Blob, *failure) {
 	held, b, fail := a.findBlob(c)
 	switch {
@@ -195,7 +196,8 @@ func (a *Account) change(c *call, when conditions) (*container, *Blob, *failure)
 	return held, b, when.forWrite(b.version())
 }
 
-// findBlob returns the blob that a request is about, and the container even if there is no such blob. It wants a.mu held.
+// findBlob returns the blob that a request is about, and the container even if there is no such blob. It wants a.mu
+// held.
 func (a *Account) findBlob(c *call) (*container, *Blob, *failure) {
 	held, fail := a.find(c)
 	if fail != nil {

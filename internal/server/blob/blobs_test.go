@@ -85,7 +85,10 @@ func TestMetadataNamesOnTheWire(t *testing.T) {
 	require.Equal(t, map[string]string{"ownerid": "me"}, kept.Metadata)
 
 	date := time.Now().UTC().Format(http.TimeFormat)
-	signature := hmacOf(t, s.key, "HEAD\n\n\n\n\n\n\n\n\n\n\n\nx-ms-date:"+date+"\nx-ms-version:2024-11-04\n/devstoreaccount1/devstoreaccount1/box/b|c")
+	signature := hmacOf(
+		t, s.key,
+		"HEAD\n\n\n\n\n\n\n\n\n\n\n\nx-ms-date:"+date+"\nx-ms-version:2024-11-04\n/devstoreaccount1/devstoreaccount1/box/b|c",
+	)
 	conn, err := net.Dial("tcp", s.http.Listener.Addr().String())
 	require.NoError(t, err)
 	defer func() { require.NoError(t, conn.Close()) }()
@@ -140,7 +143,8 @@ func TestRanges(t *testing.T) {
 	})
 	require.NoError(t, err)
 	require.NoError(t, part.Body.Close())
-	require.Equal(t, "\xc2\x0a\xd4\xd7\x6f\xe9\x77\x59\xaa\x27\xa0\xc9\x9b\xff\x67\x10", string(part.ContentMD5)) // of "12"
+	// of "12"
+	require.Equal(t, "\xc2\x0a\xd4\xd7\x6f\xe9\x77\x59\xaa\x27\xa0\xc9\x9b\xff\x67\x10", string(part.ContentMD5))
 }
 
 func TestRefusedPuts(t *testing.T) {
@@ -159,15 +163,30 @@ func TestRefusedPuts(t *testing.T) {
 		{"too large", "12345678901", []string{"x-ms-blob-type", "BlockBlob"}, 413, "RequestBodyTooLarge"},
 		{"sum", "1", []string{"x-ms-blob-type", "BlockBlob", "Content-MD5", "XUFAKrxLKna5cZ2REBfFkg=="}, 400, "Md5Mismatch"},
 		{"crc", "1", []string{"x-ms-blob-type", "BlockBlob", "x-ms-content-crc64", "AAAAAAAAAAA="}, 400, "Crc64Mismatch"},
-		{"long content type", "1", []string{"x-ms-blob-type", "BlockBlob", "x-ms-blob-content-type", long}, 400, "InvalidHeaderValue"},
+		{
+			"long content type", "1", []string{"x-ms-blob-type", "BlockBlob", "x-ms-blob-content-type", long}, 400,
+			"InvalidHeaderValue",
+		},
 		{"metadata name", "", []string{"x-ms-blob-type", "BlockBlob", "x-ms-meta-a-b", "1"}, 400, "InvalidMetadata"},
-		{"metadata name with a digit first", "", []string{"x-ms-blob-type", "BlockBlob", "x-ms-meta-1a", "1"}, 400, "InvalidMetadata"},
+		{
+			"metadata name with a digit first", "", []string{"x-ms-blob-type", "BlockBlob", "x-ms-meta-1a", "1"}, 400,
+			"InvalidMetadata",
+		},
 		{"metadata value", "", []string{"x-ms-blob-type", "BlockBlob", "x-ms-meta-a", "é"}, 400, "InvalidMetadata"},
-		{"metadata twice", "", []string{"x-ms-blob-type", "BlockBlob", "x-ms-meta-a", "1", "x-ms-meta-A", "2"}, 400, "InvalidMetadata"},
+		{
+			"metadata twice", "", []string{"x-ms-blob-type", "BlockBlob", "x-ms-meta-a", "1", "x-ms-meta-A", "2"}, 400,
+			"InvalidMetadata",
+		},
 		{"metadata without a name", "", []string{"x-ms-blob-type", "BlockBlob", "x-ms-meta-", "1"}, 400, "EmptyMetadataKey"},
 		{"metadata too large", "", []string{"x-ms-blob-type", "BlockBlob", "x-ms-meta-a", long}, 400, "MetadataTooLarge"},
-		{"two conditions", "", []string{"x-ms-blob-type", "BlockBlob", "If-Match", "1", "If-None-Match", "2"}, 400, "MultipleConditionHeadersNotSupported"},
-		{"two ETags", "", []string{"x-ms-blob-type", "BlockBlob", "If-Match", `"1","2"`}, 400, "MultipleConditionHeadersNotSupported"},
+		{
+			"two conditions", "", []string{"x-ms-blob-type", "BlockBlob", "If-Match", "1", "If-None-Match", "2"}, 400,
+			"MultipleConditionHeadersNotSupported",
+		},
+		{
+			"two ETags", "", []string{"x-ms-blob-type", "BlockBlob", "If-Match", `"1","2"`}, 400,
+			"MultipleConditionHeadersNotSupported",
+		},
 		{"no ETag", "", []string{"x-ms-blob-type", "BlockBlob", "If-Match", `""`}, 400, "InvalidHeaderValue"},
 		{"no date", "", []string{"x-ms-blob-type", "BlockBlob", "If-Modified-Since", "today"}, 400, "InvalidHeaderValue"},
 	} {
@@ -221,7 +240,9 @@ func TestChecksums(t *testing.T) {
 	})
 	require.NoError(t, err)
 	_, err = b.Upload(ctx(t), body("hello"), &blockblob.UploadOptions{
-		TransactionalValidation: azblobblob.TransferValidationTypeMD5([]byte("\x5d\x41\x40\x2a\xbc\x4b\x2a\x76\xb9\x71\x9d\x91\x10\x17\xc5\x92")),
+		TransactionalValidation: azblobblob.TransferValidationTypeMD5(
+			[]byte("\x5d\x41\x40\x2a\xbc\x4b\x2a\x76\xb9\x71\x9d\x91\x10\x17\xc5\x92"),
+		),
 	})
 	require.NoError(t, err)
 }
@@ -230,7 +251,9 @@ func TestSetMetadata(t *testing.T) {
 	s := start(t, blob.Options{})
 	b := s.created(t, "box").NewBlobClient("b")
 	set := func(owner string, on *azblobblob.AccessConditions) (azcore.ETag, error) {
-		resp, err := b.SetMetadata(ctx(t), map[string]*string{"ownerid": &owner}, &azblobblob.SetMetadataOptions{AccessConditions: on})
+		resp, err := b.SetMetadata(
+			ctx(t), map[string]*string{"ownerid": &owner}, &azblobblob.SetMetadataOptions{AccessConditions: on},
+		)
 		if err != nil {
 			return "", err
 		}

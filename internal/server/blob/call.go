@@ -99,7 +99,10 @@ type methods map[string]string
 // verbs gives the operations on a container or on a blob by the query's comp.
 var (
 	containerVerbs = map[string]methods{
-		"":     {"PUT": OpCreateContainer, "GET": OpGetContainerProperties, "HEAD": OpGetContainerProperties, "DELETE": OpDeleteContainer},
+		"": {
+			"PUT": OpCreateContainer, "GET": OpGetContainerProperties, "HEAD": OpGetContainerProperties,
+			"DELETE": OpDeleteContainer,
+		},
 		"list": {"GET": OpListBlobs},
 	}
 	blobVerbs = map[string]methods{
@@ -122,7 +125,8 @@ func (c *call) route() *failure {
 	if c.name == "" {
 		verbs = containerVerbs
 		if c.container == "" {
-			return failed(codeInvalidURI).because("the path names no container; operations on the account are not supported here")
+			return failed(codeInvalidURI).because("the path names no container; operations on the account are not supported " +
+				"here")
 		}
 		if c.param("restype") == "" {
 			return failed(codeMissingRequiredQueryParameter).because("an operation on a container needs restype=container")

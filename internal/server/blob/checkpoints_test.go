@@ -130,7 +130,13 @@ func TestCheckpoints(t *testing.T) {
 	require.Empty(t, kept.Content)
 
 	// A checkpoint that another SDK or a hand wrote.
-	require.NoError(t, s.Put("checkpoints", "ns.servicebus.windows.net/orders/$Default/checkpoint/1", nil, map[string]string{"offset": "", "sequencenumber": "x"}))
+	require.NoError(
+		t,
+		s.Put(
+			"checkpoints", "ns.servicebus.windows.net/orders/$Default/checkpoint/1", nil,
+			map[string]string{"offset": "", "sequencenumber": "x"},
+		),
+	)
 	_, err = bs.ListCheckpoints(ctx(t), namespace, hub, group, nil)
 	require.ErrorContains(t, err, "sequencenumber")
 }

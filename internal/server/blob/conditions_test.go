@@ -22,7 +22,9 @@ func TestPutConditions(t *testing.T) {
 		return b.Upload(ctx(t), body(""), &blockblob.UploadOptions{AccessConditions: on})
 	}
 	// A time says nothing about a blob that isn't there.
-	_, err := put(&azblobblob.AccessConditions{ModifiedAccessConditions: &azblobblob.ModifiedAccessConditions{IfModifiedSince: ptr(time.Now())}})
+	_, err := put(&azblobblob.AccessConditions{
+		ModifiedAccessConditions: &azblobblob.ModifiedAccessConditions{IfModifiedSince: ptr(time.Now())},
+	})
 	require.NoError(t, err)
 	require.True(t, s.Delete("box", "b"))
 	_, err = put(ifMatch("*"))
@@ -52,7 +54,8 @@ func TestPutConditions(t *testing.T) {
 func TestConditionsOnTimes(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	s := bearer(t, blob.Options{Now: func() time.Time { return now }})
-	const before, at, after = "Fri, 02 Jan 2026 03:04:04 GMT", "Fri, 02 Jan 2026 03:04:05 GMT", "Fri, 02 Jan 2026 03:04:06 GMT"
+	const before, at, after = "Fri, 02 Jan 2026 03:04:04 GMT", "Fri, 02 Jan 2026 03:04:05 GMT",
+		"Fri, 02 Jan 2026 03:04:06 GMT"
 	require.NoError(t, s.Put("box", "b", nil, nil))
 	for _, test := range []struct {
 		headers     []string // CURRENT stands for the blob's ETag

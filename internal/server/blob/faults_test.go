@@ -28,7 +28,9 @@ func TestFaultMeetsWhatItNames(t *testing.T) {
 	}
 	require.NoError(t, put(c, "x/ownership/0"))
 
-	remove := s.AddFault(blob.Fault{Operation: blob.OpPutBlob, Container: "box", NameContains: "/ownership/", Code: "ServerBusy"})
+	remove := s.AddFault(blob.Fault{
+		Operation: blob.OpPutBlob, Container: "box", NameContains: "/ownership/", Code: "ServerBusy",
+	})
 	for range 3 {
 		requireCode(t, put(c, "x/ownership/0"), 503, "ServerBusy")
 	}
@@ -272,7 +274,8 @@ func TestHangNeverSucceeds(t *testing.T) {
 	r.Header.Set("x-ms-version", "2024-11-04")
 	r.Header.Set("x-ms-date", date)
 	r.Header.Set("Authorization", "SharedKey devstoreaccount1:"+hmacOf(t, blob.DevelopmentKey,
-		"GET\n\n\n\n\n\n\n\n\n\n\n\nx-ms-date:"+date+"\nx-ms-version:2024-11-04\n/devstoreaccount1/devstoreaccount1/box\nrestype:container"))
+		"GET\n\n\n\n\n\n\n\n\n\n\n\nx-ms-date:"+date+"\nx-ms-version:2024-11-04\n"+
+			"/devstoreaccount1/devstoreaccount1/box\nrestype:container"))
 	w := httptest.NewRecorder()
 	account.ServeHTTP(w, r)
 	require.Equal(t, 500, w.Code)

@@ -33,8 +33,15 @@ func FuzzServeHTTP(f *testing.F) {
 		{"GET", "/devstoreaccount1/box?restype=container", "", ""},
 		{"DELETE", "/devstoreaccount1/box?restype=container", "If-Unmodified-Since: Fri, 02 Jan 2026 03:04:05 GMT\r\n", ""},
 		{"GET", "/box?restype=container&comp=list&include=metadata&prefix=a&delimiter=/&maxresults=1&marker=YQ", "", ""},
-		{"PUT", "/box/a/b%20%24?timeout=3", "x-ms-blob-type: BlockBlob\r\nIf-None-Match: *\r\nx-ms-meta-ownerid:\r\n", "hello"},
-		{"PUT", "/box/a/b", "x-ms-blob-type: BlockBlob\r\nContent-MD5: XUFAKrxLKna5cZ2REBfFkg==\r\nx-ms-content-crc64: AAAAAAAAAAA=\r\n", "hello"},
+		{
+			"PUT", "/box/a/b%20%24?timeout=3", "x-ms-blob-type: BlockBlob\r\nIf-None-Match: *\r\nx-ms-meta-ownerid:\r\n",
+			"hello",
+		},
+		{
+			"PUT", "/box/a/b",
+			"x-ms-blob-type: BlockBlob\r\nContent-MD5: XUFAKrxLKna5cZ2REBfFkg==\r\nx-ms-content-crc64: AAAAAAAAAAA=\r\n",
+			"hello",
+		},
 		{"PUT", "/box/a?comp=metadata", "If-Match: \"0x1\"\r\nx-ms-meta-a: b\r\n", ""},
 		{"HEAD", "/box/a", "If-None-Match: 0x1\r\nIf-Modified-Since: Fri, 02 Jan 2026 03:04:05 GMT\r\n", ""},
 		{"GET", "/box/a", "x-ms-range: bytes=1-2\r\nx-ms-range-get-content-md5: true\r\n", ""},
@@ -48,7 +55,9 @@ func FuzzServeHTTP(f *testing.F) {
 		f.Add(seed[0], seed[1], seed[2], seed[3])
 	}
 	f.Fuzz(func(t *testing.T, method, target, headers, content string) {
-		text := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: x\r\n%sContent-Length: %d\r\n\r\n%s", method, target, headers, len(content), content)
+		text := fmt.Sprintf(
+			"%s %s HTTP/1.1\r\nHost: x\r\n%sContent-Length: %d\r\n\r\n%s", method, target, headers, len(content), content,
+		)
 		r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(text)))
 		if err != nil {
 			t.Skip()
@@ -139,8 +148,8 @@ func FuzzSharedKey(f *testing.F) {
 	f.Add("~*'();:@&=+$,/", "&=", "Z", "1,2", "z", "content")
 	f.Fuzz(func(t *testing.T, name, prefix, metaName, metaValue, metaName2, content string) {
 		if name == "" || !utf8.ValidString(name) || !utf8.ValidString(prefix) ||
-			!headerToken.MatchString(metaName) || !headerToken.MatchString(metaName2) || strings.EqualFold(metaName, metaName2) ||
-			!sendable.MatchString(metaValue) {
+			!headerToken.MatchString(metaName) || !headerToken.MatchString(metaName2) ||
+			strings.EqualFold(metaName, metaName2) || !sendable.MatchString(metaValue) {
 			t.Skip()
 		}
 		account, err := blob.New(blob.Options{})
@@ -148,9 +157,10 @@ func FuzzSharedKey(f *testing.F) {
 		require.NoError(t, account.CreateContainer("box"))
 		cred, err := container.NewSharedKeyCredential(blob.DevelopmentAccount, blob.DevelopmentKey)
 		require.NoError(t, err)
-		c, err := container.NewClientWithSharedKeyCredential("http://host/devstoreaccount1/box", cred, &container.ClientOptions{
+		options := &container.ClientOptions{
 			ClientOptions: azcore.ClientOptions{Transport: onPaper{account}, Retry: policy.RetryOptions{MaxRetries: -1}},
-		})
+		}
+		c, err := container.NewClientWithSharedKeyCredential("http://host/devstoreaccount1/box", cred, options)
 		require.NoError(t, err)
 		_, err = c.NewBlockBlobClient(name).Upload(context.Background(), body(content), &blockblob.UploadOptions{
 			Metadata:    map[string]*string{metaName: &metaValue, metaName2: ptr("2")},

@@ -14,7 +14,9 @@ import (
 )
 
 // list reads all pages.
-func list(t *testing.T, c *container.Client, o *container.ListBlobsFlatOptions) (items []*container.BlobItem, pages int) {
+func list(
+	t *testing.T, c *container.Client, o *container.ListBlobsFlatOptions,
+) (items []*container.BlobItem, pages int) {
 	t.Helper()
 	for pager := c.NewListBlobsFlatPager(o); pager.More(); pages++ {
 		page, err := pager.NextPage(ctx(t))
@@ -96,7 +98,9 @@ func TestListProperties(t *testing.T) {
 	for _, name := range names {
 		_, err := c.NewBlockBlobClient(name).Upload(ctx(t), body("12345"), nil)
 		require.NoError(t, err)
-		_, err = c.NewBlobClient(name).SetMetadata(ctx(t), map[string]*string{"ownerid": ptr(""), "Text": ptr("<&>\"' ]]>")}, nil)
+		_, err = c.NewBlobClient(name).SetMetadata(
+			ctx(t), map[string]*string{"ownerid": ptr(""), "Text": ptr("<&>\"' ]]>")}, nil,
+		)
 		require.NoError(t, err)
 	}
 	items, _ := list(t, c, &container.ListBlobsFlatOptions{Include: container.ListBlobsInclude{Metadata: true}})

@@ -71,7 +71,9 @@ func (a *Account) errorResponse(f *failure) *response {
 	default:
 		body.Message += " " + f.detail
 	}
-	body.Message += fmt.Sprintf("\nRequestId:%s\nTime:%s", id, a.options.Now().UTC().Format("2006-01-02T15:04:05.0000000Z"))
+	body.Message += fmt.Sprintf(
+		"\nRequestId:%s\nTime:%s", id, a.options.Now().UTC().Format("2006-01-02T15:04:05.0000000Z"),
+	)
 
 	resp := newResponse(f.status)
 	for name, values := range f.header {

@@ -72,7 +72,9 @@ func (s *server) client(t testing.TB, name string) *container.Client {
 	t.Helper()
 	cred, err := container.NewSharedKeyCredential(s.account, s.key)
 	require.NoError(t, err)
-	c, err := container.NewClientWithSharedKeyCredential(s.url(name), cred, &container.ClientOptions{ClientOptions: s.options()})
+	c, err := container.NewClientWithSharedKeyCredential(
+		s.url(name), cred, &container.ClientOptions{ClientOptions: s.options()},
+	)
 	require.NoError(t, err)
 	return c
 }

@@ -87,7 +87,9 @@ func (a *Account) store(c *container, b *Blob) *failure {
 		blobs, size = a.blobs, size-old.size()
 	}
 	if blobs > a.options.MaxBlobs || size > a.options.MaxBytes {
-		return failed(codeServerBusy).because("the account is full: it is set up for %d blobs and %d bytes", a.options.MaxBlobs, a.options.MaxBytes)
+		return failed(codeServerBusy).because(
+			"the account is full: it is set up for %d blobs and %d bytes", a.options.MaxBlobs, a.options.MaxBytes,
+		)
 	}
 	v := a.stamp()
 	b.ETag, b.LastModified = v.etag, v.modified

@@ -11,7 +11,8 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/server/blob"
 )
 
-// Bodies on their way, of requests and of answers, are bounded over all clients, and don't count when they have arrived.
+// Bodies on their way, of requests and of answers, are bounded over all clients, and don't count when they have
+// arrived.
 func TestBodiesUnderway(t *testing.T) {
 	s := serve(t, blob.Options{}, (*httptest.Server).Start)
 	c := s.created(t, "slow")

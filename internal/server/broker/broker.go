@@ -1,5 +1,5 @@
-// Package broker is one Event Hubs namespace in memory: hubs, partitions, consumer groups, epochs, and the nodes $cbs and
-// $management, spoken over AMQP connections that are handed to it.
+// Package broker is one Event Hubs namespace in memory: hubs, partitions, consumer groups, epochs, and the nodes $cbs
+// and $management, spoken over AMQP connections that are handed to it.
 package broker
 
 import (
@@ -46,13 +46,17 @@ func (r Rule) check() error {
 	}
 	for _, right := range r.Rights {
 		if right != RightSend && right != RightListen && right != RightManage {
-			return fmt.Errorf("shared access rule %q has the right %q: there are %s, %s and %s", r.Name, right, RightSend, RightListen, RightManage)
+			return fmt.Errorf(
+				"shared access rule %q has the right %q: there are %s, %s and %s", r.Name, right, RightSend, RightListen,
+				RightManage,
+			)
 		}
 	}
 	return nil
 }
 
-// Directory knows the tokens of type jwt, and what those may do whose tokens they are. Its methods are called concurrently.
+// Directory knows the tokens of type jwt, and what those may do whose tokens they are. Its methods are called
+// concurrently.
 type Directory interface {
 	// Check says whose token it is and until when it holds. The error's text goes to the peer.
 	Check(token string) (identity string, expires time.Time, err error)
@@ -68,10 +72,12 @@ type Options struct {
 	Directory Directory
 	// RetentionBytes bounds what a partition keeps: the oldest events go first.
 	RetentionBytes int64
-	// TokenTimeout is how long a connection may take to put its first valid token. 0 means a minute, about what the service gives it.
+	// TokenTimeout is how long a connection may take to put its first valid token. 0 means a minute, about what the
+	// service gives it.
 	TokenTimeout time.Duration
-	// HeldBytes bounds what all connections together make the namespace hold beside events, and HeldBytesPerConnection what each does:
-	// messages that have not come to their end, what is still to be sent, links. 0 means 512 MiB and 256 MiB.
+	// HeldBytes bounds what all connections together make the namespace hold beside events, and HeldBytesPerConnection
+	// what each does: messages that have not come to their end, what is still to be sent, links. 0 means 512 MiB and 256
+	// MiB.
 	HeldBytes, HeldBytesPerConnection int64
 }
 
@@ -86,7 +92,8 @@ const (
 	defaultHeldPerConn  = 256 << 20
 )
 
-// untrusted are the limits of a connection that has put no valid token yet. SDKs need a session or two and a pair of links to do it.
+// untrusted are the limits of a connection that has put no valid token yet. SDKs need a session or two and a pair of
+// links to do it.
 var untrusted = amqp.Limits{Sessions: 100, Links: 200, Bytes: 1 << 20}
 
 // Broker is a namespace. It is safe for concurrent use.
@@ -243,7 +250,8 @@ func (b *Broker) Partitions(hubName string) []string {
 func amqpConfig(o Options) amqp.Config {
 	return amqp.Config{
 		ContainerID: "eventhubs", MaxMessageSize: 1 << 20, Untrusted: untrusted,
-		MaxHeld: cmp.Or(o.HeldBytesPerConnection, defaultHeldPerConn), Budget: amqp.NewBudget(cmp.Or(o.HeldBytes, defaultHeld)),
+		MaxHeld: cmp.Or(o.HeldBytesPerConnection, defaultHeldPerConn),
+		Budget:  amqp.NewBudget(cmp.Or(o.HeldBytes, defaultHeld)),
 	}
 }
 

@@ -43,12 +43,14 @@ func TestPutToken(t *testing.T) {
 		"expiry of 1970":        {hub, signed("host", "root", rootKey, "0"), 401, "ExpiredToken"},
 		"expiry not a number":   {hub, signed("host", "root", rootKey, "soon"), 401, "MalformedToken"},
 		"expiry past int64":     {hub, signed("host", "root", rootKey, "99999999999999999999"), 401, "MalformedToken"},
-		"expiry changed":        {hub, strings.Replace(sas(hub, "root", rootKey, hour), "&se=1", "&se=2", 1), 401, "InvalidSignature"},
-		"no signature":          {hub, "SharedAccessSignature sr=host&se=1999999999&skn=root", 401, "InvalidSignature"},
-		"signature not base64":  {hub, "SharedAccessSignature sr=host&sig=!&se=1999999999&skn=root", 401, "InvalidSignature"},
-		"escapes broken":        {hub, "SharedAccessSignature sr=%zz&sig=%zz&se=1&skn=%zz", 401, "InvalidSignature"},
-		"not a SAS":             {hub, "Bearer x", 401, "InvalidSignature"},
-		"empty":                 {hub, "", 401, "InvalidSignature"},
+		"expiry changed": {
+			hub, strings.Replace(sas(hub, "root", rootKey, hour), "&se=1", "&se=2", 1), 401, "InvalidSignature",
+		},
+		"no signature":         {hub, "SharedAccessSignature sr=host&se=1999999999&skn=root", 401, "InvalidSignature"},
+		"signature not base64": {hub, "SharedAccessSignature sr=host&sig=!&se=1999999999&skn=root", 401, "InvalidSignature"},
+		"escapes broken":       {hub, "SharedAccessSignature sr=%zz&sig=%zz&se=1&skn=%zz", 401, "InvalidSignature"},
+		"not a SAS":            {hub, "Bearer x", 401, "InvalidSignature"},
+		"empty":                {hub, "", 401, "InvalidSignature"},
 		"no such hub": {
 			"sb://host/None/Partitions/0", sas("sb://host/", "root", rootKey, hour), 404,
 			"/none' could not be found. TrackingId:",
@@ -94,13 +96,44 @@ func TestPutTokenMalformed(t *testing.T) {
 		m    *goamqp.Message
 		code int32
 	}{
-		"nothing":           {&goamqp.Message{Value: good}, 400},
-		"another operation": {&goamqp.Message{Value: good, ApplicationProperties: map[string]any{"operation": "get-token", "type": kind, "name": "hub"}}, 400},
-		"wrong types":       {&goamqp.Message{Value: good, ApplicationProperties: map[string]any{"operation": int32(5), "type": true, "name": []byte("hub")}}, 400},
-		"another type":      {&goamqp.Message{Value: good, ApplicationProperties: map[string]any{"operation": "put-token", "type": "jwt", "name": "hub"}}, 401},
-		"type of no type":   {&goamqp.Message{Value: good, ApplicationProperties: map[string]any{"operation": "put-token", "type": int64(1), "name": "hub"}}, 401},
-		"body a number":     {&goamqp.Message{Value: int64(5), ApplicationProperties: map[string]any{"operation": "put-token", "type": kind, "name": "hub"}}, 401},
-		"body in data":      {&goamqp.Message{Data: [][]byte{[]byte(good)}, ApplicationProperties: map[string]any{"operation": "put-token", "type": kind, "name": "hub"}}, 401},
+		"nothing": {&goamqp.Message{Value: good}, 400},
+		"another operation": {
+			&goamqp.Message{Value: good, ApplicationProperties: map[string]any{
+				"operation": "get-token", "type": kind, "name": "hub",
+			}},
+			400,
+		},
+		"wrong types": {
+			&goamqp.Message{Value: good, ApplicationProperties: map[string]any{
+				"operation": int32(5), "type": true, "name": []byte("hub"),
+			}},
+			400,
+		},
+		"another type": {
+			&goamqp.Message{Value: good, ApplicationProperties: map[string]any{
+				"operation": "put-token", "type": "jwt", "name": "hub",
+			}},
+			401,
+		},
+		"type of no type": {
+			&goamqp.Message{Value: good, ApplicationProperties: map[string]any{
+				"operation": "put-token", "type": int64(1), "name": "hub",
+			}},
+			401,
+		},
+		"body a number": {
+			&goamqp.Message{
+				Value: int64(5), ApplicationProperties: map[string]any{"operation": "put-token", "type": kind, "name": "hub"},
+			},
+			401,
+		},
+		"body in data": {
+			&goamqp.Message{
+				Data:                  [][]byte{[]byte(good)},
+				ApplicationProperties: map[string]any{"operation": "put-token", "type": kind, "name": "hub"},
+			},
+			401,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			answer := c.request("$cbs", tt.m)
@@ -211,7 +244,10 @@ func TestUnauthorizedLearnNothing(t *testing.T) {
 		_, absent := c.sess.NewSender(ctx(t), "none"+suffix, nil)
 		require.Equal(t, same(absent, "none"), same(there, "hub"))
 	}
-	for _, suffix := range []string{"", "/ConsumerGroups/$Default/Partitions/0", "/ConsumerGroups/no/Partitions/0", "/ConsumerGroups/$Default/Partitions/99"} {
+	for _, suffix := range []string{
+		"", "/ConsumerGroups/$Default/Partitions/0", "/ConsumerGroups/no/Partitions/0",
+		"/ConsumerGroups/$Default/Partitions/99",
+	} {
 		_, there := c.reader("hub"+suffix, "", nil)
 		_, absent := c.reader("none"+suffix, "", nil)
 		require.Equal(t, same(absent, "none"), same(there, "hub"))
@@ -256,10 +292,15 @@ func (r *roles) set(identity string, rights ...broker.Right) {
 
 // An identity may do what its roles allow at the time, and its links end when they are taken away.
 func TestDirectory(t *testing.T) {
-	d := &roles{of: map[string][]broker.Right{"sender": {broker.RightSend}, "both": {broker.RightSend, broker.RightListen}}}
+	d := &roles{of: map[string][]broker.Right{
+		"sender": {broker.RightSend}, "both": {broker.RightSend, broker.RightListen},
+	}}
 	s := serve(t, broker.Options{Directory: d})
 	put := func(c *client, token string) (any, any) {
-		return statusOf(c.request("$cbs", &goamqp.Message{Value: token, ApplicationProperties: map[string]any{"operation": "put-token", "type": "jwt", "name": "amqps://host/hub"}}))
+		return statusOf(c.request("$cbs", &goamqp.Message{
+			Value:                 token,
+			ApplicationProperties: map[string]any{"operation": "put-token", "type": "jwt", "name": "amqps://host/hub"},
+		}))
 	}
 	code, why := put(s.dial(t), "expired")
 	require.Equal(t, int32(401), code)
@@ -270,7 +311,9 @@ func TestDirectory(t *testing.T) {
 	require.Equal(t, int32(202), code)
 	_, err := nobody.sess.NewSender(ctx(t), "hub", nil)
 	requireCondition(t, err, "amqp:unauthorized-access", "'Send' claim(s) are required")
-	managed, _ := statusOf(nobody.request("$management", &goamqp.Message{ApplicationProperties: map[string]any{"operation": "READ", "type": "com.microsoft:eventhub", "name": "hub"}}))
+	managed, _ := statusOf(nobody.request("$management", &goamqp.Message{
+		ApplicationProperties: map[string]any{"operation": "READ", "type": "com.microsoft:eventhub", "name": "hub"},
+	}))
 	require.Equal(t, int32(401), managed)
 
 	c := s.dial(t)

@@ -30,14 +30,21 @@ func TestEpochs(t *testing.T) {
 	same := c.mustRead(group, earliest, with("same", int64(1)))
 	e := ended(t, first)
 	require.Equal(t, goamqp.ErrCond(stolen), e.Condition)
-	require.Contains(t, e.Description, "New receiver 'same' with higher epoch of '1' is created hence current receiver 'first' with epoch '1' is getting disconnected")
+	require.Contains(
+		t, e.Description,
+		"New receiver 'same' with higher epoch of '1' is created hence current receiver 'first' with epoch '1' is getting "+
+			"disconnected",
+	)
 	higher := c.mustRead(group, earliest, with("higher", int32(7)))
 	e = ended(t, same)
 	require.Equal(t, goamqp.ErrCond(stolen), e.Condition)
 	require.Contains(t, e.Description, "New receiver 'higher' with higher epoch of '7'")
 
 	_, err := c.reader(group, earliest, with("lower", int64(6)))
-	requireCondition(t, err, stolen, "Receiver 'higher' with a higher epoch '7' already exists", "Receiver 'lower' with epoch 6 cannot be created")
+	requireCondition(
+		t, err, stolen, "Receiver 'higher' with a higher epoch '7' already exists",
+		"Receiver 'lower' with epoch 6 cannot be created",
+	)
 	_, err = c.reader(group, earliest, as("plain"))
 	requireCondition(t, err, stolen, "created with epoch of '7', and so non-epoch receiver is not allowed")
 	_, err = c.reader(group, earliest, with("odd", "7"))
@@ -64,7 +71,8 @@ func TestFiveReaders(t *testing.T) {
 		readers = append(readers, c.mustRead(group, earliest, as(fmt.Sprint("r", i))))
 	}
 	_, err := c.reader(group, earliest, as("r5"))
-	requireCondition(t, err, "amqp:resource-limit-exceeded", "maximum number of allowed receivers per partition in a consumer group which is 5",
+	requireCondition(t, err, "amqp:resource-limit-exceeded", "maximum number of allowed receivers per partition in a "+
+		"consumer group which is 5",
 		"List of connected receivers - r0, r1, r2, r3, r4.")
 	c.mustRead("hub/ConsumerGroups/Other/Partitions/0", earliest, nil)
 	c.send("hub/Partitions/0", "for all")

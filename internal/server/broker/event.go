@@ -44,8 +44,8 @@ func (e *Event) size() int64 {
 	return int64(len(e.header) + len(e.annotations) + len(e.Bare) + len(e.Key) + eventOverhead)
 }
 
-// detach gives events memory of their own, if what they are parts of is much larger than they count for: a batch may be mostly
-// what isn't kept.
+// detach gives events memory of their own, if what they are parts of is much larger than they count for: a batch may be
+// mostly what isn't kept.
 func detach(events []Event, payload []byte) {
 	var size int64
 	for i := range events {
@@ -158,7 +158,8 @@ func unpack(events []Event, format uint32, payload []byte) (_ []Event, envelope 
 	return events, envelope, walk.Err()
 }
 
-// appendPrefix appends what goes before the bare message on its way to a reader: header, and the annotations with the service's own.
+// appendPrefix appends what goes before the bare message on its way to a reader: header, and the annotations with the
+// service's own.
 func (e *Event) appendPrefix(b []byte, deliveryAnnotations []byte) []byte {
 	b = append(b, e.header...)
 	b = append(b, deliveryAnnotations...)

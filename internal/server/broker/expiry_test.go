@@ -14,7 +14,9 @@ import (
 // A token that runs out closes the links that it covers, and no others.
 func TestTokenExpires(t *testing.T) {
 	t.Parallel()
-	s := serve(t, broker.Options{Hubs: []broker.Hub{{Name: "brief", Partitions: 1}, {Name: "renewed", Partitions: 1}, {Name: "later", Partitions: 1}}})
+	s := serve(t, broker.Options{
+		Hubs: []broker.Hub{{Name: "brief", Partitions: 1}, {Name: "renewed", Partitions: 1}, {Name: "later", Partitions: 1}},
+	})
 	c := s.dial(t)
 	soon := time.Now().Add(2 * time.Second).Truncate(time.Second)
 	put := func(hub string, expires time.Time) {
@@ -95,7 +97,8 @@ func TestManyTokens(t *testing.T) {
 			for i := range n {
 				audience := fmt.Sprintf("sb://host/hub/Partitions/0/%d", i)
 				err := sender.Send(ctx(t), &goamqp.Message{
-					Value:      sas(audience, "root", rootKey, time.Now().Add(time.Duration(n-i)*time.Hour)), // each runs out before the last
+					// each runs out before the last
+					Value:      sas(audience, "root", rootKey, time.Now().Add(time.Duration(n-i)*time.Hour)),
 					Properties: &goamqp.MessageProperties{MessageID: uint64(i), ReplyTo: ptr("answers")},
 					ApplicationProperties: map[string]any{
 						"operation": "put-token", "type": "servicebus.windows.net:sastoken", "name": audience,

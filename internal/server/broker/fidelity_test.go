@@ -16,12 +16,17 @@ import (
 // everyType holds a value of every AMQP type that go-amqp can send.
 func everyType() map[string]any {
 	return map[string]any{
-		"nil": nil, "true": true, "false": false, "ubyte": uint8(255), "byte": int8(-128), "ushort": uint16(65535), "short": int16(-32768),
-		"uint0": uint32(0), "uint8": uint32(200), "uint": uint32(math.MaxUint32), "int8": int32(-5), "int": int32(math.MinInt32),
-		"ulong0": uint64(0), "ulong8": uint64(200), "ulong": uint64(math.MaxUint64), "long8": int64(7), "long": int64(math.MinInt64),
-		"float": float32(1.5), "double": -math.Pi, "infinite": math.Inf(1), "timestamp": time.UnixMilli(1_700_000_000_123).UTC(),
-		"before 1970": time.UnixMilli(-5).UTC(), "uuid": goamqp.UUID{1, 2, 3, 15: 16}, "binary": []byte{0, 1, 255}, "empty binary": []byte{},
-		"string": "Grüße 🚀", "empty": "", "long string": string(make([]byte, 300)), "symbol": goamqp.Symbol("a:symbol"),
+		"nil": nil, "true": true, "false": false, "ubyte": uint8(255), "byte": int8(-128), "ushort": uint16(65535),
+		"short": int16(-32768),
+		"uint0": uint32(0), "uint8": uint32(200), "uint": uint32(math.MaxUint32), "int8": int32(-5),
+		"int":    int32(math.MinInt32),
+		"ulong0": uint64(0), "ulong8": uint64(200), "ulong": uint64(math.MaxUint64), "long8": int64(7),
+		"long":  int64(math.MinInt64),
+		"float": float32(1.5), "double": -math.Pi, "infinite": math.Inf(1),
+		"timestamp":   time.UnixMilli(1_700_000_000_123).UTC(),
+		"before 1970": time.UnixMilli(-5).UTC(), "uuid": goamqp.UUID{1, 2, 3, 15: 16}, "binary": []byte{0, 1, 255},
+		"empty binary": []byte{},
+		"string":       "Grüße 🚀", "empty": "", "long string": string(make([]byte, 300)), "symbol": goamqp.Symbol("a:symbol"),
 	}
 }
 
@@ -29,7 +34,8 @@ func everyType() map[string]any {
 func nested() map[any]any {
 	return map[any]any{
 		"list": []any{int32(1), "two", nil, []any{true}}, "map": map[string]any{"a": int64(1), "b": map[string]any{"c": "d"}},
-		"longs": []int64{1, -1 << 60}, "strings": []string{"a", ""}, "bools": []bool{true, false}, "uuids": []goamqp.UUID{{1}, {2}},
+		"longs": []int64{1, -1 << 60}, "strings": []string{"a", ""}, "bools": []bool{true, false},
+		"uuids":      []goamqp.UUID{{1}, {2}},
 		"timestamps": []time.Time{time.UnixMilli(5).UTC()}, "floats": []float32{1, 2}, "symbols": []goamqp.Symbol{"x"},
 	}
 }
@@ -37,7 +43,9 @@ func nested() map[any]any {
 // What was sent comes back: the bare message as it was, the header, and the annotations beside the service's own.
 func TestMessageKept(t *testing.T) {
 	now := time.UnixMilli(1_700_000_000_000)
-	annotations := goamqp.Annotations{"x-opt-mine": "mine", "x-opt-sequence-number": int64(-77), "x-opt-offset": "forged", "x-opt-enqueued-time": now}
+	annotations := goamqp.Annotations{
+		"x-opt-mine": "mine", "x-opt-sequence-number": int64(-77), "x-opt-offset": "forged", "x-opt-enqueued-time": now,
+	}
 	for k, v := range everyType() {
 		annotations[k] = v
 	}
@@ -45,12 +53,15 @@ func TestMessageKept(t *testing.T) {
 		annotations[k] = v
 	}
 	full := goamqp.Message{
-		Header:              &goamqp.MessageHeader{Durable: true, Priority: 7, TTL: time.Minute, FirstAcquirer: true, DeliveryCount: 3},
+		Header: &goamqp.MessageHeader{
+			Durable: true, Priority: 7, TTL: time.Minute, FirstAcquirer: true, DeliveryCount: 3,
+		},
 		DeliveryAnnotations: goamqp.Annotations{"for the hop": "only"},
 		Annotations:         annotations,
 		Properties: &goamqp.MessageProperties{
-			MessageID: "id", UserID: []byte("user"), To: ptr("to"), Subject: ptr("subject"), ReplyTo: ptr("reply"), CorrelationID: uint64(9),
-			ContentType: ptr("text/plain"), ContentEncoding: ptr("gzip"), AbsoluteExpiryTime: ptr(now), CreationTime: ptr(now),
+			MessageID: "id", UserID: []byte("user"), To: ptr("to"), Subject: ptr("subject"), ReplyTo: ptr("reply"),
+			CorrelationID: uint64(9),
+			ContentType:   ptr("text/plain"), ContentEncoding: ptr("gzip"), AbsoluteExpiryTime: ptr(now), CreationTime: ptr(now),
 			GroupID: ptr("group"), GroupSequence: ptr(uint32(5)), ReplyToGroupID: ptr("rg"),
 		},
 		ApplicationProperties: everyType(),
@@ -100,12 +111,15 @@ func TestMessageKept(t *testing.T) {
 			}
 			events, err := s.Events("hub", "0")
 			require.NoError(t, err)
-			require.True(t, bytes.HasSuffix(inner.Data[0], events[count-1].Bare), "what go-amqp can't tell apart is the same too")
+			require.True(
+				t, bytes.HasSuffix(inner.Data[0], events[count-1].Bare), "what go-amqp can't tell apart is the same too",
+			)
 		})
 	}
 }
 
-// reread returns a message as go-amqp decodes it, which is not always the Go type that it encodes, without the annotations that are the service's.
+// reread returns a message as go-amqp decodes it, which is not always the Go type that it encodes, without the
+// annotations that are the service's.
 func reread(t *testing.T, m *goamqp.Message) *goamqp.Message {
 	t.Helper()
 	b, err := m.MarshalBinary()
@@ -126,11 +140,16 @@ func TestEventKept(t *testing.T) {
 	s := serve(t, broker.Options{})
 	p := s.producer(t, "hub")
 	properties := everyType()
-	delete(properties, "symbol")                                                                                             // not a Go type of the SDK
-	batch, err := p.NewEventDataBatch(ctx(t), &azeventhubs.EventDataBatchOptions{PartitionKey: ptr("sOdeEAsyQoEuEFPGerWO")}) // partition 3
+	// not a Go type of the SDK
+	delete(properties, "symbol")
+	// partition 3
+	batch, err := p.NewEventDataBatch(
+		ctx(t), &azeventhubs.EventDataBatchOptions{PartitionKey: ptr("sOdeEAsyQoEuEFPGerWO")},
+	)
 	require.NoError(t, err)
 	require.NoError(t, batch.AddEventData(&azeventhubs.EventData{
-		Body: []byte("body"), Properties: properties, ContentType: ptr("application/json"), CorrelationID: uint64(5), MessageID: ptr("id"),
+		Body: []byte("body"), Properties: properties, ContentType: ptr("application/json"), CorrelationID: uint64(5),
+		MessageID: ptr("id"),
 	}, nil))
 	require.NoError(t, batch.AddAMQPAnnotatedMessage(&azeventhubs.AMQPAnnotatedMessage{
 		Body: azeventhubs.AMQPAnnotatedMessageBody{Value: "value"}, MessageAnnotations: map[any]any{"mine": int32(5)},
@@ -141,7 +160,9 @@ func TestEventKept(t *testing.T) {
 	before := time.Now().Truncate(time.Millisecond)
 	require.NoError(t, p.SendEventDataBatch(ctx(t), batch, nil))
 
-	pc, err := s.consumer(t, "hub").NewPartitionClient("3", &azeventhubs.PartitionClientOptions{StartPosition: azeventhubs.StartPosition{Earliest: ptr(true)}})
+	pc, err := s.consumer(t, "hub").NewPartitionClient("3", &azeventhubs.PartitionClientOptions{
+		StartPosition: azeventhubs.StartPosition{Earliest: ptr(true)},
+	})
 	require.NoError(t, err)
 	events, err := pc.ReceiveEvents(ctx(t), 3, nil)
 	require.NoError(t, err)

@@ -16,8 +16,10 @@ import (
 // A filter that is understood says the same when it is written down again.
 func FuzzSelector(f *testing.F) {
 	for _, s := range []string{
-		earliest, "amqp.annotation.x-opt-offset >= '@latest'", "amqp.annotation.x-opt-sequence-number > 5", " amqp.annotation.x-opt-enqueued-time>='-1' ",
-		"amqp.annotation.x-opt-offset > '", "amqp.annotation.x-opt-offset > '''", "", "\x00", "amqp.annotation.x-opt-offset > '9223372036854775807'",
+		earliest, "amqp.annotation.x-opt-offset >= '@latest'", "amqp.annotation.x-opt-sequence-number > 5",
+		" amqp.annotation.x-opt-enqueued-time>='-1' ",
+		"amqp.annotation.x-opt-offset > '", "amqp.annotation.x-opt-offset > '''", "", "\x00",
+		"amqp.annotation.x-opt-offset > '9223372036854775807'",
 	} {
 		f.Add(s)
 	}
@@ -40,8 +42,10 @@ func FuzzSelector(f *testing.F) {
 func FuzzUnpack(f *testing.F) {
 	full := &goamqp.Message{
 		Header: &goamqp.MessageHeader{Durable: true}, DeliveryAnnotations: goamqp.Annotations{"d": int64(1)},
-		Annotations: goamqp.Annotations{"x-opt-partition-key": "k", "mine": []any{int32(1), map[string]any{"a": nil}}, int64(7): []string{"x"}},
-		Properties:  &goamqp.MessageProperties{MessageID: "id"}, ApplicationProperties: map[string]any{"a": true},
+		Annotations: goamqp.Annotations{
+			"x-opt-partition-key": "k", "mine": []any{int32(1), map[string]any{"a": nil}}, int64(7): []string{"x"},
+		},
+		Properties: &goamqp.MessageProperties{MessageID: "id"}, ApplicationProperties: map[string]any{"a": true},
 		Data: [][]byte{[]byte("a"), {}}, Footer: goamqp.Annotations{"f": "f"},
 	}
 	for _, m := range []*goamqp.Message{full, {Value: "x"}, {Sequence: [][]any{{int64(1)}, {}}}, {Data: [][]byte{{}}}} {
@@ -115,7 +119,8 @@ func FuzzSAS(f *testing.F) {
 			fields[k] = v
 		}
 		text, _ := url.QueryUnescape(fields["sig"])
-		if got, err := base64.StdEncoding.DecodeString(text); err != nil || !bytes.Equal(got, signature(fields["sr"], rootKey, fields["se"])) {
+		if got, err := base64.StdEncoding.DecodeString(text); err != nil ||
+			!bytes.Equal(got, signature(fields["sr"], rootKey, fields["se"])) {
 			t.Fatalf("%q is taken", token)
 		}
 	})

@@ -3,7 +3,8 @@ package broker
 // chunk is how many events of a partition are kept in one piece of memory.
 const chunk = 256
 
-// eventLog holds events in order. They are never moved, however many come and go: a slice that grows at one end and is cut at the other would be copied again and again.
+// eventLog holds events in order. They are never moved, however many come and go: a slice that grows at one end and is
+// cut at the other would be copied again and again.
 type eventLog struct {
 	chunks [][]Event // of chunk events each, but for the last
 	first  int       // how many of the first chunk's are gone

@@ -57,8 +57,8 @@ func (p *peer) describe(m *amqp.Message, name, partition string) *amqp.Message {
 	}
 }
 
-// mayAsk reports whether a token covers the event hub: one that was put on $cbs, or the one in the request, as Java's client sends it
-// (azure-core-amqp, ManagementChannel).
+// mayAsk reports whether a token covers the event hub: one that was put on $cbs, or the one in the request, as Java's
+// client sends it (azure-core-amqp, ManagementChannel).
 func (p *peer) mayAsk(m *amqp.Message, path string) bool {
 	token, ok := m.ApplicationProperties.Get("security_token").(string)
 	if !ok {

@@ -36,13 +36,16 @@ func TestProperties(t *testing.T) {
 	require.NoError(t, err)
 	got, err := consumer.GetPartitionProperties(ctx(t), "11", nil)
 	require.NoError(t, err)
-	pc, err := consumer.NewPartitionClient("11", &azeventhubs.PartitionClientOptions{StartPosition: azeventhubs.StartPosition{Earliest: ptr(true)}})
+	pc, err := consumer.NewPartitionClient("11", &azeventhubs.PartitionClientOptions{
+		StartPosition: azeventhubs.StartPosition{Earliest: ptr(true)},
+	})
 	require.NoError(t, err)
 	read, err := pc.ReceiveEvents(ctx(t), 3, nil)
 	require.NoError(t, err)
 	require.NoError(t, pc.Close(ctx(t)))
 	require.Equal(t, azeventhubs.PartitionProperties{
-		EventHubName: "My-Hub", PartitionID: "11", LastEnqueuedSequenceNumber: 2, LastEnqueuedOffset: read[2].Offset, LastEnqueuedOn: events[2].Enqueued,
+		EventHubName: "My-Hub", PartitionID: "11", LastEnqueuedSequenceNumber: 2, LastEnqueuedOffset: read[2].Offset,
+		LastEnqueuedOn: events[2].Enqueued,
 	}, utc(got))
 }
 
@@ -102,7 +105,9 @@ func TestManagementRequests(t *testing.T) {
 		"partition no text": {read("partition", int32(0)), 400},
 	} {
 		t.Run(name, func(t *testing.T) {
-			for _, m := range []*goamqp.Message{{Value: "", ApplicationProperties: tt.properties}, {Data: [][]byte{{1}}, ApplicationProperties: tt.properties}} {
+			for _, m := range []*goamqp.Message{{Value: "", ApplicationProperties: tt.properties}, {
+				Data: [][]byte{{1}}, ApplicationProperties: tt.properties,
+			}} {
 				answer := c.request("$management", m)
 				code, description := statusOf(answer)
 				require.Equal(t, tt.code, code, description)
@@ -127,7 +132,10 @@ func TestManagementRequests(t *testing.T) {
 		require.Equal(t, want, code)
 	}
 	// What is no message at all is refused.
-	m := &goamqp.Message{Format: 1, Data: [][]byte{{1}}, Header: &goamqp.MessageHeader{}, Properties: &goamqp.MessageProperties{MessageID: goamqp.UUID{1}}}
+	m := &goamqp.Message{
+		Format: 1, Data: [][]byte{{1}}, Header: &goamqp.MessageHeader{},
+		Properties: &goamqp.MessageProperties{MessageID: goamqp.UUID{1}},
+	}
 	require.NoError(t, c.sender("$management").Send(ctx(t), m, nil))
 }
 
@@ -161,7 +169,9 @@ func TestAnswersForgotten(t *testing.T) {
 	c := s.open(t)
 	sender := c.sender("$management")
 	for range 12 {
-		receiver, err := c.sess.NewReceiver(ctx(t), "$management", &goamqp.ReceiverOptions{TargetAddress: "answers", Credit: -1})
+		receiver, err := c.sess.NewReceiver(
+			ctx(t), "$management", &goamqp.ReceiverOptions{TargetAddress: "answers", Credit: -1},
+		)
 		require.NoError(t, err)
 		for range 12 { // of more than 80 KB each
 			require.NoError(t, sender.Send(ctx(t), ask("answers"), nil))
@@ -172,7 +182,8 @@ func TestAnswersForgotten(t *testing.T) {
 	c.send("hub", "still here")
 }
 
-// A link for answers need not have a target: JavaScript's client names the link itself, and Python's none, but reads from the last one.
+// A link for answers need not have a target: JavaScript's client names the link itself, and Python's none, but reads
+// from the last one.
 func TestAnswersToLinkWithoutTarget(t *testing.T) {
 	for name, replyTo := range map[string]*string{"by name": ptr("the link"), "the newest": nil} {
 		t.Run(name, func(t *testing.T) {

@@ -100,14 +100,18 @@ func serveOn(t *testing.T, o broker.Options, ln net.Listener,
 
 // connectionString is what SDKs take, for all rights.
 func (n *namespace) connectionString() string {
-	return fmt.Sprintf("Endpoint=sb://%s;SharedAccessKeyName=root;SharedAccessKey=%s;UseDevelopmentEmulator=true", n.addr, rootKey)
+	return fmt.Sprintf(
+		"Endpoint=sb://%s;SharedAccessKeyName=root;SharedAccessKey=%s;UseDevelopmentEmulator=true", n.addr, rootKey,
+	)
 }
 
 var quick = azeventhubs.RetryOptions{RetryDelay: 10 * time.Millisecond, MaxRetryDelay: 50 * time.Millisecond}
 
 func (n *namespace) producer(t *testing.T, hub string) *azeventhubs.ProducerClient {
 	t.Helper()
-	p, err := azeventhubs.NewProducerClientFromConnectionString(n.connectionString(), hub, &azeventhubs.ProducerClientOptions{RetryOptions: quick})
+	p, err := azeventhubs.NewProducerClientFromConnectionString(
+		n.connectionString(), hub, &azeventhubs.ProducerClientOptions{RetryOptions: quick},
+	)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = p.Close(context.Background()) })
 	return p
@@ -115,8 +119,8 @@ func (n *namespace) producer(t *testing.T, hub string) *azeventhubs.ProducerClie
 
 func (n *namespace) consumer(t *testing.T, hub string) *azeventhubs.ConsumerClient {
 	t.Helper()
-	c, err := azeventhubs.NewConsumerClientFromConnectionString(n.connectionString(), hub, azeventhubs.DefaultConsumerGroup,
-		&azeventhubs.ConsumerClientOptions{RetryOptions: quick})
+	c, err := azeventhubs.NewConsumerClientFromConnectionString(
+		n.connectionString(), hub, azeventhubs.DefaultConsumerGroup, &azeventhubs.ConsumerClientOptions{RetryOptions: quick})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = c.Close(context.Background()) })
 	return c
@@ -331,7 +335,9 @@ func signature(escaped, key, expiry string) []byte {
 }
 
 func signed(escaped, rule, key, expiry string) string {
-	return "SharedAccessSignature sr=" + escaped + "&sig=" + url.QueryEscape(base64.StdEncoding.EncodeToString(signature(escaped, key, expiry))) +
+	return "SharedAccessSignature sr=" + escaped + "&sig=" + url.QueryEscape(base64.StdEncoding.EncodeToString(signature(
+		escaped, key, expiry,
+	))) +
 		"&se=" + expiry + "&skn=" + url.QueryEscape(rule)
 }
 

@@ -70,8 +70,8 @@ func (p *partition) trim() {
 // firstSeq is the sequence number of the oldest event kept, or of the next one if there is none.
 func (p *partition) firstSeq() int64 { return p.nextSeq - int64(p.events.len) }
 
-// start returns the sequence number at which a reader begins. A place behind the last event is refused, as the service does:
-// who names it has read from another partition, or from one that was there before.
+// start returns the sequence number at which a reader begins. A place behind the last event is refused, as the service
+// does: who names it has read from another partition, or from one that was there before.
 func (p *partition) start(s selector) (int64, *amqp.Error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -100,7 +100,10 @@ func (p *partition) start(s selector) (int64, *amqp.Error) {
 }
 
 func beyond(what string, supplied int64, last string) *amqp.Error {
-	return amqp.Errorf(condArgumentError, "The supplied %s '%d' is invalid. The last %s in the system is '%s'. TrackingId:%s", what, supplied, what, last, trackingID())
+	return amqp.Errorf(
+		condArgumentError, "The supplied %s '%d' is invalid. The last %s in the system is '%s'. TrackingId:%s", what,
+		supplied, what, last, trackingID(),
+	)
 }
 
 // info is what $management and the runtime metric tell of a partition.

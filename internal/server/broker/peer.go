@@ -121,7 +121,9 @@ func (p *peer) end() {
 func (p *peer) Attach(l *amqp.Link) {
 	path := pathOf(l.Address())
 	if len(path) > maxPath { // nothing here has such a name, and looking for its token would take long
-		l.Refuse(amqp.Errorf(amqp.CondNotFound, "the address has %d characters: there is nothing with more than %d", len(path), maxPath))
+		l.Refuse(amqp.Errorf(
+			amqp.CondNotFound, "the address has %d characters: there is nothing with more than %d", len(path), maxPath,
+		))
 		return
 	}
 	attach := func() { p.attach(l, path) }
@@ -180,7 +182,8 @@ func notFound(entity string) *amqp.Error {
 }
 
 func unauthorized(path string, right Right) *amqp.Error {
-	return amqp.Errorf(amqp.CondUnauthorized, "Unauthorized access. '%s' claim(s) are required to perform this operation. "+
+	return amqp.Errorf(amqp.CondUnauthorized, "Unauthorized access. '%s' claim(s) are required to perform this "+
+		"operation. "+
 		"Resource: '%s'. TrackingId:%s", right, path, trackingID())
 }
 
@@ -303,7 +306,8 @@ func (b *Broker) target(path string, receiving bool) (target, *amqp.Error) {
 	parts = parts[1:]
 	if receiving {
 		if len(parts) != 4 || parts[0] != "consumergroups" {
-			return t, amqp.Errorf(amqp.CondNotAllowed, "'%s' can't be received from: name a consumer group and a partition", path)
+			return t,
+				amqp.Errorf(amqp.CondNotAllowed, "'%s' can't be received from: name a consumer group and a partition", path)
 		}
 		t.group, parts = parts[1], parts[2:]
 		if !t.hub.groups[t.group] {

@@ -68,7 +68,9 @@ func TestBatchLimit(t *testing.T) {
 	p := s.producer(t, "hub")
 	batch, err := p.NewEventDataBatch(ctx(t), &azeventhubs.EventDataBatchOptions{PartitionID: ptr("0")})
 	require.NoError(t, err)
-	require.ErrorIs(t, batch.AddEventData(&azeventhubs.EventData{Body: make([]byte, 1_048_576)}, nil), azeventhubs.ErrEventDataTooLarge)
+	require.ErrorIs(
+		t, batch.AddEventData(&azeventhubs.EventData{Body: make([]byte, 1_048_576)}, nil), azeventhubs.ErrEventDataTooLarge,
+	)
 	n := 0
 	for ; ; n++ {
 		if err := batch.AddEventData(&azeventhubs.EventData{Body: make([]byte, 10_000)}, nil); err != nil {
@@ -94,11 +96,22 @@ func TestPublishRefused(t *testing.T) {
 		condition string
 		why       string
 	}{
-		"no event":              {"hub", &goamqp.Message{Format: 0x80013700, Value: "x"}, "amqp:decode-error", "holds no event"},
-		"not messages":          {"hub", &goamqp.Message{Format: 0x80013700, Data: [][]byte{[]byte("nonsense")}}, "amqp:decode-error", "event 0"},
-		"the second is cut off": {"hub", &goamqp.Message{Format: 0x80013700, Data: [][]byte{{0, 0x53, 0x75, 0xa0, 1, 'x'}, {0, 0x53, 0x75, 0xa0, 2, 'x'}}}, "amqp:decode-error", "event 1"},
-		"sections out of order": {"hub", &goamqp.Message{Format: 0x80013700, Data: [][]byte{{0, 0x53, 0x75, 0xa0, 1, 'x', 0, 0x53, 0x70, 0x45}}}, "amqp:decode-error", "event 0"},
-		"key of another type":   {"hub", keyed(goamqp.NewMessage(nil), int64(5)), "amqp:decode-error", "x-opt-partition-key"},
+		"no event": {
+			"hub", &goamqp.Message{Format: 0x80013700, Value: "x"}, "amqp:decode-error", "holds no event",
+		},
+		"not messages": {
+			"hub", &goamqp.Message{Format: 0x80013700, Data: [][]byte{[]byte("nonsense")}}, "amqp:decode-error", "event 0",
+		},
+		"the second is cut off": {
+			"hub",
+			&goamqp.Message{Format: 0x80013700, Data: [][]byte{{0, 0x53, 0x75, 0xa0, 1, 'x'}, {0, 0x53, 0x75, 0xa0, 2, 'x'}}},
+			"amqp:decode-error", "event 1",
+		},
+		"sections out of order": {
+			"hub", &goamqp.Message{Format: 0x80013700, Data: [][]byte{{0, 0x53, 0x75, 0xa0, 1, 'x', 0, 0x53, 0x70, 0x45}}},
+			"amqp:decode-error", "event 0",
+		},
+		"key of another type": {"hub", keyed(goamqp.NewMessage(nil), int64(5)), "amqp:decode-error", "x-opt-partition-key"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			sender := c.sender(tt.address)
@@ -113,7 +126,8 @@ func TestPublishRefused(t *testing.T) {
 	}
 }
 
-// Buffered producers work out where a key belongs, and send the event there with the key on it. The partition goes before the key.
+// Buffered producers work out where a key belongs, and send the event there with the key on it. The partition goes
+// before the key.
 func TestKeyToPartition(t *testing.T) {
 	s := serve(t, broker.Options{})
 	sender := s.open(t).sender("hub/Partitions/3")
@@ -145,15 +159,18 @@ func TestUnknownPlaces(t *testing.T) {
 	c := serve(t, broker.Options{}).open(t)
 	const outOfRange = "com.microsoft:argument-out-of-range"
 	for address, condition := range map[string]string{
-		"hub/Partitions/4": outOfRange, "hub/Partitions/-1": outOfRange, "hub/Partitions/x": outOfRange, "hub/Partitions/00": outOfRange,
-		"none": "amqp:not-found", "none/Partitions/0": "amqp:not-found", "hub/nonsense": "amqp:not-found", "": "amqp:not-found",
+		"hub/Partitions/4": outOfRange, "hub/Partitions/-1": outOfRange, "hub/Partitions/x": outOfRange,
+		"hub/Partitions/00": outOfRange,
+		"none":              "amqp:not-found", "none/Partitions/0": "amqp:not-found", "hub/nonsense": "amqp:not-found",
+		"": "amqp:not-found",
 	} {
 		_, err := c.sess.NewSender(ctx(t), address, nil)
 		requireCondition(t, err, condition)
 	}
 	for address, condition := range map[string]string{
 		"hub/ConsumerGroups/$Default/Partitions/4": outOfRange, "hub/ConsumerGroups/none/Partitions/0": "amqp:not-found",
-		"none/ConsumerGroups/$Default/Partitions/0": "amqp:not-found", "hub": "amqp:not-allowed", "hub/Partitions/0": "amqp:not-allowed",
+		"none/ConsumerGroups/$Default/Partitions/0": "amqp:not-found", "hub": "amqp:not-allowed",
+		"hub/Partitions/0":            "amqp:not-allowed",
 		"hub/ConsumerGroups/$Default": "amqp:not-allowed", "hub/ConsumerGroups/$Default/nonsense/0": "amqp:not-found",
 	} {
 		_, err := c.reader(address, "", nil)
@@ -204,7 +221,8 @@ func TestOrder(t *testing.T) {
 		})
 	}
 	all.Wait()
-	require.Eventually(t, func() bool { return len(bodies(t, s, "0")) == senders*each }, patience, 1e6) // settled ones are not waited for
+	// settled ones are not waited for
+	require.Eventually(t, func() bool { return len(bodies(t, s, "0")) == senders*each }, patience, 1e6)
 	last := map[string]int{}
 	for _, body := range bodies(t, s, "0") {
 		who, n, _ := strings.Cut(body, " ")

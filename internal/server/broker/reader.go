@@ -62,14 +62,18 @@ func (p *partition) join(r *reader) (leaving []*reader, refused *amqp.Error) {
 	case r.gone:
 		return nil, nil
 	case !r.hasEpoch && g.epoch != nil:
-		return nil, stolenf("At least one receiver for the endpoint is created with epoch of '%d', and so non-epoch receiver is not allowed. "+
+		return nil, stolenf("At least one receiver for the endpoint is created with epoch of '%d', and so non-epoch "+
+			"receiver is not allowed. "+
 			"Either reconnect with a higher epoch, or make sure all epoch receivers are closed or disconnected.", g.epoch.epoch)
 	case !r.hasEpoch && len(g.readers) >= maxReaders:
-		return nil, amqp.Errorf(amqp.CondResourceLimitExceeded, "Exceeded the maximum number of allowed receivers per partition in a consumer group which is %d. "+
+		return nil, amqp.Errorf(amqp.CondResourceLimitExceeded, "Exceeded the maximum number of allowed receivers per "+
+			"partition in a consumer group which is %d. "+
 			"List of connected receivers - %s.", maxReaders, g.names())
 	case r.hasEpoch && g.epoch != nil && g.epoch.epoch > r.epoch:
-		return nil, stolenf("Receiver '%s' with a higher epoch '%d' already exists. Receiver '%s' with epoch %d cannot be created. "+
-			"Make sure you are creating receiver with increasing epoch value to ensure connectivity, or ensure all old epoch receivers are closed or disconnected.",
+		return nil, stolenf("Receiver '%s' with a higher epoch '%d' already exists. Receiver '%s' with epoch %d cannot be "+
+			"created. "+
+			"Make sure you are creating receiver with increasing epoch value to ensure connectivity, or ensure all old epoch "+
+			"receivers are closed or disconnected.",
 			g.epoch.name, g.epoch.epoch, r.name, r.epoch)
 	}
 	if r.hasEpoch {
@@ -109,12 +113,16 @@ func (g *groupReaders) names() string {
 }
 
 func stolenf(format string, args ...any) *amqp.Error {
-	return amqp.Errorf(amqp.CondStolen, "%s TrackingId:%s, Timestamp:%s", fmt.Sprintf(format, args...), trackingID(), time.Now().UTC().Format("2006-01-02T15:04:05"))
+	return amqp.Errorf(
+		amqp.CondStolen, "%s TrackingId:%s, Timestamp:%s", fmt.Sprintf(format, args...), trackingID(),
+		time.Now().UTC().Format("2006-01-02T15:04:05"),
+	)
 }
 
 // stolen tells a reader that another one has taken its place.
 func (r *reader) stolen(by *reader) {
-	r.peer.detach(r.link, stolenf("New receiver '%s' with higher epoch of '%d' is created hence current receiver '%s' with epoch '%d' is getting disconnected. "+
+	r.peer.detach(r.link, stolenf("New receiver '%s' with higher epoch of '%d' is created hence current receiver '%s' "+
+		"with epoch '%d' is getting disconnected. "+
 		"If you are recreating the receiver, make sure a higher epoch is used.", by.name, by.epoch, r.name, r.epoch))
 }
 

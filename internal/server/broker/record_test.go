@@ -78,7 +78,9 @@ func useSDK(address string) error {
 			return err
 		}
 		for range 2 {
-			if err := batch.AddEventData(&azeventhubs.EventData{Body: []byte("x"), Properties: map[string]any{"p": int64(1)}, MessageID: ptr("m")}, nil); err != nil {
+			if err := batch.AddEventData(
+				&azeventhubs.EventData{Body: []byte("x"), Properties: map[string]any{"p": int64(1)}, MessageID: ptr("m")}, nil,
+			); err != nil {
 				return err
 			}
 		}
@@ -91,7 +93,9 @@ func useSDK(address string) error {
 		return err
 	}
 	defer func() { _ = c.Close(ctx) }()
-	pc, err := c.NewPartitionClient("0", &azeventhubs.PartitionClientOptions{OwnerLevel: ptr(int64(1)), StartPosition: azeventhubs.StartPosition{Earliest: ptr(true)}})
+	pc, err := c.NewPartitionClient("0", &azeventhubs.PartitionClientOptions{
+		OwnerLevel: ptr(int64(1)), StartPosition: azeventhubs.StartPosition{Earliest: ptr(true)},
+	})
 	if err != nil {
 		return err
 	}
@@ -101,11 +105,14 @@ func useSDK(address string) error {
 	return pc.Close(ctx)
 }
 
-// useLinks does with go-amqp what the SDK doesn't: messages of many frames, frames of the smallest size, and links that are refused.
+// useLinks does with go-amqp what the SDK doesn't: messages of many frames, frames of the smallest size, and links that
+// are refused.
 func useLinks(address string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	conn, err := goamqp.Dial(ctx, "amqp://"+address, &goamqp.ConnOptions{MaxFrameSize: 512, SASLType: goamqp.SASLTypeAnonymous()})
+	conn, err := goamqp.Dial(ctx, "amqp://"+address, &goamqp.ConnOptions{
+		MaxFrameSize: 512, SASLType: goamqp.SASLTypeAnonymous(),
+	})
 	if err != nil {
 		return err
 	}
@@ -130,7 +137,8 @@ func useLinks(address string) error {
 		}
 	}
 	r, err := sess.NewReceiver(ctx, "hub/ConsumerGroups/$Default/Partitions/1", &goamqp.ReceiverOptions{
-		Filters: []goamqp.LinkFilter{goamqp.NewSelectorFilter(earliest)}, Credit: 10, DesiredCapabilities: []string{"com.microsoft:enable-receiver-runtime-metric"},
+		Filters: []goamqp.LinkFilter{goamqp.NewSelectorFilter(earliest)}, Credit: 10,
+		DesiredCapabilities: []string{"com.microsoft:enable-receiver-runtime-metric"},
 	})
 	if err != nil {
 		return err
@@ -177,7 +185,8 @@ func putToken(ctx context.Context, sess *goamqp.Session) error {
 	return err
 }
 
-// unframed are the frames of a recorded stream behind its open frame: a byte for the channel and two for the length, and the body.
+// unframed are the frames of a recorded stream behind its open frame: a byte for the channel and two for the length,
+// and the body.
 func unframed(stream []byte) (out []byte) {
 	opened := false
 	for len(stream) >= 8 {

@@ -36,9 +36,11 @@ func (b *Broker) checkSAS(token, path string) (grant, error) {
 	}
 	g := grant{func() []Right { return rule.Rights }, time.Unix(seconds, 0)}
 	if !time.Now().Before(g.expires) {
-		return grant{}, errors.New("ExpiredToken: The token is expired. Expiration time: " + g.expires.UTC().Format(time.RFC3339))
+		return grant{},
+			errors.New("ExpiredToken: The token is expired. Expiration time: " + g.expires.UTC().Format(time.RFC3339))
 	}
-	if resource := pathOf(audienceOf(fields["sr"])); resource != "" && path != resource && !strings.HasPrefix(path, resource+"/") {
+	if resource := pathOf(audienceOf(fields["sr"])); resource != "" && path != resource &&
+		!strings.HasPrefix(path, resource+"/") {
 		return grant{}, errors.New("InvalidAudience: The token was issued for another resource.")
 	}
 	return g, nil

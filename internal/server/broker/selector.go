@@ -28,7 +28,9 @@ const (
 const selectorFilter = "apache.org:selector-filter:string"
 
 // selectorSyntax is what the SDKs write. .NET leaves the quotes out.
-var selectorSyntax = regexp.MustCompile(`^\s*amqp\.annotation\.(x-opt-offset|x-opt-sequence-number|x-opt-enqueued-time)\s*(>=?)\s*('[^']*'|[^'\s]+)\s*$`)
+var selectorSyntax = regexp.MustCompile(
+	`^\s*amqp\.annotation\.(x-opt-offset|x-opt-sequence-number|x-opt-enqueued-time)\s*(>=?)\s*('[^']*'|[^'\s]+)\s*$`,
+)
 
 // earliest is where a reader begins that has no filter.
 var earliest = selector{by: byOffset, value: -1}
@@ -44,7 +46,8 @@ func selectorOf(filters amqp.Map) (selector, *amqp.Error) {
 	}
 	expression, ok := v.(string)
 	if !ok {
-		return selector{}, amqp.Errorf(amqp.CondNotAllowed, "the filter %s is a %T, and has to be a string", selectorFilter, v)
+		return selector{},
+			amqp.Errorf(amqp.CondNotAllowed, "the filter %s is a %T, and has to be a string", selectorFilter, v)
 	}
 	s, err := parseSelector(expression)
 	if err != nil {

@@ -17,9 +17,9 @@ import (
 
 var errUnexpected = errors.New("the namespace answers otherwise than it has to")
 
-// FuzzServe drives whole connections with what real clients have sent, changed by the fuzzer: as a stream of bytes, or frame by frame, so that
-// more of it gets through the framing. Whatever comes, Serve returns when the peer has gone, nothing is left of the connection,
-// and other clients are served.
+// FuzzServe drives whole connections with what real clients have sent, changed by the fuzzer: as a stream of bytes, or
+// frame by frame, so that more of it gets through the framing. Whatever comes, Serve returns when the peer has gone,
+// nothing is left of the connection, and other clients are served.
 func FuzzServe(f *testing.F) {
 	b := smallNamespace(f)
 	for _, clients := range []func(string) error{useSDK, useLinks} {

@@ -94,9 +94,12 @@ func TestStartRefused(t *testing.T) {
 	e := spaced(t, s, 3)
 	c := s.open(t)
 	for _, selector := range []string{
-		"nonsense", "amqp.annotation.x-opt-offset", "amqp.annotation.x-opt-offset = '1'", "amqp.annotation.x-opt-offset > 'no offset'",
-		"amqp.annotation.x-opt-offset > no offset", "amqp.annotation.x-opt-sequence-number > '@latest'", "amqp.annotation.x-opt-offset > ''",
-		"amqp.annotation.x-opt-offset > '1' or 1=1", "amqp.annotation.x-opt-offset < '1'", "amqp.annotation.x-opt-offset > '1.5'",
+		"nonsense", "amqp.annotation.x-opt-offset", "amqp.annotation.x-opt-offset = '1'",
+		"amqp.annotation.x-opt-offset > 'no offset'",
+		"amqp.annotation.x-opt-offset > no offset", "amqp.annotation.x-opt-sequence-number > '@latest'",
+		"amqp.annotation.x-opt-offset > ''",
+		"amqp.annotation.x-opt-offset > '1' or 1=1", "amqp.annotation.x-opt-offset < '1'",
+		"amqp.annotation.x-opt-offset > '1.5'",
 		"amqp.annotation.x-opt-offset > '9223372036854775807'", "amqp.annotation.x-opt-offset > '99999999999999999999'",
 		"amqp.annotation.x-opt-partition-key > '1'", "xamqp.annotation.x-opt-offset > '1'",
 	} {
@@ -105,10 +108,13 @@ func TestStartRefused(t *testing.T) {
 	}
 	// A place behind the last event, as a checkpoint has it that is another hub's.
 	for selector, why := range map[string]string{
-		fmt.Sprintf("amqp.annotation.x-opt-offset > '%d'", e[2].Offset+1):  fmt.Sprintf("The supplied offset '%d' is invalid. The last offset in the system is '%d'", e[2].Offset+1, e[2].Offset),
+		fmt.Sprintf("amqp.annotation.x-opt-offset > '%d'", e[2].Offset+1): fmt.Sprintf(
+			"The supplied offset '%d' is invalid. The last offset in the system is '%d'", e[2].Offset+1, e[2].Offset,
+		),
 		fmt.Sprintf("amqp.annotation.x-opt-offset >= '%d'", e[2].Offset+1): "is invalid",
-		"amqp.annotation.x-opt-sequence-number > '488'":                    "The supplied sequence number '488' is invalid. The last sequence number in the system is '2'",
-		"amqp.annotation.x-opt-sequence-number >= '3'":                     "is invalid",
+		"amqp.annotation.x-opt-sequence-number > '488'": "The supplied sequence number '488' is " +
+			"invalid. The last sequence number in the system is '2'",
+		"amqp.annotation.x-opt-sequence-number >= '3'": "is invalid",
 	} {
 		_, err := c.reader(group, selector, nil)
 		requireCondition(t, err, "com.microsoft:argument-error", why)
@@ -140,12 +146,17 @@ func TestStartWithSDK(t *testing.T) {
 	require.EqualValues(t, 1, second.SequenceNumber)
 	require.EqualValues(t, 0, read(azeventhubs.StartPosition{Offset: &first.Offset, Inclusive: true}).SequenceNumber)
 	require.EqualValues(t, 2, read(azeventhubs.StartPosition{SequenceNumber: &second.SequenceNumber}).SequenceNumber)
-	require.EqualValues(t, 1, read(azeventhubs.StartPosition{SequenceNumber: &second.SequenceNumber, Inclusive: true}).SequenceNumber)
+	require.EqualValues(
+		t, 1, read(azeventhubs.StartPosition{SequenceNumber: &second.SequenceNumber, Inclusive: true}).SequenceNumber,
+	)
 	require.EqualValues(t, 3, read(azeventhubs.StartPosition{EnqueuedTime: &e[2].Enqueued}).SequenceNumber)
-	require.EqualValues(t, 2, read(azeventhubs.StartPosition{EnqueuedTime: &e[2].Enqueued, Inclusive: true}).SequenceNumber)
+	require.EqualValues(
+		t, 2, read(azeventhubs.StartPosition{EnqueuedTime: &e[2].Enqueued, Inclusive: true}).SequenceNumber,
+	)
 }
 
-// What doesn't fit into the bound is gone, oldest first, and a reader that wants it begins with the oldest that is there.
+// What doesn't fit into the bound is gone, oldest first, and a reader that wants it begins with the oldest that is
+// there.
 func TestRetention(t *testing.T) {
 	const bound = 20_000
 	s := serve(t, broker.Options{RetentionBytes: bound})
@@ -168,7 +179,10 @@ func TestRetention(t *testing.T) {
 	first := events[0].SequenceNumber
 	require.EqualValues(t, n-len(events), first)
 
-	for _, selector := range []string{earliest, "amqp.annotation.x-opt-sequence-number >= '0'", "amqp.annotation.x-opt-enqueued-time > '0'", "amqp.annotation.x-opt-offset > '1'"} {
+	for _, selector := range []string{
+		earliest, "amqp.annotation.x-opt-sequence-number >= '0'", "amqp.annotation.x-opt-enqueued-time > '0'",
+		"amqp.annotation.x-opt-offset > '1'",
+	} {
 		r := c.mustRead(group, selector, map[string]any{"com.microsoft:epoch": int64(2)})
 		for i := first; i < n; i++ {
 			require.Equal(t, i, next(t, r).Annotations["x-opt-sequence-number"])

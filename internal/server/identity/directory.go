@@ -1,5 +1,6 @@
-// Package identity is a directory of identities in one process: it issues tokens as Microsoft Entra does, says whose a token is and which roles
-// its holder has, and hands tokens out as the managed identity endpoint of App Service does. So DefaultAzureCredential can be run for real on one machine.
+// Package identity is a directory of identities in one process: it issues tokens as Microsoft Entra does, says whose a
+// token is and which roles its holder has, and hands tokens out as the managed identity endpoint of App Service does.
+// So DefaultAzureCredential can be run for real on one machine.
 package identity
 
 import (
@@ -140,14 +141,16 @@ func (d *Directory) Issue(clientID, resource string) (token string, expires time
 	token, err = jwt.NewWithClaims(jwt.SigningMethodES256, claims{
 		RegisteredClaims: jwt.RegisteredClaims{
 			Issuer: issuer, Audience: jwt.ClaimStrings{resource}, Subject: clientID,
-			IssuedAt: jwt.NewNumericDate(now), NotBefore: jwt.NewNumericDate(now.Add(-time.Minute)), ExpiresAt: jwt.NewNumericDate(expires),
+			IssuedAt: jwt.NewNumericDate(now), NotBefore: jwt.NewNumericDate(now.Add(-time.Minute)),
+			ExpiresAt: jwt.NewNumericDate(expires),
 		},
 		ClientID: clientID,
 	}).SignedString(d.key)
 	return token, expires, err
 }
 
-// Check says whose token it is and until when it holds. An error begins with the service's name for what is wrong, and holds nothing of the token.
+// Check says whose token it is and until when it holds. An error begins with the service's name for what is wrong, and
+// holds nothing of the token.
 func (d *Directory) Check(token, resource string) (clientID string, expires time.Time, err error) {
 	if len(token) > maxToken {
 		return "", expires, errors.New("InvalidToken: the token is too long")
@@ -159,7 +162,10 @@ func (d *Directory) Check(token, resource string) (clientID string, expires time
 	case errors.Is(err, jwt.ErrTokenMalformed):
 		return "", expires, errors.New("InvalidToken: the token is not a JWT")
 	case errors.Is(err, jwt.ErrTokenExpired):
-		return "", expires, fmt.Errorf("ExpiredToken: The token is expired. Expiration time: '%s'", c.ExpiresAt.UTC().Format("2006-01-02 15:04:05Z"))
+		return "", expires,
+			fmt.Errorf(
+				"ExpiredToken: The token is expired. Expiration time: '%s'", c.ExpiresAt.UTC().Format("2006-01-02 15:04:05Z"),
+			)
 	case errors.Is(err, jwt.ErrTokenSignatureInvalid):
 		return "", expires, errors.New("InvalidSignature: The token has an invalid signature.")
 	case err != nil:

@@ -32,9 +32,18 @@ func TestIssueAndCheck(t *testing.T) {
 		{identity.EventHubs + "/", identity.EventHubs, ""},
 		{"https://servicebus.azure.net", identity.EventHubs, ""},
 		{identity.Storage, identity.Storage, ""},
-		{identity.Storage, identity.EventHubs, "InvalidAudience: The token was issued for another resource than https://eventhubs.azure.net."},
-		{identity.EventHubs, identity.Storage, "InvalidAudience: The token was issued for another resource than https://storage.azure.com."},
-		{"https://servicebus.azure.net", identity.Storage, "InvalidAudience: The token was issued for another resource than https://storage.azure.com."},
+		{
+			identity.Storage, identity.EventHubs,
+			"InvalidAudience: The token was issued for another resource than https://eventhubs.azure.net.",
+		},
+		{
+			identity.EventHubs, identity.Storage,
+			"InvalidAudience: The token was issued for another resource than https://storage.azure.com.",
+		},
+		{
+			"https://servicebus.azure.net", identity.Storage,
+			"InvalidAudience: The token was issued for another resource than https://storage.azure.com.",
+		},
 	} {
 		token, expires, err := d.Issue("sender", tt.asked)
 		require.NoError(t, err)
@@ -67,7 +76,9 @@ func TestForged(t *testing.T) {
 	decoded, err := base64.RawURLEncoding.DecodeString(body)
 	require.NoError(t, err)
 	require.NoError(t, json.Unmarshal(decoded, &claims))
-	none, err := jwt.NewWithClaims(jwt.SigningMethodNone, jwt.MapClaims(claims)).SignedString(jwt.UnsafeAllowNoneSignatureType)
+	none, err := jwt.NewWithClaims(
+		jwt.SigningMethodNone, jwt.MapClaims(claims),
+	).SignedString(jwt.UnsafeAllowNoneSignatureType)
 	require.NoError(t, err)
 	claims["exp"] = time.Now().Add(1000 * time.Hour).Unix()
 	longer, err := json.Marshal(claims)
@@ -79,12 +90,15 @@ func TestForged(t *testing.T) {
 	for name, tt := range map[string]struct{ token, why string }{
 		"of another directory": {foreign, "InvalidSignature: The token has an invalid signature."},
 		"a key of its own":     {own, "InvalidSignature: The token has an invalid signature."},
-		"changed":              {header + "." + base64.RawURLEncoding.EncodeToString(longer) + "." + signature, "InvalidSignature: The token has an invalid signature."},
-		"no algorithm":         {none, "InvalidSignature: The token has an invalid signature."},
-		"no signature":         {header + "." + body + ".", "InvalidSignature: The token has an invalid signature."},
-		"not a token":          {"SharedAccessSignature sr=x", "InvalidToken: the token is not a JWT"},
-		"empty":                {"", "InvalidToken: the token is not a JWT"},
-		"huge":                 {strings.Repeat("x", 1<<20), "InvalidToken: the token is too long"},
+		"changed": {
+			header + "." + base64.RawURLEncoding.EncodeToString(longer) + "." + signature,
+			"InvalidSignature: The token has an invalid signature.",
+		},
+		"no algorithm": {none, "InvalidSignature: The token has an invalid signature."},
+		"no signature": {header + "." + body + ".", "InvalidSignature: The token has an invalid signature."},
+		"not a token":  {"SharedAccessSignature sr=x", "InvalidToken: the token is not a JWT"},
+		"empty":        {"", "InvalidToken: the token is not a JWT"},
+		"huge":         {strings.Repeat("x", 1<<20), "InvalidToken: the token is too long"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, _, err := d.Check(tt.token, identity.EventHubs)

@@ -55,7 +55,8 @@ func (d *Directory) fault() (Fault, bool) {
 // Secret is what those who ask the endpoint for tokens have to send as X-IDENTITY-HEADER.
 func (d *Directory) Secret() string { return d.secret }
 
-// ServeHTTP is the managed identity endpoint of App Service, version 2019-08-01: GET ?resource=…&client_id=… with the header X-IDENTITY-HEADER.
+// ServeHTTP is the managed identity endpoint of App Service, version 2019-08-01: GET ?resource=…&client_id=… with the
+// header X-IDENTITY-HEADER.
 func (d *Directory) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if f, ok := d.fault(); ok {
 		select {
@@ -87,7 +88,8 @@ func (d *Directory) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		answer(w, http.StatusOK, map[string]string{
-			"access_token": token, "expires_on": strconv.FormatInt(expires.Unix(), 10), "resource": resource, "token_type": "Bearer", "client_id": clientID,
+			"access_token": token, "expires_on": strconv.FormatInt(expires.Unix(), 10), "resource": resource,
+			"token_type": "Bearer", "client_id": clientID,
 		})
 	}
 }

@@ -40,10 +40,12 @@ func TestEndpoint(t *testing.T) {
 		code                   int
 		why                    string
 	}{
-		"no secret":          {"GET", good, "", 403, "the header X-IDENTITY-HEADER is missing or wrong"},
-		"wrong secret":       {"GET", good, "x", 403, "the header X-IDENTITY-HEADER is missing or wrong"},
-		"POST":               {"POST", good, d.Secret(), 405, "use GET"},
-		"no version":         {"GET", "/?resource=https://eventhubs.azure.net", d.Secret(), 400, "api-version has to be 2019-08-01"},
+		"no secret":    {"GET", good, "", 403, "the header X-IDENTITY-HEADER is missing or wrong"},
+		"wrong secret": {"GET", good, "x", 403, "the header X-IDENTITY-HEADER is missing or wrong"},
+		"POST":         {"POST", good, d.Secret(), 405, "use GET"},
+		"no version": {
+			"GET", "/?resource=https://eventhubs.azure.net", d.Secret(), 400, "api-version has to be 2019-08-01",
+		},
 		"unknown resource":   {"GET", "/?api-version=2019-08-01&resource=x", d.Secret(), 400, "there is no such resource"},
 		"no resource":        {"GET", "/?api-version=2019-08-01", d.Secret(), 400, "there is no such resource"},
 		"unknown identity":   {"GET", good + "&client_id=nobody", d.Secret(), 400, "there is no such identity"},
