@@ -4,7 +4,6 @@ import (
 	"os"
 	"testing"
 
-	"github.com/go-eventhubs/eventhubs"
 	"github.com/go-eventhubs/eventhubs/internal/leaktest"
 )
 
@@ -13,6 +12,5 @@ func TestMain(m *testing.M) {
 	if os.Getenv(childEnv) != "" {
 		os.Exit(beChild())
 	}
-	eventhubs.LogSDK(nil)() // which has to be called first before there are clients
 	leaktest.Main(m)
 }

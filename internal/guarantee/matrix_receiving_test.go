@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/go-eventhubs/eventhubs"
 	"github.com/go-eventhubs/eventhubs/internal/guarantee/scene"
 )
@@ -34,6 +36,9 @@ type receiving struct {
 }
 
 var partitions = []string{"0", "1"}
+
+// keys belong to these partitions. Events with keys share one connection, which is cheaper than one for each partition.
+var keys = []string{"a", "c"}
 
 // runReceiving runs a cell.
 func runReceiving(t *recorder, c cell) {
@@ -85,7 +90,11 @@ func (r *receiving) handle(_ context.Context, e *eventhubs.ReceivedEvent) error 
 }
 
 func (r *receiving) send() {
-	r.s.Send(1, partitions...)
+	var events []eventhubs.Event
+	for _, key := range keys {
+		events = append(events, eventhubs.Event{Body: []byte("event"), PartitionKey: key})
+	}
+	require.NoError(r.t, r.s.Producer().Send(context.Background(), events...))
 	r.sent++
 }
 

@@ -42,7 +42,6 @@ func TestMatrix(t *testing.T) {
 	tried, _ := cells()
 	for _, c := range tried {
 		t.Run(c.name(), func(t *testing.T) {
-			t.Parallel()
 			wrong, logged := inBubble(t, func(r *recorder) { c.exchange.run(r, c) })
 			known, isKnown := knownFailures[c.name()]
 			switch {

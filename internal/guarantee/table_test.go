@@ -34,6 +34,7 @@ func TestGuarantee(t *testing.T) {
 		{"wrong credentials, missing hub or consumer group", somethingIsMissing},
 	} {
 		t.Run(row.happens, func(t *testing.T) {
+			t.Parallel() // rows in real time wait, and others run beside them
 			for _, c := range row.cases {
 				t.Run(c.name, func(t *testing.T) {
 					t.Parallel()

@@ -80,7 +80,7 @@ func LeftInBubble() (stacks []string) {
 
 // all returns the stacks of all goroutines, beginning with the caller's.
 func all() []string {
-	for size := 256 << 10; ; size *= 2 {
+	for size := 64 << 10; ; size *= 2 {
 		buf := make([]byte, size)
 		if n := runtime.Stack(buf, true); n < size {
 			return strings.Split(string(buf[:n]), "\n\n")

@@ -249,8 +249,18 @@ func (s *Scene) Patience() time.Duration {
 // what is to be measured exactly is to be noted by handlers.
 func (s *Scene) Until(what string, condition func() bool) {
 	s.T.Helper()
+	longest := 20 * time.Millisecond
+	if s.options.InMemory {
+		longest = 250 * time.Millisecond
+	}
+	s.until(what, longest, condition)
+}
+
+// until is Until with the longest interval between two looks.
+func (s *Scene) until(what string, longest time.Duration, condition func() bool) {
+	s.T.Helper()
 	deadline := time.Now().Add(s.Patience())
-	for step := time.Millisecond; !condition(); {
+	for step := time.Millisecond; !condition(); step = min(2*step, longest) {
 		if failed := s.failed(); failed != nil {
 			s.T.Fatalf("waited until %s, but Receive has ended: %v", what, failed.err)
 		}
@@ -259,9 +269,6 @@ func (s *Scene) Until(what string, condition func() bool) {
 				len(s.Tally.Lost(s.Sent())), s.Tally.Holdings())
 		}
 		time.Sleep(step)
-		if s.options.InMemory {
-			step = min(2*step, 250*time.Millisecond)
-		}
 	}
 }
 
@@ -280,7 +287,12 @@ func (s *Scene) failed() *Receiver {
 // UntilHandled waits until all events that were sent are handled.
 func (s *Scene) UntilHandled() {
 	s.T.Helper()
-	s.Until("all events are handled", func() bool { return len(s.Tally.Lost(s.Sent())) == 0 })
+	seen := -1 // what was lost then is lost until more is handled, and looking costs more than counting
+	s.Until("all events are handled", func() bool {
+		before := seen
+		seen = s.Tally.Completed()
+		return seen != before && len(s.Tally.Lost(s.Sent())) == 0
+	})
 }
 
 // UntilCovered waits until the stored checkpoints of partitions are at their last events.
@@ -294,9 +306,9 @@ func (s *Scene) UntilCovered(partitions ...string) {
 // UntilCheckpoint waits until the stored checkpoint of a partition is at an event.
 func (s *Scene) UntilCheckpoint(partition string, sequence int64) {
 	s.T.Helper()
-	s.Until(fmt.Sprintf("the checkpoint of partition %s is %d", partition, sequence), func() bool {
-		return s.Checkpoint(partition) == sequence
-	})
+	const longest = time.Second // a look at the store costs more than others
+	what := fmt.Sprintf("the checkpoint of partition %s is %d", partition, sequence)
+	s.until(what, longest, func() bool { return s.Checkpoint(partition) == sequence })
 }
 
 // During does something at once and every second, for a time.

@@ -33,6 +33,7 @@ type stream struct {
 type Tally struct {
 	tallyMu    sync.Mutex
 	handled    map[Place]int    // how often a handler has completed an event
+	completed  int              // how often in all
 	came       map[Place]int    // how often an event was handed to a handler
 	keys       int64            // the events of a key are so far apart; 1: one key has all
 	next       map[stream]int64 // the event that has to come next
@@ -163,6 +164,7 @@ func (t *Tally) Ends(h Holding, sequence int64, n int, completed bool) {
 	}
 	for i := range n {
 		t.handled[Place{h.Partition, sequence + int64(i)}]++
+		t.completed++
 	}
 	t.next[at] = sequence + int64(n)*t.keys
 	t.furthest[h.Partition] = max(t.furthest[h.Partition], sequence+int64(n)-1)
@@ -180,6 +182,13 @@ func (t *Tally) Kill(who string) {
 	t.tallyMu.Lock()
 	defer t.tallyMu.Unlock()
 	t.dead[who] = true
+}
+
+// Completed returns how often handlers have completed an event, or left one out.
+func (t *Tally) Completed() (n int) {
+	t.tallyMu.Lock()
+	defer t.tallyMu.Unlock()
+	return t.completed + len(t.skipped)
 }
 
 // Lost returns those of the events that no handler has completed.
