@@ -206,7 +206,7 @@ func copied(t *testing.T, open func() azeventhubs.CheckpointStore) {
 }
 
 func manyPartitions(t *testing.T, open func() azeventhubs.CheckpointStore) {
-	const partitions = 1024
+	const partitions = 256
 	s := open()
 	var wanted []azeventhubs.Ownership
 	for i := range partitions {

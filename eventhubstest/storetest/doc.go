@@ -48,7 +48,7 @@ func Run(t *testing.T, open func(t *testing.T) func() azeventhubs.CheckpointStor
 		{"names are the same in any case", anyCase},
 		{"ownership and checkpoints are apart", kindsApart},
 		{"values are copied", copied},
-		{"1024 partitions", manyPartitions},
+		{"many partitions", manyPartitions},
 		{"hand-over request is listed", keepingRequests(requestIsListed)},
 		{"hand-over request is replaced", keepingRequests(requestIsReplaced)},
 		{"hand-over request is deleted", keepingRequests(requestIsDeleted)},

@@ -51,9 +51,10 @@ func TestFirstEventIsCoveredSoon(t *testing.T) {
 func TestCheckpointsArePaced(t *testing.T) {
 	bubble(t, 1, func(s *scene) {
 		s.receive("one", eventhubs.ConsumerOptions{}, nothing)
+		send := s.steady()
 		began := time.Now()
 		for range 100 {
-			s.send("0", 1)
+			send("0")
 			time.Sleep(time.Second)
 		}
 		lines := s.log.find(written)
@@ -133,8 +134,9 @@ func TestCheckpointsFail(t *testing.T) {
 				s.send("0", 1)
 				s.untilHandled(margin, "0", 1)
 				began := time.Now()
+				send := s.steady()
 				for range 10 {
-					s.send("0", 1)
+					send("0")
 					time.Sleep(30 * time.Second)
 				}
 				require.Equal(s, sequences(0, 11), s.handledOf("0"), "reading continues")

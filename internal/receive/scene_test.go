@@ -131,6 +131,19 @@ func (s *scene) send(partition string, n int) {
 	require.NoError(s, s.srv.Send(s.Context(), "hub", events...))
 }
 
+// steady returns a function that sends an event to a partition. It keeps one producer, which is cheaper for tests that
+// send many and leave all connections in peace.
+func (s *scene) steady() (send func(partition string)) {
+	s.Helper()
+	p, err := eventhubs.NewProducer(s.srv.Config("hub"), nil)
+	require.NoError(s, err)
+	s.Cleanup(func() { require.NoError(s, p.Close(context.Background())) })
+	return func(partition string) {
+		s.Helper()
+		require.NoError(s, p.Send(s.Context(), eventhubs.Event{Body: []byte("event"), PartitionID: partition}))
+	}
+}
+
 // sendDecimals sends n events that go-amqp can't decode, as .NET programs do: with a decimal in their properties.
 func (s *scene) sendDecimals(partition string, n int) {
 	s.Helper()
@@ -163,6 +176,9 @@ type replacedConn struct {
 func (c *replacedConn) Write(b []byte) (int, error) {
 	return c.Conn.Write(bytes.ReplaceAll(b, c.was, c.is))
 }
+
+// rarely looks at claims less often, which is cheaper for tests that take hours and are not about claims.
+var rarely = eventhubs.ConsumerOptions{UpdateInterval: time.Minute, ExpirationInterval: 10 * time.Minute}
 
 // receiver is a consumer and its call of Receive.
 type receiver struct {
