@@ -45,6 +45,8 @@ func (a Account) client() (*container.Client, Auth, error) {
 	if a.Client.Retry.TryTimeout == 0 {
 		a.Client.Retry.TryTimeout = tryTimeout
 	}
+	a.Client.PerCallPolicies = append([]policy.Policy{answerCall{}}, a.Client.PerCallPolicies...)
+	a.Client.PerRetryPolicies = append([]policy.Policy{answerTry{}}, a.Client.PerRetryPolicies...)
 	if a.ConnectionString != "" {
 		return a.fromConnectionString()
 	}

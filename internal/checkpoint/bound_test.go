@@ -2,12 +2,14 @@ package checkpoint_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/bloberror"
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-eventhubs/eventhubs/internal/checkpoint"
@@ -58,6 +60,35 @@ func TestCallsEnd(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// A call whose time is over says what the service has answered before.
+func TestLastAnswer(t *testing.T) {
+	for name, c := range map[string]struct {
+		fault blob.Fault
+		want  string
+	}{
+		"busy":                      {blob.Fault{Code: "ServerBusy"}, "the storage account is busy [503 ServerBusy]: no time was left"},
+		"no answer":                 {blob.Fault{Hang: true}, "no answer in time"},
+		"no answer after a refusal": {blob.Fault{Code: "ServerBusy", Times: 1}, "[503 ServerBusy]: no time was left"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				account := newAccount(t, blob.Options{})
+				store := openDirect(t, account, anyToken{}, checkpoint.BlobOptions{})
+				account.AddFault(c.fault)
+				if c.fault.Times > 0 {
+					account.AddFault(blob.Fault{Hang: true})
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+				defer cancel()
+				_, err := store.ListOwnership(ctx, ns, hub, group, nil)
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+				require.ErrorContains(t, err, c.want)
+				require.Equal(t, strings.Contains(c.want, "503"), bloberror.HasCode(err, bloberror.ServerBusy))
+			})
+		})
 	}
 }
 

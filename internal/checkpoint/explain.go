@@ -89,6 +89,10 @@ func explain(err error, auth Auth) error {
 	if r := (*reason)(nil); errors.As(err, &r) {
 		return err
 	}
+	var cutOff *cutOffError
+	if errors.As(err, &cutOff) {
+		return fmt.Errorf("%w: no time was left to try again: %w", explain(cutOff.answer, auth), cutOff.ctx)
+	}
 	var sign *signin.Error
 	if errors.As(err, &sign) {
 		return &reason{signin.Advice + ": " + sign.Error(), sign.Err}
