@@ -65,9 +65,10 @@
 // Receive fails if nothing answers when it starts: within ten seconds if connections are refused or the name cannot be
 // resolved, within half a minute if they are not answered (with the default Config.Retry). Once the service has
 // answered, Receive logs and retries transient failures until they clear: lost connections, a service that is busy or
-// does not answer, an outage of storage. It returns an error when a handler ends it (a [HandlerError]), or when waiting
-// would not help: no such event hub or consumer group ([ErrNotFound]), or not authorized ([ErrNotAuthorized]). What has
-// worked before is retried for a minute first. The error says what to do.
+// does not answer, an outage of storage, or storage that refuses what it has allowed before. It returns an error when a
+// handler ends it (a [HandlerError]), or when waiting would not help: no such event hub or consumer group
+// ([ErrNotFound]), or not authorized ([ErrNotAuthorized]). What has worked before is retried for a minute first. The
+// error says what to do.
 //
 // # Testing
 //

@@ -38,6 +38,8 @@ type Options struct {
 	AskPartitions func(ctx context.Context) ([]string, error)
 	// Refused reports whether an error of the store needs a person to mend it. Nil means that none does.
 	Refused func(error) bool
+	// Role names the role that is missing if the store refuses a call for that, or is "". Nil means that it always is.
+	Role func(error) string
 	// Taken is called with each partition that becomes ours. It must not block, nor call what takes stateMu.
 	Taken  func(*Claim)
 	Logger *slog.Logger

@@ -69,8 +69,12 @@ func (l *Loop) failed(c *calls, began time.Time, err error) bool {
 		l.refused = err
 	default:
 		if l.fail(t, began, err); retry.Worth(t.failures) {
+			attrs := []any{"call", c.what, "failures", t.failures, "error", err}
+			if role := l.o.Role; role != nil && role(err) != "" {
+				attrs = append(attrs, "role", role(err))
+			}
 			l.log(slog.LevelWarn, "eventhubs: the checkpoint store fails, and is called again: reading continues meanwhile",
-				"call", c.what, "failures", t.failures, "error", err)
+				attrs...)
 		}
 	}
 	return err != nil

@@ -18,7 +18,8 @@ import (
 )
 
 const (
-	receiver = "Azure Event Hubs Data Receiver"
+	receiver    = "Azure Event Hubs Data Receiver"
+	contributor = "Storage Blob Data Contributor"
 	// patience is how long a right is refused that has worked before it is an error.
 	patience = time.Minute
 )
@@ -27,6 +28,7 @@ var authorizationFails = []aCase{
 	{"a role is taken away, and given back", roleComesBack},
 	{"a role is taken away", roleIsTakenAway},
 	{"the identity service is down when a token is due", identityIsDown},
+	{"checkpoints may not be listed", checkpointsRefused},
 	{"a key is refused for a while", in(2, func(s *scene.Scene) { refusedForAWhile(s, "amqp:unauthorized-access") })},
 	{"a key is refused", in(2, func(s *scene.Scene) {
 		refusedForGood(s, "amqp:unauthorized-access", "not authorized")
@@ -98,6 +100,60 @@ func requireMinute(s *scene.Scene, took time.Duration) {
 	s.T.Helper()
 	require.GreaterOrEqual(s.T, took, patience)
 	require.Less(s.T, took, patience+40*time.Second, "the last pause is 30 s at the most, give or take a quarter")
+}
+
+// passwordlessReceiver is a consumer whose checkpoints are kept under an identity too.
+func passwordlessReceiver(s *scene.Scene) *scene.Receiver {
+	s.T.Helper()
+	store, err := eventhubs.NewBlobCheckpointStore(s.T.Context(), s.Server.PasswordlessBlobConfig(scene.Container))
+	require.NoError(s.T, err)
+	return s.ConsumerWith(s.Config, store, eventhubs.ConsumerOptions{InstanceID: "only"})
+}
+
+// storageRoleComesBack: a store that refuses every call is one that is down. Nobody can take what is held, so reading
+// continues, and the rest is tried until the role is back.
+func storageRoleComesBack(t *testing.T) {
+	passwordless(t, func(s *scene.Scene) {
+		s.Send(5, "0", "1")
+		r := passwordlessReceiver(s)
+		r.Receive(scene.Nothing)
+		s.UntilHandled()
+		s.UntilCovered("0", "1")
+		roles(s, eventhubstest.EventHubsDataOwner)
+		s.During(10*time.Minute, func(int) {
+			s.Send(1, "0", "1")
+			synctest.Wait()
+			require.Empty(s.T, s.Tally.Lost(s.Sent()), "reading continues")
+		})
+		s.CheckLogged("level=WARN", "the checkpoint store fails", contributor)
+		status := r.Consumer.Status()
+		require.Equal(s.T, eventhubs.StateStoreUnreachable, status.State)
+		require.Contains(s.T, status.Store.Error, contributor)
+		roles(s, eventhubstest.EventHubsDataOwner, eventhubstest.StorageBlobDataContributor)
+		s.Send(1, "0", "1")
+		s.UntilHandled()
+		s.UntilCovered("0", "1")
+		require.Len(s.T, s.Tally.Holdings(), 2, "the partitions are kept")
+		r.Stop()
+		s.Check(0)
+	})
+}
+
+// checkpointsRefused: owners may be listed, and partitions claimed, but no reader ever learns where to begin.
+func checkpointsRefused(t *testing.T) {
+	passwordless(t, func(s *scene.Scene) {
+		s.Send(5, "0", "1")
+		s.Server.BlobFault(eventhubstest.BlobFault{
+			Operation: "ListBlobs", NameContains: "/checkpoint/", Code: "AuthorizationPermissionMismatch",
+		})
+		r := passwordlessReceiver(s)
+		began := time.Now()
+		r.Receive(scene.Nothing)
+		require.ErrorContains(s.T, r.Result(), `not authorized: give this identity the role "`+contributor+`"`)
+		requireMinute(s, time.Since(began))
+		s.CheckLogged("level=WARN", "checkpoints can't be listed", "role=\""+contributor)
+		require.Empty(s.T, s.Owner("0"))
+	})
 }
 
 // moody is a credential that can be out of order.

@@ -21,6 +21,7 @@ const outage = 3 * time.Minute
 var storeIsDown = append(downWhileReceivingCases(),
 	aCase{"before Receive", in(2, downBefore)},
 	aCase{"with two consumers", in(4, downForTwo)},
+	aCase{"it refuses the identity", storageRoleComesBack},
 	aCase{"it answers 503 when Receive has to end", in(1, func(s *scene.Scene) {
 		downAtTheEnd(s, eventhubstest.BlobFault{Status: 503})
 	})},

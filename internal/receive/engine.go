@@ -165,7 +165,7 @@ func (e *Engine) Run() error {
 		ConsumerGroup: e.options.ConsumerGroup, Owner: e.options.InstanceID, Strategy: e.options.Strategy,
 		UpdateInterval: e.options.UpdateInterval, Expiration: e.options.Expiration, DrainTimeout: e.options.DrainTimeout,
 		Partitions: ids, AskPartitions: e.askPartitions, Refused: sdkerr.IsStorageRefusal, Taken: e.take,
-		Logger: e.options.Logger,
+		Role: sdkerr.StorageRole, Logger: e.options.Logger,
 	})
 	e.stateMu.Lock()
 	e.loop = loop

@@ -232,6 +232,8 @@ type lister struct {
 	engine  *Engine
 	running sync.WaitGroup
 
+	listed bool // a listing has succeeded; only work uses it
+
 	listMu sync.Mutex
 	busy   bool
 	next   *listing // that has not begun; nil: nobody waits
@@ -285,20 +287,36 @@ func (l *lister) work() {
 	}
 }
 
-// list lists until it succeeds, or the engine stops.
+// list lists until it succeeds, or the engine stops. A right or a name that was always refused ends the engine after a
+// minute: the store may know the partitions' owners, but no reader learns where to begin.
 func (l *lister) list() (map[string]dated, bool) {
 	o := &l.engine.options
+	var refused time.Time
 	for attempt := 1; ; attempt++ {
 		list, err := l.once()
 		if err == nil {
+			l.listed = true
 			return list, true
 		}
 		if l.engine.fetch.Err() != nil {
 			return nil, false
 		}
+		switch {
+		case l.listed || !sdkerr.IsStorageRefusal(err):
+			refused = time.Time{}
+		case refused.IsZero():
+			refused = time.Now()
+		case time.Since(refused) >= refusalPatience:
+			l.engine.fail(o.Explain(l.engine.entity, err))
+			return nil, false
+		}
 		wait := retry.Backoff(attempt)
 		if retry.Worth(attempt) {
-			o.Logger.Warn("eventhubs: checkpoints can't be listed: trying again", "attempt", attempt, "again_in", retry.Text(wait), "error", err)
+			attrs := []any{"attempt", attempt, "again_in", retry.Text(wait), "error", err}
+			if role := sdkerr.StorageRole(err); role != "" {
+				attrs = append(attrs, "role", role)
+			}
+			o.Logger.Warn("eventhubs: checkpoints can't be listed: trying again", attrs...)
 		}
 		if !retry.Sleep(l.engine.fetch, wait) {
 			return nil, false

@@ -3,6 +3,7 @@ package sdkerr
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"regexp"
 	"strings"
 
@@ -74,6 +75,14 @@ func Role(do string) string {
 		return "Azure Event Hubs Data Receiver"
 	}
 	return "Azure Event Hubs Data Sender"
+}
+
+// StorageRole is the role that an identity needs whose calls the storage account refuses, or "" if it does not.
+func StorageRole(err error) string {
+	if hasStorageStatus(err, http.StatusUnauthorized, http.StatusForbidden) {
+		return "Storage Blob Data Contributor"
+	}
+	return ""
 }
 
 func (t Target) unauthorized(do, text string) string {
