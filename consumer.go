@@ -65,7 +65,8 @@ type ConsumerOptions struct {
 	// DrainTimeout is how long running handlers may take when Receive has to end, or when another consumer asks for the
 	// partition. After that their contexts are cancelled; a handler that ignores its context is still waited for. The last
 	// checkpoints and the release of the partitions take at most 5 seconds more, so give a process that is told to stop a
-	// little more than DrainTimeout plus 5 seconds. 0 means 30 seconds; negative means no time.
+	// little more than DrainTimeout plus 5 seconds. With Concurrency, events before the last processed one are still
+	// handled in that time, and retried, so that nothing is repeated. 0 means 30 seconds; negative means no time.
 	DrainTimeout time.Duration
 	// Unreadable decides about an event that cannot be decoded, such as one with a value of a type that go-amqp does not
 	// know (a decimal of .NET). If it returns nil, that one event is skipped. If it returns an error, or is nil, the

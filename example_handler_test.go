@@ -186,7 +186,7 @@ func ExampleHandlerError() {
 }
 
 // Event Hubs has no dead-letter queue; another event hub can be one. After two failures an event is sent there, and its
-// partition moves on.
+// partition moves on. With ConsumerOptions.Concurrency only events of the same key wait until then.
 func ExampleDeadLetter() {
 	hubs := []eventhubstest.Hub{{Name: "orders"}, {Name: "dead-letters"}}
 	srv, err := eventhubstest.New(&eventhubstest.Options{Hubs: hubs})

@@ -16,10 +16,10 @@ import (
 // marked by [Stop] ends Receive. So does a panic, which is not retried. [DeadLetter] makes a handler that gives up
 // after some attempts.
 //
-// Handlers of one partition never run at the same time; those of different partitions do. ctx has the values of
-// Receive's context. It ends with the cause [ErrOwnershipLost] when another consumer has taken over the partition: what
-// the handler does after that may be done twice. It ends with the cause [ErrDraining] when Receive has to stop and the
-// handler takes longer than ConsumerOptions.DrainTimeout.
+// Handlers of one partition run one at a time, unless ConsumerOptions.Concurrency allows more; those of different
+// partitions run at the same time. ctx has the values of Receive's context. It ends with the cause [ErrOwnershipLost]
+// when another consumer has taken over the partition: what the handler does after that may be done twice. It ends with
+// the cause [ErrDraining] when Receive has to stop and the handler takes longer than ConsumerOptions.DrainTimeout.
 type Handler func(ctx context.Context, e *ReceivedEvent) error
 
 // BatchHandler processes consecutive events of one partition: at least one, and at most ConsumerOptions.MaxBatch. Nil
@@ -106,8 +106,8 @@ func (e *HandlerError) Unwrap() error {
 // An error that h returns after its context has ended does not count. [Stop] and panics end Receive as they always do.
 // If the dead letter cannot be sent, because the event cannot be encoded again, the other event hub accepts only
 // smaller events, or it cannot be reached, the handler returns an error that says so. The event then comes again, to h
-// and to DeadLetter, after the pause that ConsumerOptions.Backoff sets: it holds up its partition, but is never lost. A
-// dead letter is sent at least once.
+// and to DeadLetter, after the pause that ConsumerOptions.Backoff sets: it holds up its partition (with Concurrency only
+// its key), but is never lost. A dead letter is sent at least once.
 //
 // A [BatchHandler] may call the handler for the events of its batch one by one, and return its first error. When the
 // batch comes again, events that have become dead letters are skipped.

@@ -47,6 +47,8 @@ func receive(ctx context.Context) error {
 	defer deadLetters.Close(context.Background())
 	options := &eventhubs.ConsumerOptions{
 		ConsumerGroup: os.Getenv("EVENT_HUB_CONSUMER_GROUP"), InstanceID: os.Getenv("INSTANCE_ID"),
+		// While an order is retried, only those with the same partition key wait for it. Those without a key don't.
+		Concurrency: 8,
 	}
 	consumer, err := eventhubs.NewConsumer(cfg, store, options)
 	if err != nil {
