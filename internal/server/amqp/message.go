@@ -5,7 +5,7 @@ import (
 	"unicode/utf8"
 )
 
-// Descriptors of a message's sections, part 3 of the specification, in the order in which they have to come.
+// Descriptors of a message's sections, part 3 of the specification, in the specification's order.
 const (
 	SectionHeader                = 0x70
 	SectionDeliveryAnnotations   = 0x71
@@ -26,11 +26,15 @@ type Section struct {
 }
 
 // Sections walks through an encoded message. It checks that sections come in order and that each holds one well-formed
-// value.
+// value. The order is the specification's, except where SDKs write another and the service takes it: the footer may come
+// before the body (rhea, message.js), and delivery annotations at the end (azure-eventhub, _pyamqp/_encode.py).
 type Sections struct {
-	r    reader
-	last byte
-	err  error
+	r      reader
+	last   byte
+	body   byte // the kind of the body's sections; 0: there was none yet
+	footed bool // there was a footer
+	ended  bool // there were delivery annotations at the end
+	err    error
 }
 
 // NewSections returns a walk through msg.
@@ -46,11 +50,10 @@ func (s *Sections) Next() (Section, bool) {
 	if sec, s.err = s.r.section(); s.err != nil {
 		return Section{}, false
 	}
-	if !follows(s.last, sec.Kind) {
+	if !s.take(sec.Kind) {
 		s.err = fmt.Errorf("section 0x%02x after section 0x%02x", sec.Kind, s.last)
 		return Section{}, false
 	}
-	s.last = sec.Kind
 	sec.Whole = start[:len(start)-len(s.r.buf)]
 	return sec, true
 }
@@ -58,12 +61,30 @@ func (s *Sections) Next() (Section, bool) {
 // Err returns why the walk ended early, or nil.
 func (s *Sections) Err() error { return s.err }
 
-// follows reports whether a section may come after another. Bodies may have several data or sequence sections.
-func follows(last, next byte) bool {
-	if next == last {
-		return next == SectionData || next == SectionSequence
+// take remembers a section, unless it may not come here.
+func (s *Sections) take(kind byte) bool {
+	switch {
+	case s.ended:
+		return false
+	case isBody(kind) && kind == s.last: // a body may have several data or sequence sections
+		return kind != SectionValue
+	case isBody(kind):
+		if s.body != 0 {
+			return false
+		}
+		s.body = kind
+	case kind == SectionFooter:
+		if s.footed {
+			return false
+		}
+		s.footed = true
+	case kind == SectionDeliveryAnnotations && s.last > kind:
+		s.ended = true
+	case kind <= s.last:
+		return false
 	}
-	return next > last && !(isBody(next) && isBody(last))
+	s.last = kind
+	return true
 }
 
 func isBody(kind byte) bool { return kind >= SectionData && kind <= SectionValue }
@@ -101,8 +122,8 @@ func sectionHolds(kind, code byte) bool {
 		return code == codeList0 || code == codeList8 || code == codeList32
 	case SectionDeliveryAnnotations, SectionMessageAnnotations, SectionApplicationProperties, SectionFooter:
 		return code == codeMap8 || code == codeMap32
-	case SectionData:
-		return code == codeBin8 || code == codeBin32
+	case SectionData: // rhea writes null for a body of null
+		return code == codeBin8 || code == codeBin32 || code == codeNull
 	}
 	return true
 }
@@ -213,14 +234,15 @@ func known(code byte) bool {
 	return false
 }
 
-// Binary returns the content of an encoded binary, as a data section holds it, without copying.
+// Binary returns the content of an encoded binary, as a data section holds it, without copying. Null is taken for an
+// empty one.
 func Binary(value []byte) ([]byte, error) {
 	r := reader{value}
 	code, err := r.byte()
 	if err != nil {
 		return nil, err
 	}
-	if code != codeBin8 && code != codeBin32 {
+	if code != codeBin8 && code != codeBin32 && code != codeNull {
 		return nil, fmt.Errorf("format code 0x%02x where binary has to be", code)
 	}
 	return r.payload(code)

@@ -124,6 +124,7 @@ func TestSections(t *testing.T) {
 func TestSectionsInOrder(t *testing.T) {
 	header, annotations, body := cat(0x00, 0x53, 0x70, 0x45), cat(0x00, 0x53, 0x72, 0xc1, 1, 0),
 		cat(0x00, 0x53, 0x75, 0xa0, 0)
+	delivery := cat(0x00, 0x53, 0x71, 0xc1, 1, 0)
 	sequence, value, footer := cat(0x00, 0x53, 0x76, 0x45), cat(0x00, 0x53, 0x77, 0x40), cat(0x00, 0x53, 0x78, 0xc1, 1, 0)
 	symbolic := cat(0x00, 0xa3, 16, "amqp:data:binary", 0xa0, 0)
 	for _, c := range []struct {
@@ -142,7 +143,22 @@ func TestSectionsInOrder(t *testing.T) {
 		{"data and a value", cat(body, value), false},
 		{"data and a sequence", cat(body, sequence), false},
 		{"a value and data", cat(value, body), false},
-		{"something behind the footer", cat(footer, body), false},
+		{"a footer before the body", cat(header, footer, body, body), true},
+		{"a footer before a value", cat(footer, value), true},
+		{"a footer before and after the body", cat(footer, body, footer), false},
+		{"two footers", cat(body, footer, footer), false},
+		{"a footer within the body", cat(body, footer, body), false},
+		{"two kinds of body around a footer", cat(body, footer, value), false},
+		{"annotations after the footer", cat(body, footer, annotations), false},
+		{"delivery annotations in their place", cat(header, delivery, body), true},
+		{"delivery annotations at the end", cat(body, footer, delivery), true},
+		{"delivery annotations in both places", cat(header, delivery, body, delivery), true},
+		{"delivery annotations after annotations", cat(annotations, delivery), true},
+		{"delivery annotations before the footer", cat(body, delivery, footer), false},
+		{"delivery annotations twice at the end", cat(body, delivery, delivery), false},
+		{"delivery annotations twice in their place", cat(delivery, delivery, body), false},
+		{"null for data", cat(0x00, 0x53, 0x75, 0x40), true},
+		{"null for a sequence", cat(0x00, 0x53, 0x76, 0x40), false},
 		{"no descriptor", cat(0x40), false},
 		{"an unknown descriptor", cat(0x00, 0x53, 0x79, 0x40), false},
 		{"an unknown symbol", cat(0x00, 0xa3, 1, "x", 0x40), false},

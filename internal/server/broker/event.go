@@ -62,23 +62,22 @@ func detach(events []Event, payload []byte) {
 // parse splits an encoded message into the parts that are stored. They point into msg.
 func (e *Event) parse(msg []byte) error {
 	walk := amqp.NewSections(msg)
-	rest := len(msg)
+	rest, bare := len(msg), false
 	for {
 		s, ok := walk.Next()
 		if !ok {
 			break
 		}
-		switch s.Kind {
-		case amqp.SectionHeader:
+		switch {
+		case bare || s.Kind >= amqp.SectionProperties: // delivery annotations at the end, too: the service keeps those
+			rest, bare = rest-len(s.Whole), true
+		case s.Kind == amqp.SectionHeader:
 			e.header = s.Whole
-		case amqp.SectionDeliveryAnnotations: // for the hop to the service only
-		case amqp.SectionMessageAnnotations:
+		case s.Kind == amqp.SectionMessageAnnotations:
 			if err := e.takeAnnotations(s.Value); err != nil {
 				return err
 			}
-		default:
-			rest -= len(s.Whole)
-		}
+		} // delivery annotations in their place are for the hop to the service only
 	}
 	e.Bare = msg[rest:]
 	return walk.Err()

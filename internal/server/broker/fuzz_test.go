@@ -61,6 +61,8 @@ func FuzzUnpack(f *testing.F) {
 		f.Add(true, batch)
 	}
 	f.Add(false, []byte{})
+	// A footer before a body of null, and delivery annotations at the end.
+	f.Add(false, []byte{0, 0x53, 0x78, 0xc1, 1, 0, 0, 0x53, 0x75, 0x40, 0, 0x53, 0x71, 0xc1, 1, 0})
 	f.Add(true, []byte{0, 0x53, 0x75, 0xa0, 0})
 	f.Fuzz(func(t *testing.T, batch bool, payload []byte) {
 		format := uint32(0)
