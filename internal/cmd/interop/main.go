@@ -4,8 +4,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -64,12 +66,21 @@ func run(ctx context.Context, args []string) (failed int, err error) {
 	if missing := t.missing(); *write != "" && missing != "" {
 		fmt.Fprintf(os.Stderr, "interop: %s is left as it was: it is only written when everything is there, and %s isn't\n", *write, missing)
 	} else if *write != "" {
-		if err := os.WriteFile(filepath.Clean(*write), []byte(t.markdown()), 0o644); err != nil {
+		if err := t.write(filepath.Clean(*write)); err != nil {
 			return 0, err
 		}
 	}
 	fmt.Print(t.text())
 	return t.count(failing), nil
+}
+
+// write writes the page to a file.
+func (t *table) write(path string) error {
+	old, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return os.WriteFile(path, []byte(t.page(string(old))), 0o644)
 }
 
 func list(s string) (out []string) {

@@ -9,7 +9,7 @@ import (
 
 // entry is what the table shows for a row and a client: one word, or one for each variant if they differ.
 func (t *table) entry(row, column int) string {
-	if only := t.rows[row].only; only != "" && only != t.columns[column].name {
+	if !t.rows[row].isFor(t.columns[column].name) {
 		return ""
 	}
 	var words []string
@@ -130,6 +130,37 @@ func (t *table) markdown() string {
 			fmt.Fprintf(&b, "\n## %s\n\n- %s\n", part.title, strings.Join(lines, "\n- "))
 		}
 	}
+	if lines := t.transcript(); len(lines) > 0 {
+		b.WriteString("\n## A quickstart in the emulator's environment\n\n" +
+			"What a terminal shows of the row above for the first of the clients, whose programs have not a line about certificates or names. " +
+			"Values that differ each time are left out.\n\n```console\n" + strings.Join(lines, "\n") + "\n```\n")
+	}
 	fmt.Fprintf(&b, "\n`%s`\n", t.sum())
 	return b.String()
+}
+
+// transcript is that of the first client which has one.
+func (t *table) transcript() []string {
+	for i := range t.columns {
+		for j, r := range t.rows {
+			for _, v := range r.at {
+				if lines := t.results[cell{j, i, v}].transcript; len(lines) > 0 {
+					return lines
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// byHand begins the part of the page that is not generated: it is kept.
+const byHand = "<!-- Written by hand from here on: make interop keeps it. -->"
+
+// page is the table as a page, with what the page had that was written by hand.
+func (t *table) page(old string) string {
+	_, rest, there := strings.Cut(old, byHand)
+	if !there {
+		return t.markdown()
+	}
+	return t.markdown() + "\n" + byHand + rest
 }

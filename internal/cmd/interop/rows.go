@@ -1,6 +1,10 @@
 package main
 
-import "context"
+import (
+	"context"
+	"slices"
+	"time"
+)
 
 // row is an operation that every client is tried with.
 type row struct {
@@ -8,9 +12,15 @@ type row struct {
 	// at says in which variants it is run.
 	at  []variant
 	run func(ctx context.Context, s *scene) error
-	// only names the one client that it is for; empty: all.
-	only string
+	// only names the clients that it is for; none: all.
+	only []string
+	// time is what it gets; 0: what every row gets.
+	time time.Duration
+	// programs says that it starts programs of this repository.
+	programs bool
 }
+
+func (r row) isFor(client string) bool { return len(r.only) == 0 || slices.Contains(r.only, client) }
 
 // variant is one of the ways in which a row is run: a transport, or whose storage account holds the checkpoints.
 type variant string
@@ -30,50 +40,52 @@ var (
 // rows are the operations, in the order in which they are run and shown.
 func rows() []row {
 	all := []row{
-		{"properties of the event hub", transports, hubRow, ""},
-		{"properties of a partition", transports, partitionRow, ""},
-		{"send one event", transports, sendOne, ""},
-		{"send a batch", transports, sendBatch, ""},
-		{"send to a partition", transports, sendToPartition, ""},
-		{"send with a key", transports, sendWithKey, ""},
-		{"send a batch that is filled to the limit", transports, fillBatchRow, ""},
-		{"one byte over the limit is refused", transports, oneByteOver, ""},
-		{"bodies of 0 B, 1 B, 64 KB and nearly 1 MB, sent", transports, sendBodies, ""},
-		{"bodies of 0 B, 1 B, 64 KB and nearly 1 MB, received", transports, receiveBodies, ""},
-		{"buffered producer", transports, buffered, ""},
-		{"buffered producer: keys go where the service puts them", transports, hashed, ""},
-		{"receive from the earliest event", transports, receiveFrom(fromEarliest, 0), ""},
-		{"receive from the latest event", transports, receiveLatest, ""},
-		{"receive from an offset, exclusive", transports, receiveFrom(fromOffset(false), middle+1), ""},
-		{"receive from an offset, inclusive", transports, receiveFrom(fromOffset(true), middle), ""},
-		{"receive from a sequence number, exclusive", transports, receiveFrom(fromSequence(false), middle+1), ""},
-		{"receive from a sequence number, inclusive", transports, receiveFrom(fromSequence(true), middle), ""},
-		{"receive from a time, exclusive", transports, receiveFrom(fromTime(false), middle+1), ""},
-		{"receive from a time, inclusive", transports, receiveFrom(fromTime(true), middle), ""},
-		{"receive with prefetch", transports, receiveWith(reading{Prefetch: 100}, fromEarliest, 0), ""},
-		{"receive one at a time", transports, receiveWith(reading{Prefetch: 1}, fromEarliest, 0), ""},
-		{"last enqueued event", transports, tracking, ""},
-		{"a higher owner level steals", transports, ownerLevelSteals, ""},
-		{"a lower owner level, or none, is refused", transports, ownerLevelRefuses, ""},
-		{"five readers, and the sixth is refused", transports, sixthReader, ""},
-		{"application properties of every type, sent", transports, sendProperties, ""},
-		{"application properties of every type, received", transports, receiveProperties, ""},
-		{"message ids, correlation ids and content type, sent", transports, sendIDs, ""},
-		{"system properties, and ids of every type, received", transports, systemProperties, ""},
-		{"reconnects when the connection is dropped", transports, reconnects, ""},
-		{"a wrong key is refused", transports, wrongKey, ""},
-		{"shared access signature, and one that has expired", transports, signed, ""},
-		{"tokens are renewed", transports, renewal, ""},
+		{name: "properties of the event hub", at: transports, run: hubRow},
+		{name: "properties of a partition", at: transports, run: partitionRow},
+		{name: "send one event", at: transports, run: sendOne},
+		{name: "send a batch", at: transports, run: sendBatch},
+		{name: "send to a partition", at: transports, run: sendToPartition},
+		{name: "send with a key", at: transports, run: sendWithKey},
+		{name: "send a batch that is filled to the limit", at: transports, run: fillBatchRow},
+		{name: "one byte over the limit is refused", at: transports, run: oneByteOver},
+		{name: "bodies of 0 B, 1 B, 64 KB and nearly 1 MB, sent", at: transports, run: sendBodies},
+		{name: "bodies of 0 B, 1 B, 64 KB and nearly 1 MB, received", at: transports, run: receiveBodies},
+		{name: "buffered producer", at: transports, run: buffered},
+		{name: "buffered producer: keys go where the service puts them", at: transports, run: hashed},
+		{name: "receive from the earliest event", at: transports, run: receiveFrom(fromEarliest, 0)},
+		{name: "receive from the latest event", at: transports, run: receiveLatest},
+		{name: "receive from an offset, exclusive", at: transports, run: receiveFrom(fromOffset(false), middle+1)},
+		{name: "receive from an offset, inclusive", at: transports, run: receiveFrom(fromOffset(true), middle)},
+		{name: "receive from a sequence number, exclusive", at: transports, run: receiveFrom(fromSequence(false), middle+1)},
+		{name: "receive from a sequence number, inclusive", at: transports, run: receiveFrom(fromSequence(true), middle)},
+		{name: "receive from a time, exclusive", at: transports, run: receiveFrom(fromTime(false), middle+1)},
+		{name: "receive from a time, inclusive", at: transports, run: receiveFrom(fromTime(true), middle)},
+		{name: "receive with prefetch", at: transports, run: receiveWith(reading{Prefetch: 100}, fromEarliest, 0)},
+		{name: "receive one at a time", at: transports, run: receiveWith(reading{Prefetch: 1}, fromEarliest, 0)},
+		{name: "last enqueued event", at: transports, run: tracking},
+		{name: "a higher owner level steals", at: transports, run: ownerLevelSteals},
+		{name: "a lower owner level, or none, is refused", at: transports, run: ownerLevelRefuses},
+		{name: "five readers, and the sixth is refused", at: transports, run: sixthReader},
+		{name: "application properties of every type, sent", at: transports, run: sendProperties},
+		{name: "application properties of every type, received", at: transports, run: receiveProperties},
+		{name: "message ids, correlation ids and content type, sent", at: transports, run: sendIDs},
+		{name: "system properties, and ids of every type, received", at: transports, run: systemProperties},
+		{name: "reconnects when the connection is dropped", at: transports, run: reconnects},
+		{name: "a wrong key is refused", at: transports, run: wrongKey},
+		{name: "shared access signature, and one that has expired", at: transports, run: signed},
+		{name: "tokens are renewed", at: transports, run: renewal},
 	}
 	for _, c := range columns() {
-		all = append(all, row{"receives what " + c.name + " sends", transports, eventsOf(c.name), ""})
+		all = append(all, row{name: "receives what " + c.name + " sends", at: transports, run: eventsOf(c.name)})
 	}
 	return append(all,
-		row{"two processors share the partitions", accounts, twoProcessors, ""},
-		row{"shares the partitions with ours", accounts, sharesWithOurs, ""},
-		row{"ours goes on after its checkpoints", accounts, oursAfter, ""},
-		row{"goes on after the checkpoints of ours", accounts, afterOurs, ""},
-		row{"store conformance suite", []variant{azurite}, storeSuite, "ours"},
-		row{"tests of the blob server", []variant{azurite}, blobTests, "ours"},
+		row{name: "two processors share the partitions", at: accounts, run: twoProcessors},
+		row{name: "shares the partitions with ours", at: accounts, run: sharesWithOurs},
+		row{name: "ours goes on after its checkpoints", at: accounts, run: oursAfter},
+		row{name: "goes on after the checkpoints of ours", at: accounts, run: afterOurs},
+		row{name: "the quickstart in the emulator's environment, before and after ours", at: []variant{overTLS}, run: quickstartRow,
+			only: []string{"python", "js", "java"}, time: quickstartTime, programs: true},
+		row{name: "store conformance suite", at: []variant{azurite}, run: storeSuite, only: []string{"ours"}},
+		row{name: "tests of the blob server", at: []variant{azurite}, run: blobTests, only: []string{"ours"}},
 	)
 }

@@ -61,7 +61,10 @@ type scene struct {
 	clients map[string]client // all that take part, in this place
 	account string            // connection string of the storage account for checkpoints
 	tests   string            // that of the account for tests of Go packages, with Azurite
+	tools   *tools
 	notes   []string
+	// transcript are commands and what they have printed, if the row tells.
+	transcript []string
 }
 
 func (s *scene) at() target { return s.target(s.hub) }

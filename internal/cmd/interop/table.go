@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,7 +27,9 @@ type result struct {
 	outcome outcome
 	reason  string
 	notes   []string
-	took    time.Duration
+	// transcript are commands and what they have printed.
+	transcript []string
+	took       time.Duration
 }
 
 // table is a run: rows by columns, in each variant of the row.
@@ -37,6 +40,7 @@ type table struct {
 	verbose bool
 	rowTime time.Duration
 
+	tools     *tools
 	azurite   *azuriteServer // nil: noAzurite says why
 	noAzurite error
 
@@ -56,6 +60,10 @@ func newTable(ctx context.Context, folder string, rows []row, clients []string) 
 		if len(clients) == 0 || slices.Contains(clients, c.name) {
 			t.columns = append(t.columns, c)
 		}
+	}
+	var err error
+	if t.tools, err = newTools(ctx, folder, rows); err != nil {
+		return nil, err
 	}
 	for _, v := range transports {
 		p, err := newPlace(folder, v == overTLS, t.hubs(v))
@@ -105,7 +113,7 @@ func (t *table) fill(ctx context.Context) {
 			turns <- struct{}{}
 			defer func() { <-turns }()
 			for j, r := range t.rows {
-				if r.only != "" && r.only != c.name {
+				if !r.isFor(c.name) {
 					continue
 				}
 				for _, v := range r.at {
@@ -136,7 +144,7 @@ func (t *table) try(ctx context.Context, row int, c *column, v variant) (r resul
 	if v == overTLS {
 		p = t.places[overTLS]
 	}
-	s := &scene{place: p, client: c.client(v), name: c.name, hub: hubName(row, c, v), clients: map[string]client{}}
+	s := &scene{place: p, client: c.client(v), name: c.name, hub: hubName(row, c, v), clients: map[string]client{}, tools: t.tools}
 	if err := t.furnish(s, v); err != nil {
 		return result{outcome: skipping, reason: err.Error()}
 	}
@@ -145,11 +153,11 @@ func (t *table) try(ctx context.Context, row int, c *column, v variant) (r resul
 			s.clients[other.name] = other.client(v)
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, t.rowTime)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(t.rows[row].time, t.rowTime))
 	defer cancel()
 	began := time.Now()
 	err := t.rows[row].run(ctx, s)
-	r = result{outcome: passing, notes: s.notes, took: time.Since(began)}
+	r = result{outcome: passing, notes: s.notes, transcript: s.transcript, took: time.Since(began)}
 	if err != nil {
 		r.outcome, r.reason = failing, err.Error()
 	}

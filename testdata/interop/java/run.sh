@@ -1,5 +1,6 @@
 #!/bin/sh
-# The driver for Microsoft's Java client: `run.sh install` builds it, `run.sh drive` runs it.
+# The driver for Microsoft's Java client: `run.sh install` builds it, `run.sh drive` runs it,
+# `run.sh quickstart send|receive …` a program written after Microsoft's quickstart.
 set -eu
 case "${INTEROP_CA:-/}" in
     /*) ;;
@@ -41,10 +42,17 @@ drive() {
     exec java "$@" interop.Main
 }
 
-case "${1:-}" in
-    install | drive) "$1" ;;
+quickstart() {
+    exec java -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dorg.slf4j.simpleLogger.defaultLogLevel="${INTEROP_LOG:-off}" \
+        -cp 'target/driver.jar:target/lib/*' "quickstart.$@"
+}
+
+case "${1:-} ${2:-}" in
+    "install " | "drive ") "$1" ;;
+    "quickstart send") shift 2 && quickstart Sender "$@" ;;
+    "quickstart receive") shift 2 && quickstart Receiver "$@" ;;
     *)
-        echo "usage: run.sh install | drive" >&2
+        echo "usage: run.sh install | drive | quickstart send|receive …" >&2
         exit 2
         ;;
 esac

@@ -1,6 +1,7 @@
 #!/bin/sh
 # The driver for Microsoft's JavaScript client: `run.sh install` installs the client, `run.sh drive` runs the driver,
-# and `run.sh bench` does what "make bench" measures.
+# `run.sh bench` does what "make bench" measures, and `run.sh quickstart send|receive ...` runs a program that was written
+# after Microsoft's quickstart.
 set -eu
 cd "$(dirname "$0")"
 
@@ -24,8 +25,13 @@ case "${1:-}" in
         shift
         exec node bench.mjs "$@"
         ;;
+    quickstart)
+        program=$2
+        shift 2
+        exec node "quickstart/$program.mjs" "$@"
+        ;;
     *)
-        echo "usage: run.sh install | drive | bench ..." >&2
+        echo "usage: run.sh install | drive | bench ... | quickstart send|receive ..." >&2
         exit 2
         ;;
 esac

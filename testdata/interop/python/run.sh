@@ -1,6 +1,7 @@
 #!/bin/sh
 # The driver for Microsoft's Python client: `run.sh install` installs the client, `run.sh drive` runs the driver,
-# and `run.sh bench` does what "make bench" measures.
+# `run.sh bench` does what "make bench" measures, and `run.sh quickstart send|receive ...` runs a program that was written
+# after Microsoft's quickstart.
 set -eu
 cd "$(dirname "$0")"
 
@@ -14,6 +15,15 @@ install() {
     cp requirements.txt .venv/requirements.txt
 }
 
+quickstart() {
+    program=$1
+    shift
+    if [ "$program" = receive ]; then
+        program=recv
+    fi
+    exec .venv/bin/python "quickstart/$program.py" "$@"
+}
+
 case "${1:-}" in
     install) install ;;
     drive) exec .venv/bin/python driver.py ;;
@@ -21,8 +31,12 @@ case "${1:-}" in
         shift
         exec .venv/bin/python bench.py "$@"
         ;;
+    quickstart)
+        shift
+        quickstart "$@"
+        ;;
     *)
-        echo "usage: run.sh install | drive | bench ..." >&2
+        echo "usage: run.sh install | drive | bench ... | quickstart send|receive ..." >&2
         exit 2
         ;;
 esac
