@@ -44,9 +44,7 @@ func (s *scene) startEmulator(ctx context.Context, folder string, args ...string
 		if err == nil && !ok {
 			<-p.ended
 			err = fmt.Errorf("the emulator has ended: %w: %s", p.err, p.log.String())
-			if strings.Contains(p.log.String(), "address already in use") {
-				err = unsupported("something else listens where the emulator does: %s", strings.TrimSpace(p.log.String()))
-			}
+			err = taken(err)
 		}
 		if err != nil {
 			p.close()
@@ -66,6 +64,14 @@ func (s *scene) startEmulator(ctx context.Context, folder string, args ...string
 		return nil, err
 	}
 	return e, nil
+}
+
+// taken makes an address that something else listens at a reason to skip the row.
+func taken(err error) error {
+	if strings.Contains(err.Error(), "address already in use") {
+		return unsupported("something else listens at a port that this needs: %v", err)
+	}
+	return err
 }
 
 func (e *emulator) close() { e.process.close() }

@@ -16,6 +16,8 @@ type row struct {
 	only []string
 	// time is what it gets; 0: what every row gets.
 	time time.Duration
+	// aside says that it mostly waits, and is run beside the client's other rows.
+	aside bool
 	// programs says that it starts programs of this repository.
 	programs bool
 }
@@ -73,7 +75,8 @@ func rows() []row {
 		{name: "reconnects when the connection is dropped", at: transports, run: reconnects},
 		{name: "a wrong key is refused", at: transports, run: wrongKey},
 		{name: "shared access signature, and one that has expired", at: transports, run: signed},
-		{name: "tokens are renewed", at: transports, run: renewal},
+		{name: "tokens are renewed", at: []variant{overTLS}, run: renewal, time: renewalTime, aside: true},
+		{name: "reads on when a token has run out", at: []variant{overTLS}, run: runsOut, only: []string{"ours", "go"}},
 	}
 	for _, c := range columns() {
 		all = append(all, row{name: "receives what " + c.name + " sends", at: transports, run: eventsOf(c.name)})

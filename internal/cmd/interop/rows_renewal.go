@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
+	"os"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
@@ -14,47 +15,101 @@ import (
 	"github.com/go-eventhubs/eventhubs/eventhubstest"
 )
 
-// tokenLifetime is short, so that tokens run out while a row goes on.
-const tokenLifetime = 2 * time.Second
+// renewing is how a client is made to renew a token within a row.
+type renewing struct {
+	// lifetime is that of tokens, as short as the client can do with.
+	lifetime time.Duration
+	// defaultPort says that it can't be told of another port.
+	defaultPort bool
+	read        reader
+}
 
-// renewal reads for longer than tokens hold: none of the events is missed, and none comes twice.
+// reader reads a hub's only partition from its earliest event until each says that it wants no more.
+type reader func(ctx context.Context, s *scene, server *eventhubstest.Server, each func(body string) (more bool)) error
+
+// Each lifetime is the shortest with which the client renews at all:
+//
+//   - Go renews ten minutes before the end, but not within two minutes (azeventhubs/v2, internal/namespace.go, nextClaimRefreshDuration).
+//   - Python renews when a tenth is left (azure-eventhub, _pyamqp/aio/_cbs_async.py), and its credential asks for no other token within
+//     half a minute of the last one (azure-identity, _internal/utils.py, get_refresh_status), so that a tenth has to begin after that.
+//   - JavaScript renews two minutes before the end (@azure/event-hubs, withAuth.ts, getAadToken).
+//   - Java renews when nine tenths are over (azure-core-amqp, ActiveClientTokenManager).
+var renewals = map[string]renewing{
+	"ours":   {lifetime: 125 * time.Second, read: readAsOurs},
+	"go":     {lifetime: 125 * time.Second, read: readAsGo},
+	"python": {lifetime: 40 * time.Second, defaultPort: true, read: readAsProgram("watch")},
+	"js":     {lifetime: 125 * time.Second, read: readAsProgram("receive")},
+	"java":   {lifetime: 10 * time.Second, defaultPort: true, read: readAsProgram("receive")},
+}
+
+// renewalTime is what the row gets: JavaScript's tokens hold for two minutes, and Java's client waits for its port.
+const renewalTime = 8 * time.Minute
+
+// renewal reads for longer than tokens hold, on a single link: none of the events is missed, and none comes twice.
 func renewal(ctx context.Context, s *scene) error {
-	read := map[string]func(context.Context, eventhubs.Config, func(body []byte) (more bool)) error{"ours": readAsOurs, "go": readAsGo}[s.name]
-	if read == nil {
-		return unsupported("this client renews its tokens minutes before they run out, which is longer than a row takes")
-	}
-	if s.ca == "" {
-		return unsupported("tokens of identities take TLS")
-	}
-	server, err := eventhubstest.New(&eventhubstest.Options{TLS: true, TokenLifetime: tokenLifetime, Hubs: []eventhubstest.Hub{{Name: s.hub, Partitions: 1}}})
-	if err != nil {
+	how := renewals[s.name]
+	var tokens, links atomic.Int64
+	if err := s.readsFor(ctx, how, &tokens, &links); err != nil {
 		return err
 	}
+	if tokens.Load() < 2 || links.Load() != 1 {
+		return fmt.Errorf("%d tokens were put for readers, and %d links opened: the first link's token has to be renewed",
+			tokens.Load(), links.Load())
+	}
+	s.note("it renews tokens that hold for %v", how.lifetime)
+	return nil
+}
+
+// shortTokens are too short for any renewal.
+const shortTokens = 2 * time.Second
+
+// runsOut reads on when a token has run out that couldn't be renewed in time.
+func runsOut(ctx context.Context, s *scene) error {
+	how := renewals[s.name]
+	how.lifetime = shortTokens
+	var tokens, links atomic.Int64
+	return s.readsFor(ctx, how, &tokens, &links)
+}
+
+// readsFor reads for longer than tokens hold, and counts the tokens for readers and their links.
+func (s *scene) readsFor(ctx context.Context, how renewing, tokens, links *atomic.Int64) error {
+	options := &eventhubstest.Options{TLS: true, TokenLifetime: how.lifetime, Hubs: []eventhubstest.Hub{{Name: s.hub, Partitions: 1}}}
+	if how.defaultPort {
+		release, err := s.tools.claimDefaultPort(ctx)
+		if err != nil {
+			return err
+		}
+		defer release()
+		options.Address = "127.0.0.1:5671"
+	}
+	server, err := eventhubstest.New(options)
+	if err != nil {
+		return taken(err)
+	}
 	defer server.Close()
+	// With nothing to go wrong, a fault counts.
+	server.Fault(eventhubstest.Fault{On: eventhubstest.OnToken, Link: eventhubstest.ReaderLink, Hub: s.hub, Happened: tokens})
+	server.Fault(eventhubstest.Fault{On: eventhubstest.OnAttach, Link: eventhubstest.ReaderLink, Hub: s.hub, Happened: links})
+
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	var first atomic.Bool // an event has come: the first token is in use
+	enough := make(chan struct{})
 	sending := make(chan error, 1)
-	const events = 30 // one each fifth of a second: six seconds, three lifetimes
-	go func() {
-		for i := range events {
-			if err := server.Send(ctx, s.hub, eventhubs.Event{Body: []byte(strconv.Itoa(i))}); err != nil {
-				sending <- err
-				return
-			}
-			select {
-			case <-time.After(tokenLifetime / 10):
-			case <-ctx.Done():
-			}
-		}
-		sending <- nil
-	}()
+	go func() { sending <- s.sendSteadily(ctx, server, &first, enough, how.lifetime) }()
 	next, wrong := 0, ""
-	err = read(ctx, server.PasswordlessConfig(s.hub), func(body []byte) bool {
-		if want := strconv.Itoa(next); string(body) != want {
+	err = how.read(ctx, s, server, func(body string) bool {
+		first.Store(true)
+		if want := strconv.Itoa(next); body != want {
 			wrong = fmt.Sprintf("%s came, and not %s", body, want)
 		}
 		next++
-		return next < events && wrong == ""
+		select {
+		case <-enough:
+			return wrong == "" && next < len(server.Events(s.hub, "0"))
+		default:
+			return wrong == ""
+		}
 	})
 	cancel()
 	if sent := <-sending; err == nil && sent != nil && !errors.Is(sent, context.Canceled) {
@@ -66,8 +121,73 @@ func renewal(ctx context.Context, s *scene) error {
 	return err
 }
 
-func readAsOurs(ctx context.Context, cfg eventhubs.Config, each func([]byte) bool) error {
-	c, err := eventhubs.NewConsumer(cfg, eventhubs.NewMemoryCheckpointStore(), nil)
+// sendSteadily sends an event each twentieth of a token's lifetime, until one and a quarter of it have passed since the first was received.
+// enough is closed before the last one.
+func (s *scene) sendSteadily(ctx context.Context, server *eventhubstest.Server, first *atomic.Bool, enough chan struct{}, lifetime time.Duration) error {
+	tick := time.NewTicker(max(lifetime/20, 100*time.Millisecond))
+	defer tick.Stop()
+	var until time.Time
+	for i := 0; ; i++ {
+		last := !until.IsZero() && time.Now().After(until)
+		if last {
+			close(enough)
+		}
+		if err := server.Send(ctx, s.hub, eventhubs.Event{Body: []byte(strconv.Itoa(i))}); err != nil || last {
+			return err
+		}
+		if first.Load() && until.IsZero() {
+			until = time.Now().Add(lifetime + min(lifetime/4, 5*time.Second))
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// readAsProgram has one of the client's quickstarts read in the server's environment.
+func readAsProgram(program string) reader {
+	return func(ctx context.Context, s *scene, server *eventhubstest.Server, each func(string) bool) error {
+		p, err := s.startIn(server, program)
+		if err != nil {
+			return err
+		}
+		defer p.close()
+		for more := true; more; {
+			line, ok, err := p.line(ctx)
+			if err != nil {
+				return err
+			}
+			if !ok {
+				<-p.ended
+				return fmt.Errorf("%s has ended: %s", s.name, p.log.String())
+			}
+			if body, ok := eventOf(line); ok {
+				more = each(body)
+			}
+		}
+		_, err = p.rest(ctx, true)
+		return err
+	}
+}
+
+// startIn starts one of the client's quickstarts in a server's environment.
+func (s *scene) startIn(server *eventhubstest.Server, name string) (*program, error) {
+	folder, err := os.MkdirTemp(s.tools.programs, "trust")
+	if err != nil {
+		return nil, err
+	}
+	trust, err := server.WriteTrust(folder)
+	if err != nil {
+		return nil, err
+	}
+	env := append(trust, server.PasswordlessEnv(s.hub)...)
+	return startProgram(s.name, variables(env...), s.runScript(), "quickstart", name)
+}
+
+func readAsOurs(ctx context.Context, s *scene, server *eventhubstest.Server, each func(string) bool) error {
+	c, err := eventhubs.NewConsumer(server.PasswordlessConfig(s.hub), eventhubs.NewMemoryCheckpointStore(), nil)
 	if err != nil {
 		return err
 	}
@@ -75,7 +195,7 @@ func readAsOurs(ctx context.Context, cfg eventhubs.Config, each func([]byte) boo
 	reading, stop := context.WithCancel(ctx)
 	defer stop()
 	err = c.Receive(reading, func(_ context.Context, e *eventhubs.ReceivedEvent) error {
-		if !each(e.Body) {
+		if !each(string(e.Body)) {
 			stop()
 		}
 		return nil
@@ -83,12 +203,9 @@ func readAsOurs(ctx context.Context, cfg eventhubs.Config, each func([]byte) boo
 	return errors.Join(err, ctx.Err())
 }
 
-func readAsGo(ctx context.Context, cfg eventhubs.Config, each func([]byte) bool) error {
-	host, _, err := net.SplitHostPort(cfg.Namespace)
-	if err != nil {
-		return err
-	}
-	c, err := azeventhubs.NewConsumerClient(host, cfg.EventHub, azeventhubs.DefaultConsumerGroup, cfg.Credential,
+func readAsGo(ctx context.Context, s *scene, server *eventhubstest.Server, each func(string) bool) error {
+	cfg := server.PasswordlessConfig(s.hub)
+	c, err := azeventhubs.NewConsumerClient("localhost", cfg.EventHub, azeventhubs.DefaultConsumerGroup, cfg.Credential,
 		&azeventhubs.ConsumerClientOptions{CustomEndpoint: cfg.Namespace, TLSConfig: cfg.TLSConfig})
 	if err != nil {
 		return err
@@ -105,7 +222,7 @@ func readAsGo(ctx context.Context, cfg eventhubs.Config, each func([]byte) bool)
 		if err != nil {
 			return err
 		}
-		more = each(events[0].Body)
+		more = each(string(events[0].Body))
 	}
 	return nil
 }

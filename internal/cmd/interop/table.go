@@ -109,20 +109,29 @@ func (t *table) fill(ctx context.Context) {
 	turns := make(chan struct{}, parallel)
 	var all sync.WaitGroup
 	for i, c := range t.columns {
+		for j, r := range t.rows {
+			if r.aside && r.isFor(c.name) {
+				all.Go(func() { t.runRow(ctx, i, j) })
+			}
+		}
 		all.Go(func() {
 			turns <- struct{}{}
 			defer func() { <-turns }()
 			for j, r := range t.rows {
-				if !r.isFor(c.name) {
-					continue
-				}
-				for _, v := range r.at {
-					t.put(cell{j, i, v}, t.try(ctx, j, c, v))
+				if !r.aside && r.isFor(c.name) {
+					t.runRow(ctx, i, j)
 				}
 			}
 		})
 	}
 	all.Wait()
+}
+
+// runRow runs a row with a client, in each of its variants.
+func (t *table) runRow(ctx context.Context, column, row int) {
+	for _, v := range t.rows[row].at {
+		t.put(cell{row, column, v}, t.try(ctx, row, t.columns[column], v))
+	}
 }
 
 func (t *table) put(at cell, r result) {

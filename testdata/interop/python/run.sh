@@ -1,6 +1,6 @@
 #!/bin/sh
 # The driver for Microsoft's Python client: `run.sh install` installs the client, `run.sh drive` runs the driver,
-# `run.sh bench` does what "make bench" measures, and `run.sh quickstart send|receive ...` runs a program that was written
+# `run.sh bench` does what "make bench" measures, and `run.sh quickstart send|receive|watch ...` runs a program that was written
 # after Microsoft's quickstart.
 set -eu
 cd "$(dirname "$0")"
@@ -36,7 +36,7 @@ case "${1:-}" in
         quickstart "$@"
         ;;
     *)
-        echo "usage: run.sh install | drive | bench ... | quickstart send|receive ..." >&2
+        echo "usage: run.sh install | drive | bench ... | quickstart send|receive|watch ..." >&2
         exit 2
         ;;
 esac
