@@ -17,6 +17,8 @@ type client interface {
 	fill(ctx context.Context, at target, partition string, size int) (int, error)
 	largest(ctx context.Context, at target, partition string) (largest, error)
 	sendBuffered(ctx context.Context, at target, events []addressed) error
+	sendIdempotent(ctx context.Context, at target, events []addressed) error
+	unfiltered(ctx context.Context, at target, partition string, count int) (bodies [][]byte, err error)
 	receive(ctx context.Context, at target, r reading) (received, error)
 	hold(ctx context.Context, at target, r reading) (string, error)
 	held(ctx context.Context, at target, reader string) (held, error)
@@ -34,6 +36,7 @@ type target struct {
 	Hub        string `json:"hub"`
 	Group      string `json:"group"`
 	CA         string `json:"ca,omitempty"`
+	WebSockets bool   `json:"websockets,omitempty"`
 }
 
 type hello struct {
@@ -63,6 +66,16 @@ type event struct {
 	MessageID     *value           `json:"message_id,omitempty"`
 	CorrelationID *value           `json:"correlation_id,omitempty"`
 	ContentType   *value           `json:"content_type,omitempty"`
+
+	// These are for messages that no EventData stands for.
+	Footer              map[string]value `json:"footer,omitempty"`
+	DeliveryAnnotations map[string]value `json:"delivery_annotations,omitempty"`
+	NullBody            bool             `json:"null_body,omitempty"`
+}
+
+// plain reports whether an EventData can stand for the event.
+func (e event) plain() bool {
+	return len(e.Footer) == 0 && len(e.DeliveryAnnotations) == 0 && !e.NullBody
 }
 
 type batch struct {
@@ -166,6 +179,7 @@ type fault struct {
 const (
 	kindUnauthorized = "unauthorized"
 	kindNotFound     = "not-found"
+	kindOutOfRange   = "out-of-range"
 	kindStolen       = "stolen"
 	kindQuota        = "quota"
 	kindTooLarge     = "too-large"

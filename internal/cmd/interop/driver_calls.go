@@ -63,6 +63,25 @@ func (d *driver) sendBuffered(ctx context.Context, at target, events []addressed
 	return d.call(ctx, "send_buffered", at, args{events}, nil)
 }
 
+func (d *driver) sendIdempotent(ctx context.Context, at target, events []addressed) error {
+	type args struct {
+		Events     []addressed `json:"events"`
+		Idempotent bool        `json:"idempotent"`
+	}
+	return d.call(ctx, "send_buffered", at, args{events, true}, nil)
+}
+
+func (d *driver) unfiltered(ctx context.Context, at target, partition string, count int) ([][]byte, error) {
+	type args struct {
+		onPartition
+		Count int `json:"count"`
+	}
+	r, err := ask[struct {
+		Bodies [][]byte `json:"bodies"`
+	}](ctx, d, "unfiltered", at, args{onPartition{partition}, count})
+	return r.Bodies, err
+}
+
 func (d *driver) receive(ctx context.Context, at target, r reading) (received, error) {
 	return ask[received](ctx, d, "receive", at, r)
 }

@@ -6,6 +6,8 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
+	"net/http"
 	"os"
 	"runtime/debug"
 	"strings"
@@ -14,6 +16,7 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
 	goamqp "github.com/Azure/go-amqp"
+	"github.com/coder/websocket"
 )
 
 const sdkModule = "github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
@@ -63,7 +66,7 @@ func (g *goSDK) producer(at target) (*azeventhubs.ProducerClient, error) {
 	}
 	connection, endpoint := dial(at)
 	return azeventhubs.NewProducerClientFromConnectionString(connection, "", &azeventhubs.ProducerClientOptions{
-		TLSConfig: trusted, RetryOptions: quick, CustomEndpoint: endpoint,
+		TLSConfig: trusted, RetryOptions: quick, CustomEndpoint: endpoint, NewWebSocketConn: webSocket(at, trusted),
 	})
 }
 
@@ -74,7 +77,7 @@ func (g *goSDK) consumer(at target) (*azeventhubs.ConsumerClient, error) {
 	}
 	connection, endpoint := dial(at)
 	return azeventhubs.NewConsumerClientFromConnectionString(connection, "", at.Group, &azeventhubs.ConsumerClientOptions{
-		TLSConfig: trusted, RetryOptions: quick, CustomEndpoint: endpoint,
+		TLSConfig: trusted, RetryOptions: quick, CustomEndpoint: endpoint, NewWebSocketConn: webSocket(at, trusted),
 	})
 }
 
@@ -88,6 +91,31 @@ func dial(at target) (connection, endpoint string) {
 	address := strings.TrimPrefix(p.Endpoint, "sb://")
 	host, _, _ := strings.Cut(address, ":")
 	return strings.Replace(at.Connection, address, host, 1), strings.TrimSuffix(address, "/")
+}
+
+// webSocket is how the SDK is told to speak over WebSockets; nil: it doesn't.
+func webSocket(at target, trusted *tls.Config) func(context.Context, azeventhubs.WebSocketConnParams) (net.Conn, error) {
+	if !at.WebSockets {
+		return nil
+	}
+	return func(ctx context.Context, _ azeventhubs.WebSocketConnParams) (net.Conn, error) {
+		cs, err := azeventhubs.ParseConnectionString(at.Connection)
+		if err != nil {
+			return nil, err
+		}
+		scheme := "ws://"
+		if trusted != nil {
+			scheme = "wss://"
+		}
+		url := scheme + strings.TrimSuffix(strings.TrimPrefix(cs.Endpoint, "sb://"), "/") + "/$servicebus/websocket"
+		c, _, err := websocket.Dial(ctx, url, &websocket.DialOptions{
+			Subprotocols: []string{"amqp"}, HTTPClient: &http.Client{Transport: &http.Transport{TLSClientConfig: trusted}},
+		})
+		if err != nil {
+			return nil, err
+		}
+		return websocket.NetConn(context.WithoutCancel(ctx), c, websocket.MessageBinary), nil
+	}
 }
 
 func trust(at target) (*tls.Config, error) {
@@ -163,6 +191,8 @@ func goFault(err error) error {
 		kind = kindQuota
 	case says(goamqp.ErrCondNotFound), says("status code 404"):
 		kind = kindNotFound
+	case says("com.microsoft:argument-out-of-range"), says("status code 400 and description: The specified partition is invalid"):
+		kind = kindOutOfRange
 	case errors.Is(err, azeventhubs.ErrEventDataTooLarge):
 		kind = kindTooLarge
 	case errors.Is(err, context.DeadlineExceeded):

@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
+	goamqp "github.com/Azure/go-amqp"
 )
 
 func (g *goSDK) receive(ctx context.Context, at target, r reading) (received, error) {
@@ -70,6 +72,8 @@ func goEvent(partition string, e *azeventhubs.ReceivedEventData) receivedEvent {
 	out.Body = e.Body
 	out.Properties = valuesOf(e.Properties)
 	out.System = valuesOf(e.SystemProperties)
+	out.Footer = annotationsOf(e.RawAMQPMessage.Footer)
+	out.DeliveryAnnotations = annotationsOf(e.RawAMQPMessage.DeliveryAnnotations)
 	if e.EnqueuedTime != nil {
 		out.EnqueuedMS = e.EnqueuedTime.UnixMilli()
 	}
@@ -99,6 +103,36 @@ func valuesOf(m map[string]any) map[string]value {
 		out[name] = valueOf(v)
 	}
 	return out
+}
+
+func annotationsOf(a map[any]any) map[string]value {
+	out := map[string]value{}
+	for name, v := range a {
+		out[fmt.Sprint(name)] = valueOf(v)
+	}
+	return out
+}
+
+// unfiltered reads with the AMQP library that azeventhubs uses: azeventhubs itself always sends a filter.
+func (g *goSDK) unfiltered(ctx context.Context, at target, partition string, count int) (bodies [][]byte, err error) {
+	session, done, err := signIn(ctx, at)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	source := at.Hub + "/ConsumerGroups/" + at.Group + "/Partitions/" + partition
+	link, err := session.NewReceiver(ctx, source, &goamqp.ReceiverOptions{SettlementMode: goamqp.ReceiverSettleModeFirst.Ptr()})
+	if err != nil {
+		return nil, err
+	}
+	for len(bodies) < count {
+		m, err := link.Receive(ctx, nil)
+		if err != nil {
+			return bodies, err
+		}
+		bodies = append(bodies, m.GetData())
+	}
+	return bodies, nil
 }
 
 func (g *goSDK) hold(ctx context.Context, at target, r reading) (string, error) {

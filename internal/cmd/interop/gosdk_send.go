@@ -34,6 +34,10 @@ func (g *goSDK) sendBuffered(context.Context, target, []addressed) error {
 	return unsupported("azeventhubs has no buffered producer")
 }
 
+func (g *goSDK) sendIdempotent(context.Context, target, []addressed) error {
+	return unsupported("azeventhubs has no idempotent publishing")
+}
+
 func batchOptions(partition, key string) *azeventhubs.EventDataBatchOptions {
 	o := &azeventhubs.EventDataBatchOptions{}
 	if partition != "" {
@@ -46,6 +50,9 @@ func batchOptions(partition, key string) *azeventhubs.EventDataBatchOptions {
 }
 
 func add(b *azeventhubs.EventDataBatch, e event) error {
+	if !e.plain() {
+		return addAnnotated(b, e)
+	}
 	d := &azeventhubs.EventData{Body: e.Body, Properties: map[string]any{}}
 	var err error
 	for name, v := range e.Properties {
@@ -65,6 +72,36 @@ func add(b *azeventhubs.EventDataBatch, e event) error {
 		return err
 	}
 	return b.AddEventData(d, nil)
+}
+
+// addAnnotated adds a message with the sections that an EventData has no way to set.
+func addAnnotated(b *azeventhubs.EventDataBatch, e event) error {
+	if e.NullBody {
+		return unsupported("azeventhubs sends no null")
+	}
+	m := &azeventhubs.AMQPAnnotatedMessage{
+		Body: azeventhubs.AMQPAnnotatedMessageBody{Data: [][]byte{e.Body}},
+	}
+	var err error
+	if m.Footer, err = annotations(e.Footer); err != nil {
+		return err
+	}
+	if m.DeliveryAnnotations, err = annotations(e.DeliveryAnnotations); err != nil {
+		return err
+	}
+	return b.AddAMQPAnnotatedMessage(m, nil)
+}
+
+func annotations(values map[string]value) (map[any]any, error) {
+	out := map[any]any{}
+	for name, v := range values {
+		decoded, err := goValue(v)
+		if err != nil {
+			return nil, err
+		}
+		out[name] = decoded
+	}
+	return out, nil
 }
 
 func stringOf(what string, v *value) (*string, error) {

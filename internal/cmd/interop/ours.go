@@ -24,7 +24,8 @@ func (o *ours) hello(context.Context) (hello, error) { return helloOf("ours"), n
 
 func (o *ours) config(at target) (eventhubs.Config, error) {
 	trusted, err := trust(at)
-	return eventhubs.Config{ConnectionString: at.Connection, TLSConfig: trusted, Retry: quick, Logger: slog.New(slog.DiscardHandler)}, err
+	return eventhubs.Config{ConnectionString: at.Connection, TLSConfig: trusted, Retry: quick, WebSockets: at.WebSockets,
+		Logger: slog.New(slog.DiscardHandler)}, err
 }
 
 func (o *ours) producer(at target) (*eventhubs.Producer, error) {
@@ -97,6 +98,9 @@ func (o *ours) sendBuffered(ctx context.Context, at target, events []addressed) 
 func ourEvent(e addressed) (eventhubs.Event, error) {
 	out := eventhubs.Event{Body: e.Body, PartitionID: e.Partition, PartitionKey: e.Key, Properties: map[string]any{}}
 	var err error
+	if !e.plain() {
+		return out, unsupported("an Event has no footer, no delivery annotations and no null")
+	}
 	for name, v := range e.Properties {
 		if out.Properties[name], err = goValue(v); err != nil {
 			return out, err

@@ -21,13 +21,27 @@ const batchFormat = 0x80013700
 
 // sendEncoded sends events that are encoded already to a partition, past all SDKs: none of them can send every type of AMQP.
 func sendEncoded(ctx context.Context, at target, partition string, events ...[]byte) error {
-	cs, err := azeventhubs.ParseConnectionString(at.Connection)
+	session, done, err := signIn(ctx, at)
 	if err != nil {
 		return err
 	}
-	trusted, err := trust(at)
+	defer done()
+	sender, err := session.NewSender(ctx, at.Hub+"/Partitions/"+partition, nil)
 	if err != nil {
 		return err
+	}
+	return sender.Send(ctx, &goamqp.Message{Format: batchFormat, Data: events}, nil)
+}
+
+// signIn opens a session that may do anything on an event hub. done closes its connection.
+func signIn(ctx context.Context, at target) (session *goamqp.Session, done func(), err error) {
+	cs, err := azeventhubs.ParseConnectionString(at.Connection)
+	if err != nil {
+		return nil, nil, err
+	}
+	trusted, err := trust(at)
+	if err != nil {
+		return nil, nil, err
 	}
 	address, scheme := strings.TrimSuffix(strings.TrimPrefix(cs.Endpoint, "sb://"), "/"), "amqp://"
 	if trusted != nil {
@@ -36,22 +50,19 @@ func sendEncoded(ctx context.Context, at target, partition string, events ...[]b
 	}
 	conn, err := goamqp.Dial(ctx, scheme+address, &goamqp.ConnOptions{SASLType: goamqp.SASLTypeAnonymous(), TLSConfig: orDefault(trusted)})
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	defer func() { _ = conn.Close() }()
-	session, err := conn.NewSession(ctx, nil)
-	if err != nil {
-		return err
-	}
+	done = func() { _ = conn.Close() }
 	resource := "sb://" + address + "/" + at.Hub
-	if err := putToken(ctx, session, resource, signature(resource, *cs.SharedAccessKeyName, *cs.SharedAccessKey, time.Now().Add(time.Hour))); err != nil {
-		return err
+	token := signature(resource, *cs.SharedAccessKeyName, *cs.SharedAccessKey, time.Now().Add(time.Hour))
+	if session, err = conn.NewSession(ctx, nil); err == nil {
+		err = putToken(ctx, session, resource, token)
 	}
-	sender, err := session.NewSender(ctx, at.Hub+"/Partitions/"+partition, nil)
 	if err != nil {
-		return err
+		done()
+		return nil, nil, err
 	}
-	return sender.Send(ctx, &goamqp.Message{Format: batchFormat, Data: events}, nil)
+	return session, done, nil
 }
 
 func orDefault(c *tls.Config) *tls.Config {

@@ -7,6 +7,7 @@ import {
   EventHubConsumerClient,
   EventHubProducerClient,
 } from "@azure/event-hubs";
+import WebSocket from "ws";
 import { eventOfSize, lastEnqueued, position, receivedEvent, toSend } from "./event.mjs";
 import { failure, unsupported } from "./failure.mjs";
 import { checkpointStore } from "./store.mjs";
@@ -20,14 +21,19 @@ const PACKAGES = ["@azure/event-hubs", "@azure/eventhubs-checkpointstore-blob", 
 // A send whose connection or link has gone is given up only when its time is over.
 const retryOptions = { retryDelayInMs: 200, timeoutInMs: 10_000 };
 
+function clientOptions(args) {
+  if (args.websockets && !args.ca) throw unsupported("the client speaks WebSockets over TLS only");
+  return { retryOptions, webSocketOptions: args.websockets ? { webSocket: WebSocket } : undefined };
+}
+
 function consumer(args, store, options) {
   const where = [args.group ?? "$Default", args.connection, args.hub];
-  const all = { retryOptions, ...options };
+  const all = { ...clientOptions(args), ...options };
   return store ? new EventHubConsumerClient(...where, store, all) : new EventHubConsumerClient(...where, all);
 }
 
 async function withProducer(args, use) {
-  const client = new EventHubProducerClient(args.connection, args.hub, { retryOptions });
+  const client = new EventHubProducerClient(args.connection, args.hub, clientOptions(args));
   try {
     return await use(client);
   } finally {
@@ -89,6 +95,32 @@ function reader(args, enough = Infinity) {
     }
   };
   return r;
+}
+
+// unfiltered reads a partition on a link without a filter: the client itself always sends one. The connection, and the token for
+// the link, are the client's.
+async function unfiltered(args) {
+  const client = consumer(args);
+  try {
+    await client.getPartitionIds();
+    const context = client._context;
+    const audience = context.config.getReceiverAudience(args.partition, args.group ?? "$Default");
+    const { token } = await context.tokenCredential.getToken(audience);
+    await context.cbsSession.negotiateClaim(audience, token, "servicebus.windows.net:sastoken", { timeoutInMs: 10_000 });
+    const address = `${args.hub}/ConsumerGroups/${args.group ?? "$Default"}/Partitions/${args.partition}`;
+    const link = await context.connection.createReceiver({ source: { address }, autoaccept: true, credit_window: 10 });
+    const bodies = [];
+    await new Promise((resolve) => {
+      link.on("message", ({ message }) => {
+        bodies.push(message.body.content.toString("base64"));
+        if (bodies.length >= args.count) resolve();
+      });
+    });
+    await link.close();
+    return { bodies };
+  } finally {
+    await client.close();
+  }
 }
 
 // processor reads the partitions that are its share, and checkpoints each event.
@@ -223,7 +255,8 @@ const operations = {
     const events = args.events.map((e) => [toSend(e), destination(e)]);
     const errors = [];
     const client = new EventHubBufferedProducerClient(args.connection, args.hub, {
-      retryOptions,
+      ...clientOptions(args),
+      enableIdempotentRetries: Boolean(args.idempotent),
       onSendEventsErrorHandler: (context) => errors.push(context.error),
     });
     try {
@@ -244,6 +277,8 @@ const operations = {
     if (args.track) result.last = lastEnqueued(r.last);
     return result;
   },
+
+  unfiltered,
 
   async hold(args) {
     return { reader: keep(reader(args)) };

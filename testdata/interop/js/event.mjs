@@ -8,7 +8,12 @@ export function eventOfSize(size) {
 }
 
 export function toSend(e) {
-  const data = { body: Buffer.from(e.body ?? "", "base64") };
+  const data = { body: e.null_body ? null : Buffer.from(e.body ?? "", "base64") };
+  if (e.footer || e.delivery_annotations) {
+    data.bodyType = "data"; // has the client take it for a message of AMQP, with all of its sections
+    if (e.footer) data.footer = mapValues(e.footer, valueToSend);
+    if (e.delivery_annotations) data.deliveryAnnotations = mapValues(e.delivery_annotations, valueToSend);
+  }
   if (e.properties) data.properties = mapValues(e.properties, valueToSend);
   if (e.message_id) data.messageId = idToSend(e.message_id);
   if (e.correlation_id) data.correlationId = idToSend(e.correlation_id);
@@ -79,7 +84,7 @@ export function receivedEvent(e, partition) {
   const raw = e.getRawAmqpMessage();
   return {
     partition,
-    body: e.body.toString("base64"),
+    body: (e.body ?? Buffer.alloc(0)).toString("base64"),
     properties: mapValues(raw.applicationProperties ?? {}, value),
     message_id: e.messageId === undefined ? undefined : value(e.messageId),
     correlation_id: e.correlationId === undefined ? undefined : value(e.correlationId),
@@ -89,6 +94,8 @@ export function receivedEvent(e, partition) {
     enqueued_ms: e.enqueuedTimeUtc.getTime(),
     key: e.partitionKey ?? undefined,
     system: mapValues(e.systemProperties ?? {}, value),
+    footer: mapValues(raw.footer ?? {}, value),
+    delivery_annotations: mapValues(raw.deliveryAnnotations ?? {}, value),
   };
 }
 

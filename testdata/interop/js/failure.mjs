@@ -5,6 +5,7 @@ const KINDS = {
   UnauthorizedError: "unauthorized",
   MessagingEntityNotFoundError: "not-found",
   ServiceCommunicationError: "not-found", // its name for amqp:not-found
+  ArgumentOutOfRangeError: "out-of-range",
   ReceiverDisconnectedError: "stolen",
   QuotaExceededError: "quota",
   MessageTooLargeError: "too-large",

@@ -1,6 +1,7 @@
 """The driver for Microsoft's Python client: ../README.md says how it is spoken to."""
 
 import asyncio
+import base64
 import importlib.metadata
 import itertools
 import json
@@ -10,11 +11,13 @@ import traceback
 from urllib.parse import urlsplit
 
 from azure.eventhub import TransportType, parse_connection_string
+from azure.eventhub._pyamqp.aio import ReceiveClientAsync, SASTokenAuthAsync
 from azure.eventhub.aio import EventHubConsumerClient, EventHubProducerClient
 from azure.eventhub.extensions.checkpointstoreblobaio import BlobCheckpointStore
 
 import event
 import failure
+from failure import Unsupported
 
 PACKAGES = ("azure-eventhub", "azure-eventhub-checkpointstoreblob-aio", "azure-identity")
 
@@ -26,12 +29,14 @@ BACKOFF = {"retry_backoff_factor": 0.1}
 def options(args):
     """Where the namespace is, and whom to trust."""
     if not args.get("ca"):
+        if args.get("websockets"):
+            raise Unsupported("without TLS the client takes port 443 for WebSockets, whatever the connection string says")
         return BACKOFF  # UseDevelopmentEmulator=true: plaintext, at the port of the connection string
     # Over TLS the client leaves the connection string's port unread, and takes one only from a custom endpoint.
     address = urlsplit(parse_connection_string(args["connection"]).endpoint)
     return {
         "custom_endpoint_address": f"sb://{address.hostname}:{address.port or 5671}",
-        "transport_type": TransportType.Amqp,
+        "transport_type": TransportType.AmqpOverWebsocket if args.get("websockets") else TransportType.Amqp,
         "connection_verify": args["ca"],
         **BACKOFF,
     }
@@ -139,6 +144,8 @@ async def largest(args):
 
 
 async def send_buffered(args):
+    if args.get("idempotent"):
+        raise Unsupported("the client has no idempotent publishing")
     events = [(event.to_send(e), destination(e)) for e in args["events"]]
     failed = []
 
@@ -213,6 +220,25 @@ async def receive(args):
     if args.get("track"):
         result["last"] = event.last_enqueued(reader.last)
     return result
+
+
+async def unfiltered(args):
+    """Reads a partition with the client's AMQP library, on a link without a filter: the client itself always sends one."""
+    address = urlsplit(parse_connection_string(args["connection"]).endpoint)
+    path = f"{args['hub']}/ConsumerGroups/{args.get('group') or '$Default'}/Partitions/{args['partition']}"
+    key = parse_connection_string(args["connection"])
+    uri = f"sb://{address.netloc}/{path}"
+    auth = SASTokenAuthAsync(
+        uri=uri, audience=uri, username=key.shared_access_key_name, password=key.shared_access_key
+    )
+    secure = {"use_tls": False}
+    if args.get("ca"):
+        secure = {"connection_verify": args["ca"], "custom_endpoint_address": f"sb://{address.netloc}"}
+    async with ReceiveClientAsync(address.netloc, f"amqps://{address.netloc}/{path}", auth=auth, **secure) as client:
+        messages = []
+        while len(messages) < args["count"]:
+            messages += await client.receive_message_batch_async(max_batch_size=args["count"], timeout=1)
+    return {"bodies": [base64.b64encode(b"".join(m.data)).decode() for m in messages]}
 
 
 class Processor:
@@ -316,7 +342,7 @@ OPERATIONS = {
     f.__name__: f
     for f in (
         hello, hub, partition, send, send_one, fill, largest, send_buffered, receive, hold, held, release,
-        process, processed, stop,
+        process, processed, stop, unfiltered,
     )
 }  # fmt: skip
 

@@ -5,6 +5,7 @@ import datetime
 import uuid
 
 from azure.eventhub import EventData
+from azure.eventhub.amqp import AmqpAnnotatedMessage
 
 from failure import Unsupported
 
@@ -24,6 +25,10 @@ def of_size(size):
 
 
 def to_send(e):
+    if e.get("footer") or e.get("delivery_annotations"):
+        return annotated(e)
+    if e.get("null_body"):
+        raise Unsupported("EventData cannot be None")
     data = EventData(base64.b64decode(e.get("body") or ""))
     if e.get("properties"):
         data.properties = {name: value_to_send(v) for name, v in e["properties"].items()}
@@ -34,6 +39,15 @@ def to_send(e):
     if "content_type" in e:
         data.content_type = e["content_type"]["v"]
     return data
+
+
+def annotated(e):
+    """An event as a message of AMQP, with the sections that an EventData has no way to set."""
+    return AmqpAnnotatedMessage(
+        data_body=base64.b64decode(e.get("body") or ""),
+        footer={name: value_to_send(v) for name, v in e.get("footer", {}).items()},
+        delivery_annotations={name: value_to_send(v) for name, v in e.get("delivery_annotations", {}).items()},
+    )
 
 
 def value_to_send(value):
@@ -83,6 +97,8 @@ def received(e, partition):
         "offset": e.offset,
         "enqueued_ms": milliseconds(e.enqueued_time),
         "system": {text(name): value(v) for name, v in e.system_properties.items()},
+        "footer": values(e.raw_amqp_message.footer),
+        "delivery_annotations": values(e.raw_amqp_message.delivery_annotations),
     }
     if e.partition_key is not None:
         result["key"] = text(e.partition_key)
@@ -94,6 +110,10 @@ def received(e, partition):
         if v is not None:
             result[name] = value(v)
     return result
+
+
+def values(section):
+    return {text(name): value(v) for name, v in (section or {}).items()}
 
 
 def text(name):

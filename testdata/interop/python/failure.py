@@ -6,6 +6,7 @@ from azure.eventhub.exceptions import AuthenticationError, EventHubError, Operat
 KINDS = {
     "unauthorized-access": "unauthorized",
     "not-found": "not-found",
+    "argument-out-of-range": "out-of-range",
     "link:stolen": "stolen",
     "resource-limit-exceeded": "quota",
     "link:message-size-exceeded": "too-large",
@@ -26,6 +27,9 @@ def kind(error):
         return "unsupported"
     if isinstance(error, EventHubError) and error.error in KINDS:
         return KINDS[error.error]
+    # All that is said of an answer from $management, and what the producer says that has asked for the partitions itself.
+    if any(said in str(error) for said in ("Management request error. Status code: 400", "Invalid partition ")):
+        return "out-of-range"
     if isinstance(error, AuthenticationError):
         return "unauthorized"
     if isinstance(error, (OperationTimeoutError, TimeoutError)):

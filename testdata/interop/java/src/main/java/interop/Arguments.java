@@ -1,5 +1,6 @@
 package interop;
 
+import com.azure.core.amqp.AmqpTransportType;
 import com.azure.messaging.eventhubs.EventHubClientBuilder;
 import com.azure.messaging.eventhubs.models.CreateBatchOptions;
 import com.azure.messaging.eventhubs.models.EventPosition;
@@ -16,6 +17,13 @@ record Arguments(JsonNode json) {
         EventHubClientBuilder builder = new EventHubClientBuilder()
             .connectionString(connection())
             .consumerGroup(group());
+        if (json.path("websockets").asBoolean()) {
+            if (!json.hasNonNull("ca")) {
+                throw new Unsupported("the client speaks WebSockets over TLS only");
+            }
+            builder.transportType(AmqpTransportType.AMQP_WEB_SOCKETS)
+                .customEndpointAddress("https://" + namespace());
+        }
         if (json.has("prefetch")) {
             int prefetch = json.get("prefetch").intValue();
             if (prefetch < 1) {

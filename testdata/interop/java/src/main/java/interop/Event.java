@@ -18,7 +18,14 @@ final class Event {
     }
 
     static EventData fromJson(JsonNode json) {
+        if (json.path("null_body").asBoolean()) {
+            throw new Unsupported("EventData takes no null");
+        }
         EventData event = new EventData(body(json));
+        if (json.has("footer")) {
+            throw new Unsupported("the client can't encode a footer's names (ClassCastException: String to Symbol)");
+        }
+        event.getRawAmqpMessage().getDeliveryAnnotations().putAll(Value.map(json.path("delivery_annotations")));
         event.getProperties().putAll(Value.map(json.path("properties")));
         if (json.hasNonNull("message_id")) {
             event.setMessageId(string("setMessageId", json.get("message_id")));
@@ -58,6 +65,8 @@ final class Event {
             .put("key", event.getPartitionKey());
         json.set("properties", Value.fields(event.getProperties()));
         json.set("system", Value.fields(event.getSystemProperties()));
+        json.set("footer", Value.fields(event.getRawAmqpMessage().getFooter()));
+        json.set("delivery_annotations", Value.fields(event.getRawAmqpMessage().getDeliveryAnnotations()));
         put(json, "message_id", event.getMessageId());
         put(json, "correlation_id", event.getCorrelationId());
         put(json, "content_type", event.getContentType());

@@ -12,6 +12,7 @@ final class Failure {
     private static final Map<AmqpErrorCondition, String> KINDS = Map.of(
         AmqpErrorCondition.UNAUTHORIZED_ACCESS, "unauthorized",
         AmqpErrorCondition.NOT_FOUND, "not-found",
+        AmqpErrorCondition.ARGUMENT_OUT_OF_RANGE_ERROR, "out-of-range",
         AmqpErrorCondition.LINK_STOLEN, "stolen",
         AmqpErrorCondition.RESOURCE_LIMIT_EXCEEDED, "quota",
         AmqpErrorCondition.LINK_PAYLOAD_SIZE_EXCEEDED, "too-large",
@@ -29,6 +30,9 @@ final class Failure {
             }
             if (e instanceof AmqpException amqp && KINDS.containsKey(amqp.getErrorCondition())) {
                 return KINDS.get(amqp.getErrorCondition());
+            }
+            if (e instanceof IllegalArgumentException && e.getMessage().startsWith("status-code: 400,")) {
+                return "out-of-range"; // what the client makes of an answer from $management
             }
             if (e instanceof TimeoutException) {
                 return "timeout";

@@ -26,6 +26,7 @@ final class Operations {
             case "largest" -> Sending.largest(arguments);
             case "send_buffered" -> Sending.buffered(arguments);
             case "receive" -> Reader.receive(arguments);
+            case "unfiltered" -> throw new Unsupported("the client opens no link without a filter");
             case "hold" -> readers.add(new Reader(arguments));
             case "held" -> readers.get(arguments).state();
             case "release" -> readers.remove(arguments).close();

@@ -87,6 +87,9 @@ final class Sending {
     }
 
     static ObjectNode buffered(Arguments arguments) {
+        if (arguments.json().path("idempotent").asBoolean()) {
+            throw new Unsupported("the client has no idempotent publishing");
+        }
         AtomicReference<Throwable> failure = new AtomicReference<>();
         EventHubBufferedProducerClient client = new EventHubBufferedProducerClientBuilder()
             .connectionString(arguments.connection())
