@@ -52,7 +52,8 @@ func startAzurite(ctx context.Context, folder string) (*azuriteServer, error) {
 		}
 	}
 	a := &azuriteServer{}
-	a.cmd = exec.Command("node", program, "--blobPort", "0", "--skipApiVersionCheck", "--disableTelemetry", "--inMemoryPersistence", "--silent")
+	a.cmd = exec.Command("node", program, "--blobPort", "0", "--skipApiVersionCheck", "--disableTelemetry",
+		"--inMemoryPersistence", "--silent")
 	a.cmd.Dir = folder
 	a.cmd.Env = append(os.Environ(), "AZURITE_ACCOUNTS="+checkpointAccount+":"+checkpointKey()+";"+testAccount+":"+testKey)
 	a.cmd.Stderr = &a.log
@@ -91,7 +92,8 @@ func checkpointKey() string { return base64.StdEncoding.EncodeToString([]byte("o
 
 // connectionString is for one of its accounts.
 func (a *azuriteServer) connectionString(account, key string) string {
-	return fmt.Sprintf("DefaultEndpointsProtocol=http;AccountName=%s;AccountKey=%s;BlobEndpoint=%s/%s;", account, key, a.url, account)
+	return fmt.Sprintf("DefaultEndpointsProtocol=http;AccountName=%s;AccountKey=%s;BlobEndpoint=%s/%s;",
+		account, key, a.url, account)
 }
 
 func (a *azuriteServer) close() {

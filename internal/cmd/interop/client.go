@@ -6,8 +6,8 @@ import (
 	"fmt"
 )
 
-// client is an official client, or ours, as the rows use it: what testdata/interop/README.md says of each operation goes for every
-// implementation. It is safe for concurrent use.
+// client is an official client, or ours, as the rows use it: what testdata/interop/README.md says of each operation
+// goes for every implementation. It is safe for concurrent use.
 type client interface {
 	hello(ctx context.Context) (hello, error)
 	hubProperties(ctx context.Context, at target) (hubProperties, error)

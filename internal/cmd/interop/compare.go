@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// sameValue says how a value that a client shows differs from the one that was sent, or "". A language need not have all of
-// AMQP's types: what it shows has to be equal all the same.
+// sameValue says how a value that a client shows differs from the one that was sent, or "". A language need not have
+// all of AMQP's types: what it shows has to be equal all the same.
 func sameValue(sent, got value) string {
 	if equalAs(sent, got) {
 		return ""
@@ -26,17 +26,20 @@ func equalAs(sent, got value) bool {
 		return sent.T == got.T
 	case sent.T == "uuid":
 		return got.T != "binary" && strings.EqualFold(s, g) || got.T == "binary" && g == uuidBytes(s)
-	case sent.T == "bool" && got.T == "number": // rhea, JavaScript's codec, reads the form in two bytes, which Python's writes, as a number
+	case sent.T == "bool" && got.T == "number":
+		// rhea, JavaScript's codec, reads the form in two bytes, which Python's writes, as a number
 		return equalNumbers(map[bool]string{true: "1", false: "0"}[sent.V == true], g)
 	case isNumber(sent.T) && (isNumber(got.T) || got.T == "number"):
 		return equalNumbers(s, g)
 	case sent.T == "timestamp" && (got.T == "timestamp" || got.T == "number" || isNumber(got.T)):
 		return equalNumbers(s, g)
-	case sent.T == "symbol", sent.T == "char" && !isNumber(got.T) && got.T != "number": // many languages have strings for both
+	case sent.T == "symbol", sent.T == "char" && !isNumber(got.T) && got.T != "number":
+		// many languages have strings for both
 		return (got.T == sent.T || got.T == "string") && s == g
 	case sent.T == "char":
 		return equalNumbers(fmt.Sprint([]rune(s)[0]), g)
-	case (sent.T == "long" || sent.T == "ulong") && got.T == "binary": // as JavaScript shows those that its numbers can't hold
+	case (sent.T == "long" || sent.T == "ulong") && got.T == "binary":
+		// as JavaScript shows those that its numbers can't hold
 		return g == bigEndian(s)
 	}
 	return sent.T == got.T && s == g

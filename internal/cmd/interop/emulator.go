@@ -31,8 +31,8 @@ var exported = regexp.MustCompile(`^export (\w+)='(.*)'$`)
 // lastLine begins the line after which the emulator is ready.
 const lastLine = "# The emulator is ready"
 
-// startEmulator starts the emulator with one event hub and notes what it prints. Where something else has its ports, the row
-// is skipped.
+// startEmulator starts the emulator with one event hub and notes what it prints. Where something else has its ports,
+// the row is skipped.
 func (s *scene) startEmulator(ctx context.Context, folder string, args ...string) (*emulator, error) {
 	p, err := startProgram("emulator", variables("TMPDIR="+folder), filepath.Join(s.tools.programs, "emulator"), args...)
 	if err != nil {

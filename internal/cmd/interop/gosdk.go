@@ -93,8 +93,11 @@ func dial(at target) (connection, endpoint string) {
 	return strings.Replace(at.Connection, address, host, 1), strings.TrimSuffix(address, "/")
 }
 
+// socketMaker is the SDK's type of a function that opens a WebSocket.
+type socketMaker func(context.Context, azeventhubs.WebSocketConnParams) (net.Conn, error)
+
 // webSocket is how the SDK is told to speak over WebSockets; nil: it doesn't.
-func webSocket(at target, trusted *tls.Config) func(context.Context, azeventhubs.WebSocketConnParams) (net.Conn, error) {
+func webSocket(at target, trusted *tls.Config) socketMaker {
 	if !at.WebSockets {
 		return nil
 	}
@@ -151,8 +154,10 @@ func (g *goSDK) partitionProperties(ctx context.Context, at target, partition st
 
 // asker is the part of a producer's or a consumer's client that tells properties.
 type asker interface {
-	GetEventHubProperties(context.Context, *azeventhubs.GetEventHubPropertiesOptions) (azeventhubs.EventHubProperties, error)
-	GetPartitionProperties(context.Context, string, *azeventhubs.GetPartitionPropertiesOptions) (azeventhubs.PartitionProperties, error)
+	GetEventHubProperties(
+		context.Context, *azeventhubs.GetEventHubPropertiesOptions) (azeventhubs.EventHubProperties, error)
+	GetPartitionProperties(
+		context.Context, string, *azeventhubs.GetPartitionPropertiesOptions) (azeventhubs.PartitionProperties, error)
 }
 
 func hubOf(ctx context.Context, c asker) (hubProperties, error) {
@@ -174,8 +179,8 @@ func partitionOf(ctx context.Context, c asker, partition string) (partitionPrope
 	}, nil
 }
 
-// goFault tells the kinds of errors apart as the drivers do. The SDK's errors hide conditions and status codes in their texts (azeventhubs/v2,
-// internal/exported/error.go has no Unwrap).
+// goFault tells the kinds of errors apart as the drivers do. The SDK's errors hide conditions and status codes in their
+// texts (azeventhubs/v2, internal/exported/error.go has no Unwrap).
 func goFault(err error) error {
 	if err == nil || kindOf(err) != "" {
 		return err
@@ -191,7 +196,8 @@ func goFault(err error) error {
 		kind = kindQuota
 	case says(goamqp.ErrCondNotFound), says("status code 404"):
 		kind = kindNotFound
-	case says("com.microsoft:argument-out-of-range"), says("status code 400 and description: The specified partition is invalid"):
+	case says("com.microsoft:argument-out-of-range"),
+		says("status code 400 and description: The specified partition is invalid"):
 		kind = kindOutOfRange
 	case errors.Is(err, azeventhubs.ErrEventDataTooLarge):
 		kind = kindTooLarge

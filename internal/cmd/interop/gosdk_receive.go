@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
-	goamqp "github.com/Azure/go-amqp"
 )
 
 func (g *goSDK) receive(ctx context.Context, at target, r reading) (received, error) {
@@ -43,7 +42,9 @@ func readWith(ctx context.Context, c *azeventhubs.ConsumerClient, r reading) (re
 
 // open makes a reader. The link is opened with the first call to receive.
 func open(c *azeventhubs.ConsumerClient, r reading) (*azeventhubs.PartitionClient, error) {
-	o := &azeventhubs.PartitionClientOptions{OwnerLevel: r.OwnerLevel, Prefetch: int32(r.Prefetch), StartPosition: position(r.Start)}
+	o := &azeventhubs.PartitionClientOptions{
+		OwnerLevel: r.OwnerLevel, Prefetch: int32(r.Prefetch), StartPosition: position(r.Start),
+	}
 	if r.Prefetch == 1 { // one at a time
 		o.Prefetch = -1
 	}
@@ -121,7 +122,7 @@ func (g *goSDK) unfiltered(ctx context.Context, at target, partition string, cou
 	}
 	defer done()
 	source := at.Hub + "/ConsumerGroups/" + at.Group + "/Partitions/" + partition
-	link, err := session.NewReceiver(ctx, source, &goamqp.ReceiverOptions{SettlementMode: goamqp.ReceiverSettleModeFirst.Ptr()})
+	link, err := session.NewReceiver(ctx, source, nil)
 	if err != nil {
 		return nil, err
 	}

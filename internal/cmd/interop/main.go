@@ -64,7 +64,8 @@ func run(ctx context.Context, args []string) (failed int, err error) {
 		return 0, fmt.Errorf("the run was broken off: %w", context.Cause(ctx))
 	}
 	if missing := t.missing(); *write != "" && missing != "" {
-		fmt.Fprintf(os.Stderr, "interop: %s is left as it was: it is only written when everything is there, and %s isn't\n", *write, missing)
+		fmt.Fprintf(os.Stderr, "interop: %s is left as it was: it is only written when everything is there, and %s isn't\n",
+			*write, missing)
 	} else if *write != "" {
 		if err := t.write(filepath.Clean(*write)); err != nil {
 			return 0, err

@@ -42,7 +42,8 @@ func (o *ours) consumer(at target) (*azeventhubs.ConsumerClient, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := eventhubs.NewConsumer(cfg, eventhubs.NewMemoryCheckpointStore(), &eventhubs.ConsumerOptions{ConsumerGroup: at.Group})
+	c, err := eventhubs.NewConsumer(cfg, eventhubs.NewMemoryCheckpointStore(),
+		&eventhubs.ConsumerOptions{ConsumerGroup: at.Group})
 	if err != nil {
 		return nil, err
 	}
@@ -184,7 +185,8 @@ func (o *ours) process(ctx context.Context, at target, p processing) (string, er
 		return "", err
 	}
 	c, err := eventhubs.NewConsumer(cfg, store, &eventhubs.ConsumerOptions{
-		ConsumerGroup: at.Group, Start: azeventhubs.StartPositions{Default: position(p.Start)}, CheckpointCount: 1, DrainTimeout: -1,
+		ConsumerGroup: at.Group, Start: azeventhubs.StartPositions{Default: position(p.Start)},
+		CheckpointCount: 1, DrainTimeout: -1,
 		UpdateInterval: balanceEvery, ExpirationInterval: expireAfter,
 	})
 	if err != nil {

@@ -94,7 +94,8 @@ func (p *program) close() {
 	<-p.ended
 }
 
-// variables are what an environment has beside this process's own, in which nothing may point to a namespace or an identity.
+// variables are what an environment has beside this process's own, in which nothing may point to a namespace or an
+// identity.
 func variables(more ...string) (env []string) {
 	for _, v := range os.Environ() {
 		foreign := false

@@ -104,7 +104,8 @@ func (t *table) sum() string {
 func (t *table) markdown() string {
 	var b strings.Builder
 	b.WriteString("# Clients that the local server was tried with\n\n" +
-		"Written by `make interop`, which runs Microsoft's own clients against `eventhubstest`, plain and over TLS. `ok` stands for every way in which a row is run; " +
+		"Written by `make interop`, which runs Microsoft's own clients against `eventhubstest`, plain and over TLS. " +
+		"`ok` stands for every way in which a row is run; " +
 		"where they differ, there is a word for each.\n\n| client | version |\n|---|---|\n")
 	for _, c := range t.columns {
 		var versions []string
@@ -132,7 +133,8 @@ func (t *table) markdown() string {
 	}
 	if lines := t.transcript(); len(lines) > 0 {
 		b.WriteString("\n## A quickstart in the emulator's environment\n\n" +
-			"What a terminal shows of the row above for the first of the clients, whose programs have not a line about certificates or names. " +
+			"What a terminal shows of the row above for the first of the clients. " +
+			"Its programs have not a line about certificates or names. " +
 			"Values that differ each time are left out.\n\n```console\n" + strings.Join(lines, "\n") + "\n```\n")
 	}
 	fmt.Fprintf(&b, "\n`%s`\n", t.sum())

@@ -94,8 +94,8 @@ func rows() []row {
 		row{name: "shares the partitions with ours", at: accounts, run: sharesWithOurs},
 		row{name: "ours goes on after its checkpoints", at: accounts, run: oursAfter},
 		row{name: "goes on after the checkpoints of ours", at: accounts, run: afterOurs},
-		row{name: "the quickstart in the emulator's environment, before and after ours", at: []variant{overTLS}, run: quickstartRow,
-			only: []string{"python", "js", "java"}, time: quickstartTime, programs: true},
+		row{name: "the quickstart in the emulator's environment, before and after ours", at: []variant{overTLS},
+			run: quickstartRow, only: []string{"python", "js", "java"}, time: quickstartTime, programs: true},
 		row{name: "store conformance suite", at: []variant{azurite}, run: storeSuite, only: []string{"ours"}},
 		row{name: "tests of the blob server", at: []variant{azurite}, run: blobTests, only: []string{"ours"}},
 	)

@@ -41,8 +41,9 @@ func (s *scene) sameByKey(ctx context.Context, sender string, from client) error
 	sent := map[string]event{}
 	for i, size := range []int{0, 1, 1000, 64 << 10} {
 		key := fmt.Sprintf("key %d €", i)
-		e := event{Body: pattern(size), MessageID: text("message " + key), CorrelationID: text("correlation " + key), ContentType: text("text/plain"),
-			Properties: map[string]value{"key": *text(key), "n": {"long", fmt.Sprint(size)}}}
+		e := event{Body: pattern(size), MessageID: text("message " + key), CorrelationID: text("correlation " + key),
+			ContentType: text("text/plain"),
+			Properties:  map[string]value{"key": *text(key), "n": {"long", fmt.Sprint(size)}}}
 		for {
 			err := from.send(ctx, s.at(), batch{Events: []event{e}, Key: key})
 			if kindOf(err) == kindUnsupported && e.Properties["n"].T == "long" {
@@ -77,7 +78,8 @@ func (s *scene) sameByKey(ctx context.Context, sender string, from client) error
 				continue
 			}
 			g := got[i]
-			if err := failures(mismatch("key", g.Key, e.PartitionKey), mismatch("time", g.EnqueuedMS, e.EnqueuedTime.UnixMilli()),
+			if err := failures(mismatch("key", g.Key, e.PartitionKey),
+				mismatch("time", g.EnqueuedMS, e.EnqueuedTime.UnixMilli()),
 				sameEvent(sent[e.PartitionKey], g)); err != nil {
 				errs = append(errs, fmt.Errorf("%s: %w", e.PartitionKey, err))
 			}

@@ -12,7 +12,8 @@ import (
 // wrongKey has every kind of operation refused.
 func wrongKey(ctx context.Context, s *scene) error {
 	at := s.at()
-	at.Connection = strings.Replace(at.Connection, "SharedAccessKey="+eventhubstest.DefaultKey, "SharedAccessKey=anotherKey", 1)
+	at.Connection = strings.Replace(at.Connection,
+		"SharedAccessKey="+eventhubstest.DefaultKey, "SharedAccessKey=anotherKey", 1)
 	return s.everythingRefused(ctx, at)
 }
 
@@ -25,7 +26,7 @@ func (s *scene) everythingRefused(ctx context.Context, at target) error {
 	if err := refused(err, kindUnauthorized); err != nil {
 		return fmt.Errorf("send: %w", err)
 	}
-	_, err = s.client.receive(ctx, at, reading{Partition: "0", Start: start{Earliest: true}, Count: 1, TimeoutMS: int(readTime.Milliseconds())})
+	_, err = s.client.receive(ctx, at, fromStart("0", 1))
 	if err := refused(err, kindUnauthorized); err != nil {
 		return fmt.Errorf("receive: %w", err)
 	}
@@ -45,6 +46,7 @@ func (s *scene) signedUntil(expires time.Time) target {
 	endpoint, rest, _ := strings.Cut(at.Connection, ";")
 	_, more, _ := strings.Cut(rest, "SharedAccessKey="+eventhubstest.DefaultKey)
 	resource := strings.TrimPrefix(endpoint, "Endpoint=") + "/" + s.hub
-	at.Connection = endpoint + ";SharedAccessSignature=" + signature(resource, eventhubstest.DefaultRule, eventhubstest.DefaultKey, expires) + more
+	signed := signature(resource, eventhubstest.DefaultRule, eventhubstest.DefaultKey, expires)
+	at.Connection = endpoint + ";SharedAccessSignature=" + signed + more
 	return at
 }

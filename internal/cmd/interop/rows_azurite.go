@@ -10,7 +10,8 @@ import (
 	"strings"
 )
 
-// azuriteVariable names the environment variable with the connection string of the account that tests are run against in place of ours.
+// azuriteVariable names the environment variable with the connection string of the account that tests are run against
+// in place of ours.
 const azuriteVariable = "EVENTHUBS_AZURITE"
 
 // storeSuite runs what every checkpoint store has to pass, with ours on Azurite.

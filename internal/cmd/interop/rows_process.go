@@ -10,12 +10,14 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
 )
 
-// keepsCase are the clients that spell the names of blobs as they are given; the others, and ours, put them in lower case.
+// keepsCase are the clients that spell the names of blobs as they are given; the others, and ours, put them in lower
+// case.
 var keepsCase = []string{"go"}
 
 // store is a container of its own for checkpoints.
 func (s *scene) newContainer(ctx context.Context) (processing, error) {
-	p := processing{Store: s.account, Container: strings.ToLower(strings.ReplaceAll(s.hub, " ", "")), Start: start{Earliest: true}}
+	name := strings.ToLower(strings.ReplaceAll(s.hub, " ", ""))
+	p := processing{Store: s.account, Container: name, Start: start{Earliest: true}}
 	c, err := container.NewClientFromConnectionString(p.Store, p.Container, nil)
 	if err != nil {
 		return p, err

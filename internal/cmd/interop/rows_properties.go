@@ -20,7 +20,8 @@ func partitionRow(ctx context.Context, s *scene) error {
 	if err != nil {
 		return err
 	}
-	if err := failures(mismatch("event hub", p.Hub, s.hub), mismatch("partition", p.Partition, "1"), mismatch("empty", p.Empty, true),
+	if err := failures(mismatch("event hub", p.Hub, s.hub), mismatch("partition", p.Partition, "1"),
+		mismatch("empty", p.Empty, true),
 		mismatch("last sequence number", p.Last, -1), mismatch("begin", p.Begin, 0)); err != nil {
 		return fmt.Errorf("of an empty partition: %w", err)
 	}
@@ -31,6 +32,7 @@ func partitionRow(ctx context.Context, s *scene) error {
 		return err
 	}
 	end := s.events("1")[2]
-	return failures(mismatch("empty", p.Empty, false), mismatch("begin", p.Begin, 0), mismatch("last sequence number", p.Last, 2),
+	return failures(mismatch("empty", p.Empty, false), mismatch("begin", p.Begin, 0),
+		mismatch("last sequence number", p.Last, 2),
 		mismatch("last offset", p.LastOffset, end.Offset), mismatch("last time", p.LastMS, end.EnqueuedTime.UnixMilli()))
 }

@@ -52,7 +52,8 @@ func (t *tools) claimDefaultPort(ctx context.Context) (release func(), err error
 	}
 }
 
-// quickstarts are the clients with programs that were written after Microsoft's quickstart, and how their users start them.
+// quickstarts are the clients with programs that were written after Microsoft's quickstart, and how their users start
+// them.
 var quickstarts = map[string]struct{ send, receive string }{
 	"python": {"python send.py", "python recv.py"},
 	"js":     {"node send.mjs", "node receive.mjs"},
@@ -65,8 +66,8 @@ const quickstartTime = 6 * time.Minute
 // firstTexts are what the quickstarts send when nothing else is asked for.
 var firstTexts = []string{"First event", "Second event", "Third event"}
 
-// quickstartRow runs a client's quickstart in exactly the environment that the emulator prints: it is stopped and resumed, ours
-// continues from its checkpoints, and it continues from ours.
+// quickstartRow runs a client's quickstart in exactly the environment that the emulator prints: it is stopped and
+// resumed, ours continues from its checkpoints, and it continues from ours.
 func quickstartRow(ctx context.Context, s *scene) error {
 	folder, err := os.MkdirTemp(s.tools.programs, "quickstart")
 	if err != nil {
@@ -185,7 +186,8 @@ func (q *quickstart) oursReceives(ctx context.Context, texts ...string) error {
 	return q.prints(ctx, p, texts)
 }
 
-// prints wants a program to print these events and no others. It stops the program when the last of them is checkpointed.
+// prints wants a program to print these events and no others. It stops the program when the last of them is
+// checkpointed.
 func (q *quickstart) prints(ctx context.Context, p *program, texts []string) error {
 	defer p.close()
 	var got []string

@@ -90,7 +90,7 @@ func sixthReader(ctx context.Context, s *scene) error {
 		}
 		readers = append(readers, reader)
 	}
-	got, err := s.client.receive(ctx, s.at(), reading{Partition: "0", Start: start{Earliest: true}, Count: 1, TimeoutMS: int(readTime.Milliseconds())})
+	got, err := s.client.receive(ctx, s.at(), fromStart("0", 1))
 	if err == nil && len(got.Events) == 0 && s.name == "python" {
 		s.note("the sixth reader receives nothing, but isn't told: azure-eventhub tries again and again")
 		return s.release(ctx, readers...)

@@ -15,7 +15,8 @@ const (
 	readTime = 20 * time.Second
 )
 
-// receiveFrom reads from a place, which is told from the events that are there, and wants those from the one with the number first on.
+// receiveFrom reads from a place, which is told from the events that are there, and wants those from the one with the
+// number first on.
 func receiveFrom(place func([]eventhubstest.Event) start, first int) func(context.Context, *scene) error {
 	return receiveWith(reading{}, place, first)
 }
@@ -65,7 +66,8 @@ func (s *scene) sameAsStored(partition string, first int, got []receivedEvent) e
 	}
 	for i, e := range all {
 		g := got[i]
-		if err := failures(mismatch("body", string(g.Body), string(e.Body)), mismatch("sequence number", g.Sequence, e.SequenceNumber),
+		if err := failures(mismatch("body", string(g.Body), string(e.Body)),
+			mismatch("sequence number", g.Sequence, e.SequenceNumber),
 			mismatch("offset", g.Offset, e.Offset), mismatch("time", g.EnqueuedMS, e.EnqueuedTime.UnixMilli()),
 			mismatch("partition", g.Partition, partition), mismatch("key", g.Key, e.PartitionKey)); err != nil {
 			return fmt.Errorf("event %d: %w", i, err)
@@ -122,6 +124,7 @@ func tracking(ctx context.Context, s *scene) error {
 	if !near(told.RetrievedMS) {
 		return fmt.Errorf("it was retrieved at %d ms", told.RetrievedMS)
 	}
-	return failures(mismatch("sequence number", told.Sequence, end.SequenceNumber), mismatch("offset", told.Offset, end.Offset),
+	return failures(mismatch("sequence number", told.Sequence, end.SequenceNumber),
+		mismatch("offset", told.Offset, end.Offset),
 		mismatch("time", told.EnqueuedMS, end.EnqueuedTime.UnixMilli()))
 }

@@ -29,9 +29,11 @@ type reader func(ctx context.Context, s *scene, server *eventhubstest.Server, ea
 
 // Each lifetime is the shortest with which the client renews at all:
 //
-//   - Go renews ten minutes before the end, but not within two minutes (azeventhubs/v2, internal/namespace.go, nextClaimRefreshDuration).
-//   - Python renews when a tenth is left (azure-eventhub, _pyamqp/aio/_cbs_async.py), and its credential asks for no other token within
-//     half a minute of the last one (azure-identity, _internal/utils.py, get_refresh_status), so that a tenth has to begin after that.
+//   - Go renews ten minutes before the end, but not within two minutes (azeventhubs/v2, internal/namespace.go,
+//     nextClaimRefreshDuration).
+//   - Python renews when a tenth is left (azure-eventhub, _pyamqp/aio/_cbs_async.py), and its credential asks for no
+//     other token within half a minute of the last one (azure-identity, _internal/utils.py, get_refresh_status). So the
+//     last tenth has to begin after that.
 //   - JavaScript renews two minutes before the end (@azure/event-hubs, withAuth.ts, getAadToken).
 //   - Java renews when nine tenths are over (azure-core-amqp, ActiveClientTokenManager).
 var renewals = map[string]renewing{
@@ -73,7 +75,9 @@ func runsOut(ctx context.Context, s *scene) error {
 
 // readsFor reads for longer than tokens hold, and counts the tokens for readers and their links.
 func (s *scene) readsFor(ctx context.Context, how renewing, tokens, links *atomic.Int64) error {
-	options := &eventhubstest.Options{TLS: true, TokenLifetime: how.lifetime, Hubs: []eventhubstest.Hub{{Name: s.hub, Partitions: 1}}}
+	options := &eventhubstest.Options{
+		TLS: true, TokenLifetime: how.lifetime, Hubs: []eventhubstest.Hub{{Name: s.hub, Partitions: 1}},
+	}
 	if how.defaultPort {
 		release, err := s.tools.claimDefaultPort(ctx)
 		if err != nil {
@@ -88,8 +92,10 @@ func (s *scene) readsFor(ctx context.Context, how renewing, tokens, links *atomi
 	}
 	defer server.Close()
 	// With nothing to go wrong, a fault counts.
-	server.Fault(eventhubstest.Fault{On: eventhubstest.OnToken, Link: eventhubstest.ReaderLink, Hub: s.hub, Happened: tokens})
-	server.Fault(eventhubstest.Fault{On: eventhubstest.OnAttach, Link: eventhubstest.ReaderLink, Hub: s.hub, Happened: links})
+	counted := eventhubstest.Fault{On: eventhubstest.OnToken, Link: eventhubstest.ReaderLink, Hub: s.hub, Happened: tokens}
+	server.Fault(counted)
+	counted.On, counted.Happened = eventhubstest.OnAttach, links
+	server.Fault(counted)
 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -121,9 +127,11 @@ func (s *scene) readsFor(ctx context.Context, how renewing, tokens, links *atomi
 	return err
 }
 
-// sendSteadily sends an event each twentieth of a token's lifetime, until one and a quarter of it have passed since the first was received.
-// enough is closed before the last one.
-func (s *scene) sendSteadily(ctx context.Context, server *eventhubstest.Server, first *atomic.Bool, enough chan struct{}, lifetime time.Duration) error {
+// sendSteadily sends an event each twentieth of a token's lifetime, until one and a quarter of it have passed since the
+// first was received. enough is closed before the last one.
+func (s *scene) sendSteadily(
+	ctx context.Context, server *eventhubstest.Server, first *atomic.Bool, enough chan struct{}, lifetime time.Duration,
+) error {
 	tick := time.NewTicker(max(lifetime/20, 100*time.Millisecond))
 	defer tick.Stop()
 	var until time.Time
@@ -178,11 +186,11 @@ func (s *scene) startIn(server *eventhubstest.Server, name string) (*program, er
 	if err != nil {
 		return nil, err
 	}
-	trust, err := server.WriteTrust(folder)
+	env, err := server.WriteTrust(folder)
 	if err != nil {
 		return nil, err
 	}
-	env := append(trust, server.PasswordlessEnv(s.hub)...)
+	env = append(env, server.PasswordlessEnv(s.hub)...)
 	return startProgram(s.name, variables(env...), s.runScript(), "quickstart", name)
 }
 
@@ -212,7 +220,9 @@ func readAsGo(ctx context.Context, s *scene, server *eventhubstest.Server, each 
 	}
 	defer c.Close(context.WithoutCancel(ctx))
 	earliest := true
-	p, err := c.NewPartitionClient("0", &azeventhubs.PartitionClientOptions{StartPosition: azeventhubs.StartPosition{Earliest: &earliest}})
+	p, err := c.NewPartitionClient("0", &azeventhubs.PartitionClientOptions{
+		StartPosition: azeventhubs.StartPosition{Earliest: &earliest},
+	})
 	if err != nil {
 		return err
 	}

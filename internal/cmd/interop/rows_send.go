@@ -99,7 +99,8 @@ func oneByteOver(ctx context.Context, s *scene) error {
 	for _, e := range s.events("0") {
 		arrived = max(arrived, len(e.Body))
 	}
-	return failures(mismatch("the error for one byte more", l.Refused, kindTooLarge), mismatch("the largest body that has arrived", arrived, l.Size))
+	return failures(mismatch("the error for one byte more", l.Refused, kindTooLarge),
+		mismatch("the largest body that has arrived", arrived, l.Size))
 }
 
 // bodySizes are those that are tried both ways.
@@ -124,7 +125,9 @@ func receiveBodies(ctx context.Context, s *scene) error {
 			return err
 		}
 	}
-	got, err := s.client.receive(ctx, s.at(), reading{Partition: "0", Start: start{Earliest: true}, Count: len(bodySizes), TimeoutMS: 20_000})
+	got, err := s.client.receive(ctx, s.at(), reading{
+		Partition: "0", Start: start{Earliest: true}, Count: len(bodySizes), TimeoutMS: 20_000,
+	})
 	if err != nil {
 		return err
 	}
@@ -199,7 +202,8 @@ func hashed(ctx context.Context, s *scene) error {
 	}
 	switch {
 	case elsewhere > 0 && s.name == "python":
-		return unsupported("%d of %d keys go elsewhere: azure-eventhub hashes characters and not their UTF-8, and takes the remainder of a negative hash "+
+		return unsupported("%d of %d keys go elsewhere: azure-eventhub hashes characters and not their UTF-8, "+
+			"and takes the remainder of a negative hash "+
 			"as Python does, unlike the other clients (_buffered_producer/_partition_resolver.py)", elsewhere, keys)
 	case elsewhere > 0:
 		return fmt.Errorf("%d of %d keys go elsewhere", elsewhere, keys)

@@ -51,11 +51,12 @@ func deliveryAnnotations(ctx context.Context, s *scene) error {
 
 // nullBody sends an event whose body is null.
 func nullBody(ctx context.Context, s *scene) error {
-	got, err := s.sendsAndReceives(ctx, event{NullBody: true, Properties: map[string]value{"p": *text("v")}})
+	properties := map[string]value{"p": *text("v")}
+	got, err := s.sendsAndReceives(ctx, event{NullBody: true, Properties: properties})
 	if err != nil {
 		return err
 	}
-	return failures(mismatch("body", string(got.Body), ""), sameValues("properties", got.Properties, map[string]value{"p": *text("v")}))
+	return failures(mismatch("body", string(got.Body), ""), sameValues("properties", got.Properties, properties))
 }
 
 func (s *scene) sendsAndReceives(ctx context.Context, e event) (receivedEvent, error) {
@@ -94,15 +95,14 @@ func noSuchHub(ctx context.Context, s *scene) error {
 // noSuchPartition does the same with a partition.
 func noSuchPartition(ctx context.Context, s *scene) error {
 	_, err := s.client.partitionProperties(ctx, s.at(), "99")
-	return errors.Join(s.refusedWith("properties", err, kindOutOfRange), s.refusedEverywhere(ctx, s.at(), "99", kindOutOfRange))
+	return errors.Join(s.refusedWith("properties", err, kindOutOfRange),
+		s.refusedEverywhere(ctx, s.at(), "99", kindOutOfRange))
 }
 
 func (s *scene) refusedEverywhere(ctx context.Context, at target, partition, kind string) error {
 	err := s.client.send(ctx, at, batch{Events: numbered(1), Partition: partition})
 	sent := s.refusedWith("send", err, kind)
-	_, err = s.client.receive(ctx, at, reading{
-		Partition: partition, Start: start{Earliest: true}, Count: 1, TimeoutMS: int(readTime.Milliseconds()),
-	})
+	_, err = s.client.receive(ctx, at, fromStart(partition, 1))
 	return errors.Join(sent, s.refusedWith("receive", err, kind))
 }
 
@@ -124,16 +124,15 @@ func webSockets(ctx context.Context, s *scene) error {
 	if _, err := s.client.hubProperties(ctx, at); err != nil {
 		return fmt.Errorf("properties: %w", err)
 	}
-	got, err := s.client.receive(ctx, at, reading{
-		Partition: "0", Start: start{Earliest: true}, Count: 2, TimeoutMS: int(readTime.Milliseconds()),
-	})
+	got, err := s.client.receive(ctx, at, fromStart("0", 2))
 	if err != nil {
 		return fmt.Errorf("receive: %w", err)
 	}
 	return failures(inOrder(s.events("0"), 2), mismatch("number of events", len(got.Events), 2))
 }
 
-// idempotent sends with idempotent publishing. The answer to the second batch is lost, so that it is sent again: it is stored once.
+// idempotent sends with idempotent publishing. The answer to the second batch is lost, so that it is sent again: it is
+// stored once.
 func idempotent(ctx context.Context, s *scene) error {
 	first := []addressed{{event: numbered(1)[0], Partition: "0"}}
 	if err := s.client.sendIdempotent(ctx, s.at(), first); err != nil {

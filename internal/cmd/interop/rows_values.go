@@ -12,14 +12,16 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/server/amqp"
 )
 
-// sendValues sends an event for each value, with that value as its only property, to partition 0. It returns the names of those that
-// the client can send, in the order in which they were sent, and of those that it can't.
+// sendValues sends an event for each value, with that value as its only property, to partition 0. It returns the names
+// of those that the client can send, in the order in which they were sent, and of those that it can't.
 func sendValues(ctx context.Context, c client, at target, values map[string]value) (sent, not []string, err error) {
 	return sendNamed(ctx, c, at, values, slices.Sorted(maps.Keys(values)))
 }
 
 // sendNamed sends all of them in one batch. What a client refuses as a whole is tried in halves.
-func sendNamed(ctx context.Context, c client, at target, values map[string]value, names []string) (sent, not []string, err error) {
+func sendNamed(
+	ctx context.Context, c client, at target, values map[string]value, names []string,
+) (sent, not []string, err error) {
 	b := batch{Partition: "0"}
 	for _, name := range names {
 		b.Events = append(b.Events, event{Body: []byte(name), Properties: map[string]value{"value": values[name]}})
@@ -58,7 +60,8 @@ func sendProperties(ctx context.Context, s *scene) error {
 	}
 	var errs []error
 	for i, name := range sent {
-		if values[name].T == "char" || values[name].T == "symbol" { // go-amqp, which reads what the server holds, has no chars, and takes symbols for strings
+		// go-amqp, which reads what the server holds, has no chars, and takes symbols for strings.
+		if values[name].T == "char" || values[name].T == "symbol" {
 			continue
 		}
 		if got := valueOf(all[i].Properties["value"]); got != values[name] {
@@ -109,7 +112,7 @@ func receiveProperties(ctx context.Context, s *scene) error {
 
 // receiveAll reads a number of events from the start of a partition.
 func (s *scene) receiveAll(ctx context.Context, partition string, n int) ([]receivedEvent, error) {
-	got, err := s.client.receive(ctx, s.at(), reading{Partition: partition, Start: start{Earliest: true}, Count: n, TimeoutMS: int(readTime.Milliseconds())})
+	got, err := s.client.receive(ctx, s.at(), fromStart(partition, n))
 	if err == nil && len(got.Events) != n {
 		err = fmt.Errorf("%d events were received, and %d are there", len(got.Events), n)
 	}
@@ -144,10 +147,12 @@ func encode(body []byte, sections ...section) (b []byte, err error) {
 
 // ids are the types that AMQP has for message ids and correlation ids.
 var ids = []value{
-	{"string", "id €"}, {"ulong", "18446744073709551615"}, {"uuid", "00112233-4455-6677-8899-aabbccddeeff"}, {"binary", "AP8B"},
+	{"string", "id €"}, {"ulong", "18446744073709551615"},
+	{"uuid", "00112233-4455-6677-8899-aabbccddeeff"}, {"binary", "AP8B"},
 }
 
-// systemProperties has an event with all that a message can say of itself be received: what the SDKs name fields of their own, and an annotation.
+// systemProperties has an event with all that a message can say of itself be received: what the SDKs name fields of
+// their own, and an annotation.
 func systemProperties(ctx context.Context, s *scene) error {
 	expiry, created := time.UnixMilli(1900000000000).UTC(), time.UnixMilli(1700000000000).UTC()
 	for _, id := range ids {
@@ -158,7 +163,8 @@ func systemProperties(ctx context.Context, s *scene) error {
 		encoded, err := encode([]byte("body"),
 			section{amqp.SectionMessageAnnotations, amqp.Map{{Key: amqp.Symbol("x-opt-mine"), Value: "my annotation"}}},
 			section{amqp.SectionProperties, []any{
-				v, []byte("user"), "to", "subject", "reply-to", v, amqp.Symbol("text/plain"), amqp.Symbol("gzip"), expiry, created, "group", uint32(7), "reply-group",
+				v, []byte("user"), "to", "subject", "reply-to", v, amqp.Symbol("text/plain"), amqp.Symbol("gzip"),
+				expiry, created, "group", uint32(7), "reply-group",
 			}})
 		if err != nil {
 			return err
@@ -173,8 +179,10 @@ func systemProperties(ctx context.Context, s *scene) error {
 	}
 	var errs []error
 	for i, id := range ids {
-		if err := sameEvent(event{Body: []byte("body"), MessageID: &id, CorrelationID: &id, ContentType: text("text/plain")}, got[i]); err != nil {
-			if shown := got[i].MessageID; shown != nil && shown.T == "string" && id.T != "string" { // its language has nothing but text for ids
+		sent := event{Body: []byte("body"), MessageID: &id, CorrelationID: &id, ContentType: text("text/plain")}
+		if err := sameEvent(sent, got[i]); err != nil {
+			// Its language may have nothing but text for ids.
+			if shown := got[i].MessageID; shown != nil && shown.T == "string" && id.T != "string" {
 				s.note("it shows ids of the type %s as %v", id.T, *shown)
 				continue
 			}
@@ -207,7 +215,7 @@ func sendIDs(ctx context.Context, s *scene) error {
 			}
 		}
 	}
-	got, err := newGoSDK().receive(ctx, s.at(), reading{Partition: "0", Start: start{Earliest: true}, Count: len(sent), TimeoutMS: int(readTime.Milliseconds())})
+	got, err := newGoSDK().receive(ctx, s.at(), fromStart("0", len(sent)))
 	if err != nil {
 		return err
 	}

@@ -132,7 +132,8 @@ func numbered(n int) (events []event) {
 
 func body(i int) string { return fmt.Sprintf("event %d", i) }
 
-// fillWith sends numbered events to a partition, each in a message of its own and at least 3 ms apart, so that their times differ.
+// fillWith sends numbered events to a partition, each in a message of its own and at least 3 ms apart, so that their
+// times differ.
 func (s *scene) fillWith(ctx context.Context, partition string, n int) error {
 	producer, err := newGoSDK().producer(s.at())
 	if err != nil {
@@ -153,4 +154,9 @@ func (s *scene) fillWith(ctx context.Context, partition string, n int) error {
 		time.Sleep(3 * time.Millisecond) // the clock has to go on
 	}
 	return nil
+}
+
+// fromStart reads n events of a partition from the earliest one.
+func fromStart(partition string, n int) reading {
+	return reading{Partition: partition, Start: start{Earliest: true}, Count: n, TimeoutMS: int(readTime.Milliseconds())}
 }

@@ -92,7 +92,9 @@ func (t *table) hubs(transport variant) (all []eventhubstest.Hub) {
 				continue
 			}
 			for _, c := range t.columns {
-				all = append(all, eventhubstest.Hub{Name: hubName(i, c, v), Partitions: partitions, ConsumerGroups: []string{group}})
+				all = append(all, eventhubstest.Hub{
+					Name: hubName(i, c, v), Partitions: partitions, ConsumerGroups: []string{group},
+				})
 			}
 		}
 	}
@@ -141,7 +143,8 @@ func (t *table) put(at cell, r result) {
 	if !t.verbose {
 		return
 	}
-	fmt.Fprintf(os.Stderr, "%-8s %-4s %5.1fs  %s, %s %s\n", t.columns[at.column].name, r.outcome, r.took.Seconds(), t.rows[at.row].name, at.variant, r.reason)
+	fmt.Fprintf(os.Stderr, "%-8s %-4s %5.1fs  %s, %s %s\n",
+		t.columns[at.column].name, r.outcome, r.took.Seconds(), t.rows[at.row].name, at.variant, r.reason)
 }
 
 // try runs a row once.
@@ -153,7 +156,9 @@ func (t *table) try(ctx context.Context, row int, c *column, v variant) (r resul
 	if v == overTLS {
 		p = t.places[overTLS]
 	}
-	s := &scene{place: p, client: c.client(v), name: c.name, hub: hubName(row, c, v), clients: map[string]client{}, tools: t.tools}
+	s := &scene{
+		place: p, client: c.client(v), name: c.name, hub: hubName(row, c, v), clients: map[string]client{}, tools: t.tools,
+	}
 	if err := t.furnish(s, v); err != nil {
 		return result{outcome: skipping, reason: err.Error()}
 	}

@@ -36,21 +36,30 @@ func (v value) String() string {
 
 func text(s string) *value { return &value{"string", s} }
 
-// simpleValues are one of every type that application properties can have, at the ends of its range where that is telling.
+// simpleValues are one of every type that application properties can have, at the ends of its range where that is
+// telling.
 func simpleValues() map[string]value {
 	return map[string]value{
 		"null": {T: "null"}, "true": {"bool", true}, "false": {"bool", false},
-		"ubyte": {"ubyte", "255"}, "ushort": {"ushort", "65535"}, "uint": {"uint", "4294967295"}, "ulong": {"ulong", "18446744073709551615"},
-		"byte": {"byte", "-128"}, "short": {"short", "-32768"}, "int": {"int", "-2147483648"}, "long": {"long", "-9223372036854775808"},
-		"small uint": {"uint", "7"}, "small ulong": {"ulong", "7"}, "small int": {"int", "-7"}, "small long": {"long", "-7"}, "zero": {"uint", "0"},
-		"float": {"float", "1.5"}, "double": {"double", "-2.25"}, "char": {"char", "é"}, "timestamp": {"timestamp", "1700000000123"},
-		"uuid": {"uuid", "00112233-4455-6677-8899-aabbccddeeff"}, "binary": {"binary", base64.StdEncoding.EncodeToString([]byte{0, 255, 1})},
-		"string": {"string", "Grüße 🌍"}, "empty string": {"string", ""}, "symbol": {"symbol", "symbol"},
+		"ubyte": {"ubyte", "255"}, "ushort": {"ushort", "65535"}, "uint": {"uint", "4294967295"},
+		"ulong": {"ulong", "18446744073709551615"},
+		"byte":  {"byte", "-128"}, "short": {"short", "-32768"}, "int": {"int", "-2147483648"},
+		"long":       {"long", "-9223372036854775808"},
+		"small uint": {"uint", "7"}, "small ulong": {"ulong", "7"}, "small int": {"int", "-7"}, "small long": {"long", "-7"},
+		"zero":  {"uint", "0"},
+		"float": {"float", "1.5"}, "double": {"double", "-2.25"}, "char": {"char", "é"},
+		"timestamp": {"timestamp", "1700000000123"},
+		"uuid":      {"uuid", "00112233-4455-6677-8899-aabbccddeeff"},
+		"binary":    {"binary", base64.StdEncoding.EncodeToString([]byte{0, 255, 1})},
+		"string":    {"string", "Grüße 🌍"}, "empty string": {"string", ""}, "symbol": {"symbol", "symbol"},
 	}
 }
 
 // bits are the widths of AMQP's integers.
-var bits = map[string]int{"ubyte": 8, "ushort": 16, "uint": 32, "ulong": 64, "byte": 8, "short": 16, "int": 32, "long": 64, "float": 32, "double": 64}
+var bits = map[string]int{
+	"ubyte": 8, "ushort": 16, "uint": 32, "ulong": 64, "byte": 8, "short": 16, "int": 32, "long": 64,
+	"float": 32, "double": 64,
+}
 
 // goValue is a value as the Go SDK takes it.
 func goValue(v value) (any, error) {

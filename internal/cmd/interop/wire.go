@@ -19,7 +19,8 @@ import (
 // batchFormat is the message format of a message whose data sections each hold an event.
 const batchFormat = 0x80013700
 
-// sendEncoded sends events that are encoded already to a partition, past all SDKs: none of them can send every type of AMQP.
+// sendEncoded sends events that are encoded already to a partition, past all SDKs: none of them can send every type of
+// AMQP.
 func sendEncoded(ctx context.Context, at target, partition string, events ...[]byte) error {
 	session, done, err := signIn(ctx, at)
 	if err != nil {
@@ -48,7 +49,8 @@ func signIn(ctx context.Context, at target) (session *goamqp.Session, done func(
 		host, _, _ := strings.Cut(address, ":")
 		trusted.ServerName, scheme = host, "amqps://"
 	}
-	conn, err := goamqp.Dial(ctx, scheme+address, &goamqp.ConnOptions{SASLType: goamqp.SASLTypeAnonymous(), TLSConfig: orDefault(trusted)})
+	options := &goamqp.ConnOptions{SASLType: goamqp.SASLTypeAnonymous(), TLSConfig: orDefault(trusted)}
+	conn, err := goamqp.Dial(ctx, scheme+address, options)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -84,9 +86,11 @@ func putToken(ctx context.Context, session *goamqp.Session, audience, token stri
 	}
 	replyTo := answers
 	err = sender.Send(ctx, &goamqp.Message{
-		Value:                 token,
-		Properties:            &goamqp.MessageProperties{MessageID: "token", ReplyTo: &replyTo},
-		ApplicationProperties: map[string]any{"operation": "put-token", "type": "servicebus.windows.net:sastoken", "name": audience},
+		Value:      token,
+		Properties: &goamqp.MessageProperties{MessageID: "token", ReplyTo: &replyTo},
+		ApplicationProperties: map[string]any{
+			"operation": "put-token", "type": "servicebus.windows.net:sastoken", "name": audience,
+		},
 	}, nil)
 	if err != nil {
 		return err

@@ -13,6 +13,9 @@ KINDS = {
     "timeout": "timeout",
 }
 
+# All that is said of an answer from $management, and what producer and consumer say that have asked for the partitions themselves.
+OUT_OF_RANGE = ("Management request error. Status code: 400", "Invalid partition ", "Wrong partition id:")
+
 
 class Unsupported(Exception):
     """The client has no way to do this."""
@@ -27,8 +30,7 @@ def kind(error):
         return "unsupported"
     if isinstance(error, EventHubError) and error.error in KINDS:
         return KINDS[error.error]
-    # All that is said of an answer from $management, and what the producer says that has asked for the partitions itself.
-    if any(said in str(error) for said in ("Management request error. Status code: 400", "Invalid partition ")):
+    if any(said in str(error) for said in OUT_OF_RANGE):
         return "out-of-range"
     if isinstance(error, AuthenticationError):
         return "unauthorized"
