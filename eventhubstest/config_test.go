@@ -14,11 +14,14 @@ import (
 	"github.com/go-eventhubs/eventhubs/eventhubstest"
 )
 
-// What a server says of itself is what clients need: for the SDK, for this library, and for programs that read their environment.
+// What a server says of itself is what clients need: for the SDK, for this library, and for programs that read their
+// environment.
 func TestConfigs(t *testing.T) {
 	for name, tlsToo := range map[string]bool{"plain": false, "TLS": true} {
 		t.Run(name, func(t *testing.T) {
-			s := eventhubstest.Start(t, &eventhubstest.Options{TLS: tlsToo, Hubs: []eventhubstest.Hub{{Name: "first"}, {Name: "second", Partitions: 1}}})
+			s := eventhubstest.Start(t, &eventhubstest.Options{
+				TLS: tlsToo, Hubs: []eventhubstest.Hub{{Name: "first"}, {Name: "second", Partitions: 1}},
+			})
 			require.NoError(t, send(ctx(t), producer(t, s.Config("second")), "0", "SDK"))
 
 			p, err := eventhubs.NewProducer(s.Config("second"), nil)
@@ -31,7 +34,8 @@ func TestConfigs(t *testing.T) {
 			store, err := eventhubs.NewBlobCheckpointStore(ctx(t), s.BlobConfig("checkpoints"))
 			require.NoError(t, err)
 			checkpoint := azeventhubs.Checkpoint{
-				FullyQualifiedNamespace: "ns", EventHubName: "second", ConsumerGroup: "g", PartitionID: "0", Offset: ptr("5"), SequenceNumber: ptr(int64(1)),
+				FullyQualifiedNamespace: "ns", EventHubName: "second", ConsumerGroup: "g", PartitionID: "0", Offset: ptr("5"),
+				SequenceNumber: ptr(int64(1)),
 			}
 			require.NoError(t, store.SetCheckpoint(ctx(t), checkpoint, nil))
 			list, err := store.ListCheckpoints(ctx(t), "ns", "second", "g", nil)
@@ -74,7 +78,10 @@ func TestRules(t *testing.T) {
 	require.ErrorAs(t, send(ctx(t), producer(t, listen), "0", "x"), &refused)
 	require.Equal(t, azeventhubs.ErrorCodeUnauthorizedAccess, refused.Code)
 	mayS := listen
-	mayS.ConnectionString = strings.Replace(listen.ConnectionString, "SharedAccessKeyName=listen;SharedAccessKey=k1;", "SharedAccessKeyName=send;SharedAccessKey=a+b/c==;", 1)
+	mayS.ConnectionString = strings.Replace(
+		listen.ConnectionString, "SharedAccessKeyName=listen;SharedAccessKey=k1;",
+		"SharedAccessKeyName=send;SharedAccessKey=a+b/c==;", 1,
+	)
 	require.NoError(t, send(ctx(t), producer(t, mayS), "0", "x"))
 	_, err := partition(t, consumer(t, mayS), "0").ReceiveEvents(ctx(t), 1, nil)
 	require.ErrorAs(t, err, &refused)

@@ -10,12 +10,14 @@ import (
 	"time"
 )
 
-// ConnectionString is for an event hub of the server, with the first of its rules. hub may be empty: then it is the namespace's.
+// ConnectionString is for an event hub of the server, with the first of its rules. hub may be empty: then it is the
+// namespace's.
 func (s *Server) ConnectionString(hub string) string {
 	return s.connectionString(keyOf(s.rules[0]), hub)
 }
 
-// RuleConnectionString is for an event hub of the server, with one of its rules, or the empty string if there is no such rule.
+// RuleConnectionString is for an event hub of the server, with one of its rules, or the empty string if there is no
+// such rule.
 func (s *Server) RuleConnectionString(rule, hub string) string {
 	r, ok := s.rule(rule)
 	if !ok {
@@ -24,7 +26,8 @@ func (s *Server) RuleConnectionString(rule, hub string) string {
 	return s.connectionString(keyOf(r), hub)
 }
 
-// SASConnectionString is the same with a shared access signature in the key's place. It holds for that event hub, until it expires.
+// SASConnectionString is the same with a shared access signature in the key's place. It holds for that event hub, until
+// it expires.
 func (s *Server) SASConnectionString(rule, hub string, expires time.Time) string {
 	r, ok := s.rule(rule)
 	if !ok {
@@ -35,7 +38,9 @@ func (s *Server) SASConnectionString(rule, hub string, expires time.Time) string
 	mac := hmac.New(sha256.New, []byte(r.Key))
 	mac.Write([]byte(resource + "\n" + until))
 	signature := url.QueryEscape(base64.StdEncoding.EncodeToString(mac.Sum(nil)))
-	return s.connectionString(fmt.Sprintf("SharedAccessSignature=SharedAccessSignature sr=%s&sig=%s&se=%s&skn=%s", resource, signature, until, url.QueryEscape(r.Name)), hub)
+	token := fmt.Sprintf("SharedAccessSignature sr=%s&sig=%s&se=%s&skn=%s", resource, signature, until,
+		url.QueryEscape(r.Name))
+	return s.connectionString("SharedAccessSignature="+token, hub)
 }
 
 func (s *Server) rule(name string) (Rule, bool) {

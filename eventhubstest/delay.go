@@ -8,7 +8,8 @@ import (
 )
 
 const (
-	// maxUnderway bounds the bytes that are on their way on a delayed connection. Past it, writing waits, as it does on a socket whose buffer is full.
+	// maxUnderway bounds the bytes that are on their way on a delayed connection. Past it, writing waits, as it does on a
+	// socket whose buffer is full.
 	maxUnderway = 64 << 20
 	// flushTimeout is what Close gives the peer, beyond the delay, to take what was written before.
 	flushTimeout = 100 * time.Millisecond
@@ -28,7 +29,8 @@ func (l delayListener) Accept() (net.Conn, error) {
 	return newDelayConn(nc, l.delay), nil
 }
 
-// delayConn is a connection whose peer gets everything later by a fixed time: in order, whole, and as fast as the socket takes it.
+// delayConn is a connection whose peer gets everything later by a fixed time: in order, whole, and as fast as the
+// socket takes it.
 type delayConn struct {
 	net.Conn
 	delay  time.Duration
@@ -37,7 +39,7 @@ type delayConn struct {
 	once   sync.Once
 	closed error // what closing the socket has returned
 
-	mu       sync.Mutex
+	queueMu  sync.Mutex
 	changed  sync.Cond
 	queue    []parcel
 	underway int       // bytes that are not written to the socket yet
@@ -55,7 +57,7 @@ type parcel struct {
 // newDelayConn returns a connection over nc. It has a goroutine, which Close ends.
 func newDelayConn(nc net.Conn, delay time.Duration) *delayConn {
 	c := &delayConn{Conn: nc, delay: delay, ended: make(chan struct{})}
-	c.changed.L = &c.mu
+	c.changed.L = &c.queueMu
 	c.expire = time.AfterFunc(time.Hour, c.wake)
 	c.expire.Stop()
 	go c.deliver()
@@ -64,15 +66,15 @@ func newDelayConn(nc net.Conn, delay time.Duration) *delayConn {
 
 // wake has Write look at its deadline. It needs the lock: a Write that has looked may not have begun to wait yet.
 func (c *delayConn) wake() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.queueMu.Lock()
+	defer c.queueMu.Unlock()
 	c.changed.Broadcast()
 }
 
 // Write takes b at once, unless too much is on its way.
 func (c *delayConn) Write(b []byte) (int, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.queueMu.Lock()
+	defer c.queueMu.Unlock()
 	for {
 		switch {
 		case c.closing:
@@ -95,24 +97,24 @@ func (c *delayConn) Write(b []byte) (int, error) {
 func (c *delayConn) deliver() {
 	defer close(c.ended)
 	for {
-		c.mu.Lock()
+		c.queueMu.Lock()
 		for len(c.queue) == 0 && !c.closing {
 			c.changed.Wait()
 		}
 		queue := c.queue
 		c.queue = nil
-		c.mu.Unlock()
+		c.queueMu.Unlock()
 		if len(queue) == 0 {
 			return
 		}
 		for _, p := range queue {
 			time.Sleep(time.Until(p.due))
 			_, err := c.Conn.Write(p.bytes)
-			c.mu.Lock()
+			c.queueMu.Lock()
 			c.err = err
 			c.underway -= len(p.bytes)
 			c.changed.Broadcast()
-			c.mu.Unlock()
+			c.queueMu.Unlock()
 			if err != nil {
 				c.Conn.Close() // for who reads to hear of it
 				return
@@ -124,12 +126,13 @@ func (c *delayConn) deliver() {
 // Close lets what was written before arrive, and closes the socket.
 func (c *delayConn) Close() error {
 	c.once.Do(func() {
-		c.mu.Lock()
+		c.queueMu.Lock()
 		c.closing = true
 		c.expire.Stop()
-		_ = c.Conn.SetWriteDeadline(time.Now().Add(c.delay + flushTimeout)) // a socket that can't do it fails to write as well
+		// a socket that can't do it fails to write as well
+		_ = c.Conn.SetWriteDeadline(time.Now().Add(c.delay + flushTimeout))
 		c.changed.Broadcast()
-		c.mu.Unlock()
+		c.queueMu.Unlock()
 		<-c.ended
 		c.closed = c.Conn.Close()
 	})
@@ -138,8 +141,8 @@ func (c *delayConn) Close() error {
 
 // SetWriteDeadline bounds the time that Write waits, and that the socket takes when what was written is due.
 func (c *delayConn) SetWriteDeadline(t time.Time) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.queueMu.Lock()
+	defer c.queueMu.Unlock()
 	if c.closing {
 		return net.ErrClosed
 	}

@@ -64,7 +64,8 @@ func pair(t *testing.T, delay time.Duration) (delayed, peer net.Conn) {
 	return delayed, peer
 }
 
-// TestDelayKeepsBytes writes much at once: all of it arrives, in order, one delay after it was written, and Close doesn't cut it off.
+// TestDelayKeepsBytes writes much at once: all of it arrives, in order, one delay after it was written, and Close
+// doesn't cut it off.
 func TestDelayKeepsBytes(t *testing.T) {
 	delayed, peer := pair(t, roundTrip)
 	var want []byte
@@ -92,7 +93,8 @@ func TestDelayKeepsBytes(t *testing.T) {
 	require.ErrorIs(t, err, net.ErrClosed)
 }
 
-// TestDelayPushesBack writes to a peer that doesn't read: when too much is on its way, writing waits, until its deadline; a deadline that is set meanwhile counts.
+// TestDelayPushesBack writes to a peer that doesn't read: when too much is on its way, writing waits, until its
+// deadline; a deadline that is set meanwhile counts.
 func TestDelayPushesBack(t *testing.T) {
 	delayed, _ := pair(t, time.Millisecond)
 	b := make([]byte, 1<<20)

@@ -1,8 +1,8 @@
 // Package eventhubstest is an Event Hubs namespace in one Go process: to Event Hubs what net/http/httptest is to HTTP.
 //
-// Programs talk to it over a real socket, in real AMQP 1.0, with Microsoft's own SDKs in any language; nothing is mocked. Beside
-// it runs the part of Azure Blob Storage that a checkpoint store needs. So a program that uses Event Hubs can be run and tested
-// without Azure, without Docker and without the network:
+// Programs talk to it over a real socket, in real AMQP 1.0, with Microsoft's own SDKs in any language; nothing is
+// mocked. Beside it runs the part of Azure Blob Storage that a checkpoint store needs. So a program that uses Event
+// Hubs can be run and tested without Azure, without Docker and without the network:
 //
 //	srv := eventhubstest.Start(t, nil)
 //	producer, err := eventhubs.NewProducer(srv.Config("hub"), nil)
@@ -10,10 +10,10 @@
 // # Other processes
 //
 // [Server.Env] and [Server.PasswordlessEnv] are the environment in which programs in any language find the server, and
-// [Server.WriteTrust] the environment in which they trust its CA. examples/emulator prints them for a shell. Where AMQP is at
-// its usual port (5671, or 5672 without TLS), the name of the namespace is localhost in every client, so all find each
-// other's checkpoints. At another port Python's client makes the port a part of the name, and so do ours and the Go SDK's
-// without TLS; JavaScript's and Java's don't. Python's client knows no other port than 5671 with TLS.
+// [Server.WriteTrust] the environment in which they trust its CA. examples/emulator prints them for a shell. Where AMQP
+// is at its usual port (5671, or 5672 without TLS), the name of the namespace is localhost in every client, so all find
+// each other's checkpoints. At another port Python's client makes the port a part of the name, and so do ours and the
+// Go SDK's without TLS; JavaScript's and Java's don't. Python's client knows no other port than 5671 with TLS.
 //
 // # Virtual time
 //
@@ -46,14 +46,14 @@
 //     [Server.NewWebSocketConn] (azeventhubs), the ClientOptions of a BlobConfig (azblob), or [Server.DialContext].
 //     Credentials that the process shares, such as azidentity.DefaultAzureCredential, belong to no bubble.
 //   - A consumer client of the SDK leaves a goroutine behind until its token would have been renewed. Start waits for
-//     that. With [New], call time.Sleep(24 * time.Hour) when everything is closed, or sleep for Options.TokenLifetime if
-//     that is longer. It takes no real time.
+//     that. With [New], call time.Sleep(24 * time.Hour) when everything is closed, or sleep for Options.TokenLifetime
+//     if that is longer. It takes no real time.
 //   - The clock stands still while a goroutine waits for a sync.Mutex. If the one that holds the mutex waits for the
 //     clock, the test hangs. Clients of the SDK do that when several goroutines use one of them and an answer takes
 //     time, because of Options.RoundTrip or a fault. Producers and consumers of package eventhubs don't.
 //
 // # Limits
 //
-// Events are kept in memory, up to a bound for each partition, and are gone when the server is closed. It is made for tests and
-// for development on one machine: it listens on loopback, and its keys are known to everyone.
+// Events are kept in memory, up to a bound for each partition, and are gone when the server is closed. It is made for
+// tests and for development on one machine: it listens on loopback, and its keys are known to everyone.
 package eventhubstest

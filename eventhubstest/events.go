@@ -31,8 +31,9 @@ func (s *Server) Send(ctx context.Context, hub string, events ...eventhubs.Event
 	return errors.Join(err, p.Close(ctx))
 }
 
-// Events returns what a partition of an event hub holds now, oldest first, and nil if there is no such hub or partition.
-// Events with a body that is not one piece of binary, which Go and Python programs don't send, have a nil Body.
+// Events returns what a partition of an event hub holds now, oldest first, and nil if there is no such hub or
+// partition. Events with a body that is not one piece of binary, which Go and Python programs don't send, have a nil
+// Body.
 func (s *Server) Events(hub, partition string) []Event {
 	stored, err := s.broker.Events(hub, partition)
 	if err != nil {
@@ -55,7 +56,9 @@ func (s *Server) AllEvents(hub string) []Event {
 }
 
 func newEvent(stored *broker.Event, partition string) Event {
-	e := Event{SequenceNumber: stored.SequenceNumber, Offset: strconv.FormatInt(stored.Offset, 10), EnqueuedTime: stored.Enqueued}
+	e := Event{
+		SequenceNumber: stored.SequenceNumber, Offset: strconv.FormatInt(stored.Offset, 10), EnqueuedTime: stored.Enqueued,
+	}
 	e.PartitionID, e.PartitionKey = partition, stored.Key
 	var m amqp.Message
 	if m.UnmarshalBinary(stored.Bare) != nil {

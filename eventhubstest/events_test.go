@@ -20,7 +20,8 @@ func TestEvents(t *testing.T) {
 	before := time.Now().Truncate(time.Millisecond)
 	sent := []eventhubs.Event{
 		{
-			Body: []byte("all"), PartitionKey: "sOdeEAsyQoEuEFPGerWO", Properties: map[string]any{"a": int64(1), "b": "two", "c": true},
+			Body: []byte("all"), PartitionKey: "sOdeEAsyQoEuEFPGerWO",
+			Properties:  map[string]any{"a": int64(1), "b": "two", "c": true},
 			ContentType: "text/plain", MessageID: "m", CorrelationID: uint64(7),
 		},
 		{Body: []byte("to one"), PartitionID: "1", MessageID: "n"},
@@ -69,7 +70,9 @@ func TestEventsWithOtherBodies(t *testing.T) {
 	p := producer(t, s.Config("hub"))
 	batch, err := p.NewEventDataBatch(ctx(t), nil)
 	require.NoError(t, err)
-	for _, body := range []azeventhubs.AMQPAnnotatedMessageBody{{Value: "v"}, {Sequence: [][]any{{"s"}}}, {Data: [][]byte{{1}, {2}}}} {
+	for _, body := range []azeventhubs.AMQPAnnotatedMessageBody{
+		{Value: "v"}, {Sequence: [][]any{{"s"}}}, {Data: [][]byte{{1}, {2}}},
+	} {
 		require.NoError(t, batch.AddAMQPAnnotatedMessage(&azeventhubs.AMQPAnnotatedMessage{
 			Body: body, ApplicationProperties: map[string]any{"a": "b"},
 			Properties: &azeventhubs.AMQPAnnotatedMessageProperties{MessageID: uint64(5)}, // not a string: no MessageID

@@ -12,7 +12,8 @@ import (
 	"github.com/go-eventhubs/eventhubs/eventhubstest"
 )
 
-// The event is stored, and the connection drops before the answer has arrived: Send can't know, and sends it again. Programs that receive have to bear such repeats.
+// The event is stored, and the connection drops before the answer has arrived: Send can't know, and sends it again.
+// Programs that receive have to bear such repeats.
 func ExampleServer_Fault() {
 	srv, err := eventhubstest.New(nil)
 	if err != nil {

@@ -11,7 +11,9 @@ import (
 
 // A role that was forgotten, and is then given.
 func ExampleServer_SetRoles() {
-	srv, err := eventhubstest.New(&eventhubstest.Options{TLS: true, Identities: []eventhubstest.Identity{{ClientID: "shop"}}})
+	srv, err := eventhubstest.New(&eventhubstest.Options{
+		TLS: true, Identities: []eventhubstest.Identity{{ClientID: "shop"}},
+	})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -64,8 +64,8 @@ type Fault struct {
 	// partition. A token is for what a link names.
 	Hub, Partition string
 	ConsumerGroup  string
-	// Link says which links OnAttach, OnAttached and OnDetach are about, and for which links tokens are. Empty means those that carry
-	// events, and every token.
+	// Link says which links OnAttach, OnAttached and OnDetach are about, and for which links tokens are. Empty means those
+	// that carry events, and every token.
 	Link LinkKind
 	// Skip is how many exchanges go well before it happens.
 	Skip int

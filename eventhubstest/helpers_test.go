@@ -29,7 +29,9 @@ func ptr[T any](v T) *T { return &v }
 // producer is the SDK's, for a hub of a server.
 func producer(t *testing.T, cfg eventhubs.Config) *azeventhubs.ProducerClient {
 	t.Helper()
-	p, err := azeventhubs.NewProducerClientFromConnectionString(cfg.ConnectionString, "", &azeventhubs.ProducerClientOptions{TLSConfig: cfg.TLSConfig, RetryOptions: quick})
+	p, err := azeventhubs.NewProducerClientFromConnectionString(
+		cfg.ConnectionString, "", &azeventhubs.ProducerClientOptions{TLSConfig: cfg.TLSConfig, RetryOptions: quick},
+	)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = p.Close(context.Background()) })
 	return p
@@ -47,7 +49,9 @@ func consumer(t *testing.T, cfg eventhubs.Config) *azeventhubs.ConsumerClient {
 // partition reads a partition from its first event.
 func partition(t *testing.T, c *azeventhubs.ConsumerClient, id string) *azeventhubs.PartitionClient {
 	t.Helper()
-	pc, err := c.NewPartitionClient(id, &azeventhubs.PartitionClientOptions{StartPosition: azeventhubs.StartPosition{Earliest: ptr(true)}})
+	pc, err := c.NewPartitionClient(id, &azeventhubs.PartitionClientOptions{
+		StartPosition: azeventhubs.StartPosition{Earliest: ptr(true)},
+	})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = pc.Close(context.Background()) })
 	return pc

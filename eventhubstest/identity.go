@@ -29,7 +29,8 @@ const (
 
 // Identity is somebody who signs in without a password. It takes a server with TLS.
 type Identity struct {
-	// ClientID tells identities apart. "" is the one that DefaultAzureCredential takes if AZURE_CLIENT_ID is not set: the machine's own.
+	// ClientID tells identities apart. "" is the one that DefaultAzureCredential takes if AZURE_CLIENT_ID is not set: the
+	// machine's own.
 	ClientID string
 	// Roles are what it may do. With none it gets tokens, and is refused everywhere.
 	Roles []Role
@@ -48,8 +49,8 @@ type IdentityFault struct {
 // errNeedsTLS is why there are no tokens: the SDKs send none without TLS.
 var errNeedsTLS = errors.New("identities need Options.TLS: no SDK sends a token without it")
 
-// serveIdentities makes the directory of identities and the endpoint that hands out their tokens: that of App Service, to which DefaultAzureCredential is sent by
-// IDENTITY_ENDPOINT and IDENTITY_HEADER. It is plain HTTP there, and here.
+// serveIdentities makes the directory of identities and the endpoint that hands out their tokens: that of App Service,
+// to which DefaultAzureCredential is sent by IDENTITY_ENDPOINT and IDENTITY_HEADER. It is plain HTTP there, and here.
 func (s *Server) serveIdentities(o Options) (err error) {
 	if !o.TLS {
 		if len(o.Identities) > 0 {
@@ -109,7 +110,8 @@ func (s *Server) mayUseBlobs(token string, _ *http.Request) error {
 	return err
 }
 
-// Credential signs in as the first of the server's identities, without an identity endpoint. Tokens need a server with TLS; without, GetToken fails.
+// Credential signs in as the first of the server's identities, without an identity endpoint. Tokens need a server with
+// TLS; without, GetToken fails.
 func (s *Server) Credential() azcore.TokenCredential {
 	if s.directory == nil {
 		return noCredential{}
@@ -117,8 +119,8 @@ func (s *Server) Credential() azcore.TokenCredential {
 	return s.directory.Credential(s.firstIdentity)
 }
 
-// SetRoles gives an identity these roles, and no others. It takes effect at once: links that need a role which is gone are closed.
-// It is an error if there is no such identity or role.
+// SetRoles gives an identity these roles, and no others. It takes effect at once: links that need a role which is gone
+// are closed. It is an error if there is no such identity or role.
 func (s *Server) SetRoles(clientID string, roles ...Role) error {
 	if s.directory == nil {
 		return fmt.Errorf("eventhubstest: %w", errNeedsTLS)
@@ -130,8 +132,8 @@ func (s *Server) SetRoles(clientID string, roles ...Role) error {
 	return nil
 }
 
-// IdentityFault declares something that goes wrong from now on when a token is asked for, and returns what takes it back. A server without TLS has no
-// identity endpoint: nothing happens.
+// IdentityFault declares something that goes wrong from now on when a token is asked for, and returns what takes it
+// back. A server without TLS has no identity endpoint: nothing happens.
 func (s *Server) IdentityFault(f IdentityFault) (remove func()) {
 	if s.directory == nil {
 		return func() {}
@@ -139,11 +141,12 @@ func (s *Server) IdentityFault(f IdentityFault) (remove func()) {
 	return s.directory.AddFault(identity.Fault(f))
 }
 
-// PasswordlessConfig is what producers and consumers need to reach an event hub of the server without a connection string. It signs in with Credential.
-// It takes a server with TLS.
+// PasswordlessConfig is what producers and consumers need to reach an event hub of the server without a connection
+// string. It signs in with Credential. It takes a server with TLS.
 func (s *Server) PasswordlessConfig(hub string) eventhubs.Config {
 	return eventhubs.Config{
-		Namespace: s.namespace(), EventHub: hub, Credential: s.Credential(), TLSConfig: s.clientTLS(), DialContext: s.clientDial(),
+		Namespace: s.namespace(), EventHub: hub, Credential: s.Credential(), TLSConfig: s.clientTLS(),
+		DialContext: s.clientDial(),
 	}
 }
 
@@ -154,8 +157,9 @@ func (s *Server) PasswordlessBlobConfig(container string) eventhubs.BlobConfig {
 	return cfg
 }
 
-// PasswordlessEnv is the environment in which programs find an event hub of the server and sign in with DefaultAzureCredential: entries like those of os.Environ.
-// The programs have to trust CA as well: see WriteTrust. It takes a server with TLS, and is nil without.
+// PasswordlessEnv is the environment in which programs find an event hub of the server and sign in with
+// DefaultAzureCredential: entries like those of os.Environ. The programs have to trust CA as well: see WriteTrust. It
+// takes a server with TLS, and is nil without.
 func (s *Server) PasswordlessEnv(hub string) []string {
 	if s.directory == nil {
 		return nil
@@ -171,8 +175,8 @@ func (s *Server) PasswordlessEnv(hub string) []string {
 }
 
 // namespace is the name under which clients on this machine find the server, and which its certificate has. A port that
-// clients assume by themselves is left out, for some of them make it a part of the names of checkpoints: Python's client
-// does, ours, JavaScript's and Java's don't, and they would not find each other's.
+// clients assume by themselves is left out, for some of them make it a part of the names of checkpoints: Python's
+// client does, ours, JavaScript's and Java's don't, and they would not find each other's.
 func (s *Server) namespace() string {
 	host, port, err := net.SplitHostPort(dialable(s.amqp[0]))
 	if err != nil {

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// What bounds the clients of the storage account and of the identity endpoint. AMQP has bounds of its own (internal/server/amqp, Config; internal/server/broker).
+// What bounds the clients of the storage account and of the identity endpoint. AMQP has bounds of its own
+// (internal/server/amqp, Config; internal/server/broker).
 const (
 	maxHTTPConnections = 1000
 	maxHTTPHeader      = 64 << 10 // bytes of a request's header
@@ -26,7 +27,8 @@ func httpServer(h http.Handler) *http.Server {
 	}
 }
 
-// httpListener is a listener whose connections are bounded in number, and given up when what is written to them isn't read.
+// httpListener is a listener whose connections are bounded in number, and given up when what is written to them isn't
+// read.
 type httpListener struct {
 	net.Listener
 	slots        chan struct{} // holds a token for each connection
@@ -85,7 +87,8 @@ func (s *Server) warn(l *slog.Logger) {
 	if l == nil {
 		l = slog.Default()
 	}
-	l.Warn("eventhubstest: listening beyond this machine: the keys of this server are known to everyone, and anybody who reaches its ports can read and write",
+	l.Warn("eventhubstest: listening beyond this machine: the keys of this server are known to everyone, and anybody "+
+		"who reaches its ports can read and write",
 		"addresses", beyond)
 }
 

@@ -24,10 +24,15 @@ func TestWarning(t *testing.T) {
 		eventhubstest.Start(t, &o)
 		return strings.Split(strings.TrimSpace(b.String()), "\n")
 	}
-	for _, o := range []eventhubstest.Options{{}, {TLS: true}, {Address: "localhost:0", BlobAddress: "127.0.0.1:0", RoundTrip: time.Millisecond}} {
+	for _, o := range []eventhubstest.Options{
+		{}, {TLS: true}, {Address: "localhost:0", BlobAddress: "127.0.0.1:0", RoundTrip: time.Millisecond},
+	} {
 		require.Equal(t, []string{""}, start(o))
 	}
-	for _, o := range []eventhubstest.Options{{Address: any}, {BlobAddress: any}, {Address: ":0", BlobAddress: any, TLS: true, RoundTrip: time.Millisecond}} {
+	for _, o := range []eventhubstest.Options{
+		{Address: any}, {BlobAddress: any},
+		{Address: ":0", BlobAddress: any, TLS: true, RoundTrip: time.Millisecond},
+	} {
 		lines := start(o)
 		require.Len(t, lines, 1)
 		require.Contains(t, lines[0], "level=WARN")
@@ -110,7 +115,9 @@ func TestCloseWithSilentPeers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := eventhubstest.Start(t, &eventhubstest.Options{TLS: tlsToo})
 			var peers []net.Conn
-			for _, address := range []string{endpoint(s.ConnectionString(""), "Endpoint=sb://"), endpoint(s.BlobConfig("c").ConnectionString, "://")} {
+			for _, address := range []string{
+				endpoint(s.ConnectionString(""), "Endpoint=sb://"), endpoint(s.BlobConfig("c").ConnectionString, "://"),
+			} {
 				for _, said := range []string{"", "\x16\x03\x01\x02", "AMQP", "PUT / HTTP/1.1\r\nContent-Length: 5\r\n\r\n1"} {
 					nc, err := net.Dial("tcp", address)
 					require.NoError(t, err)

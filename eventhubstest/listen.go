@@ -146,7 +146,8 @@ func (s *Server) clientTLS() *tls.Config {
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(s.tls.pem)
-	// With a name of its own: go-amqp would look for the namespace with its port in the certificate (conn.go, initTLSConfig).
+	// With a name of its own: go-amqp would look for the namespace with its port in the certificate (conn.go,
+	// initTLSConfig).
 	return &tls.Config{RootCAs: roots, ServerName: certificateName}
 }
 

@@ -113,7 +113,8 @@ func TestConditions(t *testing.T) {
 		"com.microsoft:server-busy": inPlace, "com.microsoft:timeout": inPlace,
 		"amqp:link:detach-forced": link, "amqp:link:transfer-limit-exceeded": link,
 		"amqp:connection:forced": conn, "amqp:internal-error": conn, "": conn, // a socket that closes
-		"amqp:unauthorized-access": givesUp, "amqp:not-found": givesUp, "amqp:not-allowed": givesUp, "amqp:resource-limit-exceeded": givesUp,
+		"amqp:unauthorized-access": givesUp, "amqp:not-found": givesUp, "amqp:not-allowed": givesUp,
+		"amqp:resource-limit-exceeded":  givesUp,
 		"com.microsoft:entity-disabled": givesUp, "com.microsoft:argument-out-of-range": givesUp,
 	} {
 		for _, on := range []eventhubstest.Operation{eventhubstest.OnPublish, eventhubstest.OnAttach} {
@@ -121,9 +122,8 @@ func TestConditions(t *testing.T) {
 				t.Parallel()
 				s := eventhubstest.Start(t, nil)
 				w := &wire{address: strings.TrimPrefix(strings.Split(s.ConnectionString(""), ";")[0], "Endpoint=sb://")}
-				p, err := azeventhubs.NewProducerClientFromConnectionString(s.ConnectionString("hub"), "", &azeventhubs.ProducerClientOptions{
-					RetryOptions: quick, NewWebSocketConn: w.dial,
-				})
+				options := &azeventhubs.ProducerClientOptions{RetryOptions: quick, NewWebSocketConn: w.dial}
+				p, err := azeventhubs.NewProducerClientFromConnectionString(s.ConnectionString("hub"), "", options)
 				require.NoError(t, err)
 				defer func() { _ = p.Close(ctx(t)) }()
 				if on == eventhubstest.OnPublish {
@@ -147,7 +147,8 @@ func TestConditions(t *testing.T) {
 				require.NoError(t, err)
 				require.Contains(t, bodies(s.Events("hub", "0")), "x")
 				expected := map[string][2]int{inPlace: {0, 0}, link: {0, 1}, conn: {1, 1}}[want]
-				if on == eventhubstest.OnAttach { // a link that was refused is asked for again in any case, and mostly on the same connection
+				// a link that was refused is asked for again in any case, and mostly on the same connection
+				if on == eventhubstest.OnAttach {
 					expected[1] = 1
 					if condition == "amqp:internal-error" {
 						expected[0] = 0
@@ -159,7 +160,8 @@ func TestConditions(t *testing.T) {
 	}
 }
 
-// A disposition that is lost after the event was stored: the sender tries again when its time is up, and the event is there twice.
+// A disposition that is lost after the event was stored: the sender tries again when its time is up, and the event is
+// there twice.
 func TestLostDisposition(t *testing.T) {
 	s := eventhubstest.Start(t, nil)
 	p := producer(t, s.Config("hub"))

@@ -67,7 +67,8 @@ type Options struct {
 	Logger *slog.Logger
 	// TLS has the server speak AMQPS and https, with a certificate from a CA that is made for it.
 	TLS bool
-	// Identities are those that can sign in without a password, to a server with TLS. None means one, whose ClientID is "" and which may do everything.
+	// Identities are those that can sign in without a password, to a server with TLS. None means one, whose ClientID is ""
+	// and which may do everything.
 	Identities []Identity
 	// TokenLifetime is how long tokens of identities hold. 0 means 24 hours, as those of managed identities do.
 	TokenLifetime time.Duration
@@ -75,7 +76,8 @@ type Options struct {
 	Storage Storage
 	// RetentionBytes bounds the events that each partition keeps: the oldest go first. 0 means 64 MiB.
 	RetentionBytes int64
-	// RoundTrip is added to every round trip over AMQP: what the server sends arrives that much later, in order and with no limit to the bandwidth. 0 means none.
+	// RoundTrip is added to every round trip over AMQP: what the server sends arrives that much later, in order and with
+	// no limit to the bandwidth. 0 means none.
 	RoundTrip time.Duration
 	// InMemory makes the server listen in memory, for use inside testing/synctest: see the package documentation.
 	// Make the server inside the bubble. Config and BlobConfig, and those without a password, reach it by themselves,
@@ -137,8 +139,8 @@ type TB interface {
 
 // Start returns a running server that closes itself when the test ends. It fails the test if it can't. Inside a
 // synctest bubble, the test ends only when the last token has expired. Until then a consumer client of the SDK leaves a
-// goroutine (azeventhubs, consumer_client.go, Close), and a bubble with such a goroutine must not end. The wait takes no
-// real time.
+// goroutine (azeventhubs, consumer_client.go, Close), and a bubble with such a goroutine must not end. The wait takes
+// no real time.
 func Start(t TB, o *Options) *Server {
 	t.Helper()
 	s, err := New(o)
@@ -277,7 +279,8 @@ func (s *Server) Close() {
 	s.served.Wait()
 }
 
-// DropConnections closes the socket of every AMQP client without a word, as a broken network does. New connections are taken.
+// DropConnections closes the socket of every AMQP client without a word, as a broken network does. New connections are
+// taken.
 func (s *Server) DropConnections() { s.broker.DropConnections() }
 
 // Config is what producers and consumers need to reach an event hub of the server.
@@ -296,7 +299,10 @@ func (s *Server) BlobConfig(container string) eventhubs.BlobConfig {
 
 func (s *Server) blobConnectionString() string {
 	scheme, _, _ := strings.Cut(s.accountURL(), ":")
-	return fmt.Sprintf("DefaultEndpointsProtocol=%s;AccountName=%s;AccountKey=%s;BlobEndpoint=%s;", scheme, blob.DevelopmentAccount, blob.DevelopmentKey, s.accountURL())
+	return fmt.Sprintf(
+		"DefaultEndpointsProtocol=%s;AccountName=%s;AccountKey=%s;BlobEndpoint=%s;", scheme, blob.DevelopmentAccount,
+		blob.DevelopmentKey, s.accountURL(),
+	)
 }
 
 func (s *Server) accountURL() string {
@@ -307,12 +313,13 @@ func (s *Server) accountURL() string {
 	return scheme + "://" + dialable(s.blob) + "/" + blob.DevelopmentAccount
 }
 
-// Env is the environment in which the quickstart programs of every language, and eventhubs.ConfigFromEnv and BlobConfigFromEnv,
-// find an event hub of the server: entries like those of os.Environ. The container that it names is there from the
-// start. With TLS the programs have to trust CA as well: see WriteTrust.
+// Env is the environment in which the quickstart programs of every language, and eventhubs.ConfigFromEnv and
+// BlobConfigFromEnv, find an event hub of the server: entries like those of os.Environ. The container that it names is
+// there from the start. With TLS the programs have to trust CA as well: see WriteTrust.
 func (s *Server) Env(hub string) []string {
 	return []string{
-		"EVENT_HUB_CONNECTION_STRING=" + s.ConnectionString(""), // the namespace's, as the portal shows it: a program may use more of its event hubs
+		// the namespace's, as the portal shows it: a program may use more of its event hubs
+		"EVENT_HUB_CONNECTION_STRING=" + s.ConnectionString(""),
 		"EVENT_HUB_NAME=" + hub,
 		"BLOB_STORAGE_CONNECTION_STRING=" + s.blobConnectionString(),
 		"BLOB_CONTAINER_NAME=" + envContainer,

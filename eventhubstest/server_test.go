@@ -63,17 +63,23 @@ func TestClose(t *testing.T) {
 func TestOptionsRefused(t *testing.T) {
 	taken, blobTaken := addresses(t, eventhubstest.Start(t, nil))
 	for why, o := range map[string]eventhubstest.Options{
-		`eventhubstest: event hub "A" is there twice`:                {Hubs: []eventhubstest.Hub{{Name: "a"}, {Name: "A"}}},
-		`eventhubstest: event hub name ""`:                           {Hubs: []eventhubstest.Hub{{}}},
-		`eventhubstest: event hub name "a/b"`:                        {Hubs: []eventhubstest.Hub{{Name: "a/b"}}},
-		`eventhubstest: event hub "a" has -1 partitions`:             {Hubs: []eventhubstest.Hub{{Name: "a", Partitions: -1}}},
-		`eventhubstest: consumer group name ""`:                      {Hubs: []eventhubstest.Hub{{Name: "a", ConsumerGroups: []string{""}}}},
-		`eventhubstest: shared access rule "r" needs a name and`:     {Rules: []eventhubstest.Rule{{Name: "r"}}},
-		`eventhubstest: shared access rule "r" has the right "send"`: {Rules: []eventhubstest.Rule{{Name: "r", Key: "k", Rights: []eventhubstest.Right{"send"}}}},
-		"eventhubstest: listen tcp " + taken:                         {Address: taken},
-		"eventhubstest: listen tcp " + blobTaken:                     {BlobAddress: blobTaken},
-		"eventhubstest: listen tcp: address nonsense":                {Address: "nonsense"},
-		"eventhubstest: listen tcp: address 99999":                   {BlobAddress: "127.0.0.1:99999"},
+		`eventhubstest: event hub "A" is there twice`: {Hubs: []eventhubstest.Hub{{Name: "a"}, {Name: "A"}}},
+		`eventhubstest: event hub name ""`:            {Hubs: []eventhubstest.Hub{{}}},
+		`eventhubstest: event hub name "a/b"`:         {Hubs: []eventhubstest.Hub{{Name: "a/b"}}},
+		`eventhubstest: event hub "a" has -1 partitions`: {Hubs: []eventhubstest.Hub{
+			{Name: "a", Partitions: -1},
+		}},
+		`eventhubstest: consumer group name ""`: {Hubs: []eventhubstest.Hub{
+			{Name: "a", ConsumerGroups: []string{""}},
+		}},
+		`eventhubstest: shared access rule "r" needs a name and`: {Rules: []eventhubstest.Rule{{Name: "r"}}},
+		`eventhubstest: shared access rule "r" has the right "send"`: {Rules: []eventhubstest.Rule{
+			{Name: "r", Key: "k", Rights: []eventhubstest.Right{"send"}},
+		}},
+		"eventhubstest: listen tcp " + taken:          {Address: taken},
+		"eventhubstest: listen tcp " + blobTaken:      {BlobAddress: blobTaken},
+		"eventhubstest: listen tcp: address nonsense": {Address: "nonsense"},
+		"eventhubstest: listen tcp: address 99999":    {BlobAddress: "127.0.0.1:99999"},
 	} {
 		s, err := eventhubstest.New(&o)
 		require.ErrorContains(t, err, why)

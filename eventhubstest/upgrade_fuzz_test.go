@@ -12,7 +12,8 @@ import (
 
 // Whatever a client begins with, the connection comes to an end after it, and what it reads was sent by the client.
 func FuzzUpgrade(f *testing.F) {
-	const get = "GET /$servicebus/websocket HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" +
+	const get = "GET /$servicebus/websocket HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: " +
+		"websocket\r\nSec-WebSocket-Version: 13\r\n" +
 		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: amqp\r\n\r\n"
 	f.Add([]byte(get))
 	f.Add([]byte(get + "\x82\x88\x00\x00\x00\x00AMQP\x03\x01\x00\x00")) // one message

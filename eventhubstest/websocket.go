@@ -22,19 +22,21 @@ const (
 	webSocketPath = "/$servicebus/websocket"
 	// maxRequest bounds the request for a WebSocket, with all its headers.
 	maxRequest = 16 << 10
-	// hearOutBytes and hearOutTimeout bound what is read on from a client that was refused, so that the answer reaches it: the kernel takes back what was sent last when a socket is
-	// closed that has unread bytes.
+	// hearOutBytes and hearOutTimeout bound what is read on from a client that was refused, so that the answer reaches it:
+	// the kernel takes back what was sent last when a socket is closed that has unread bytes.
 	hearOutBytes   = 256 << 10
 	hearOutTimeout = 500 * time.Millisecond
 )
 
-// webSocketProtocols are what official clients ask for: the standard's name (Go, .NET), and the one before it (Python, Java, JavaScript).
+// webSocketProtocols are what official clients ask for: the standard's name (Go, .NET), and the one before it (Python,
+// Java, JavaScript).
 var webSocketProtocols = []string{"amqp", "AMQPWSB10"}
 
 var errNoWebSocket = errors.New("an HTTP request that is not for a WebSocket")
 
-// amqpConn is a connection on which a client speaks AMQP, over WebSockets if it begins so. Which of them is seen when it is first read from, so all that bounds the client's first
-// bytes of AMQP (deadlines, faults, limits, Close) bounds its request for a WebSocket as well.
+// amqpConn is a connection on which a client speaks AMQP, over WebSockets if it begins so. Which of them is seen when
+// it is first read from, so all that bounds the client's first bytes of AMQP (deadlines, faults, limits, Close) bounds
+// its request for a WebSocket as well.
 type amqpConn struct {
 	net.Conn
 	begun bool
@@ -76,8 +78,8 @@ func (c *amqpConn) begin() error {
 	return nil
 }
 
-// request is what a client asks with: the byte that was read before, and no more than maxRequest in all. It keeps the error of the connection, of which http.ReadRequest makes a
-// malformed request.
+// request is what a client asks with: the byte that was read before, and no more than maxRequest in all. It keeps the
+// error of the connection, of which http.ReadRequest makes a malformed request.
 type request struct {
 	io.Reader
 	err error
@@ -120,7 +122,9 @@ func (c *amqpConn) upgrade() error {
 func asksForAMQP(req *http.Request) bool {
 	for _, line := range req.Header.Values("Sec-WebSocket-Protocol") {
 		for name := range strings.SplitSeq(line, ",") {
-			if slices.ContainsFunc(webSocketProtocols, func(p string) bool { return strings.EqualFold(p, strings.TrimSpace(name)) }) {
+			if slices.ContainsFunc(webSocketProtocols, func(p string) bool {
+				return strings.EqualFold(p, strings.TrimSpace(name))
+			}) {
 				return true
 			}
 		}
@@ -169,7 +173,8 @@ type answer struct {
 
 func (a *answer) Header() http.Header { return a.header }
 
-// WriteHeader sends the status and the headers. After anything but a WebSocket the connection is closed, which ends the body.
+// WriteHeader sends the status and the headers. After anything but a WebSocket the connection is closed, which ends the
+// body.
 func (a *answer) WriteHeader(status int) {
 	if status != http.StatusSwitchingProtocols {
 		a.header.Set("Connection", "close")

@@ -24,7 +24,8 @@ import (
 )
 
 const (
-	upgrade     = "GET /$servicebus/websocket HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n"
+	upgrade = "GET /$servicebus/websocket HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n" +
+		"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n"
 	forAMQP     = "Sec-WebSocket-Protocol: amqp\r\n"
 	amqpHeader  = "AMQP\x00\x01\x00\x00"
 	openFrame   = "\x00\x00\x00\x11\x02\x00\x00\x00\x00\x53\x10\xc0\x04\x01\xa1\x01c" // container-id "c"
@@ -45,8 +46,11 @@ func dialPlain(t *testing.T, s *eventhubstest.Server) net.Conn {
 // dialWebSocket opens a WebSocket to a server. What it returns speaks AMQP.
 func dialWebSocket(t *testing.T, nc net.Conn, protocol string) net.Conn {
 	t.Helper()
-	client := &http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return nc, nil }}}
-	ws, _, err := websocket.Dial(ctx(t), "ws://localhost/$ServiceBus/WebSocket", &websocket.DialOptions{HTTPClient: client, Subprotocols: []string{"mqtt", protocol}})
+	dialed := func(context.Context, string, string) (net.Conn, error) { return nc, nil }
+	ws, _, err := websocket.Dial(ctx(t), "ws://localhost/$ServiceBus/WebSocket", &websocket.DialOptions{
+		HTTPClient:   &http.Client{Transport: &http.Transport{DialContext: dialed}},
+		Subprotocols: []string{"mqtt", protocol},
+	})
 	require.NoError(t, err)
 	require.Equal(t, protocol, ws.Subprotocol())
 	t.Cleanup(func() { _ = ws.CloseNow() })
@@ -139,7 +143,8 @@ func TestWebSocketSilence(t *testing.T) {
 			}
 			answer, err := io.ReadAll(nc)
 			require.NoError(t, err)
-			require.Equal(t, strings.HasSuffix(says, "\r\n\r\n") || strings.Contains(says, "\x82"), bytes.HasPrefix(answer, []byte(headerTaken)), "%q", answer)
+			upgraded := strings.HasSuffix(says, "\r\n\r\n") || strings.Contains(says, "\x82")
+			require.Equal(t, upgraded, bytes.HasPrefix(answer, []byte(headerTaken)), "%q", answer)
 		})
 	}
 	t.Run("after the handshake", func(t *testing.T) { // it is told why
@@ -211,7 +216,9 @@ func (c *counted) Read(b []byte) (int, error) {
 // A server that closes, or drops connections, doesn't forget those that are or become WebSockets.
 func TestWebSocketsEnd(t *testing.T) {
 	for _, secure := range []bool{false, true} {
-		for name, end := range map[string]func(*eventhubstest.Server){"Close": (*eventhubstest.Server).Close, "DropConnections": (*eventhubstest.Server).DropConnections} {
+		for name, end := range map[string]func(*eventhubstest.Server){
+			"Close": (*eventhubstest.Server).Close, "DropConnections": (*eventhubstest.Server).DropConnections,
+		} {
 			t.Run(fmt.Sprintf("%s, TLS %v", name, secure), func(t *testing.T) {
 				s := eventhubstest.Start(t, &eventhubstest.Options{TLS: secure})
 				var socket *counted // that was dialled last
@@ -264,7 +271,9 @@ func TestWebSocketsEnd(t *testing.T) {
 // Faults of connections happen to WebSockets too.
 func TestWebSocketConnectFaults(t *testing.T) {
 	s := eventhubstest.Start(t, nil)
-	s.Fault(eventhubstest.Fault{On: eventhubstest.OnConnect, Condition: "amqp:connection:forced", Description: "not now", Times: 1})
+	s.Fault(eventhubstest.Fault{
+		On: eventhubstest.OnConnect, Condition: "amqp:connection:forced", Description: "not now", Times: 1,
+	})
 	nc := dialWebSocket(t, dialPlain(t, s), "amqp")
 	_, err := io.WriteString(nc, amqpHeader+openFrame)
 	require.NoError(t, err)

@@ -29,7 +29,8 @@ func parseHubs(hubs, groups string) (out []eventhubstest.Hub, err error) {
 // parseRules reads "sender:Send,worker:Send+Listen". The rule that may do everything comes first.
 func parseRules(rules string) ([]eventhubstest.Rule, error) {
 	out := []eventhubstest.Rule{{
-		Name: eventhubstest.DefaultRule, Key: eventhubstest.DefaultKey, Rights: []eventhubstest.Right{eventhubstest.RightManage},
+		Name: eventhubstest.DefaultRule, Key: eventhubstest.DefaultKey,
+		Rights: []eventhubstest.Right{eventhubstest.RightManage},
 	}}
 	if rules == "" {
 		return out, nil

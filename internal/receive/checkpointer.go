@@ -27,7 +27,8 @@ type checkpointer struct {
 
 func newCheckpointer(e *Engine) *checkpointer {
 	return &checkpointer{
-		engine: e, changed: make(chan struct{}, 1), slots: make(chan struct{}, checkpointsAtOnce), partitions: map[string]*progress{},
+		engine: e, changed: make(chan struct{}, 1), slots: make(chan struct{}, checkpointsAtOnce),
+		partitions: map[string]*progress{},
 	}
 }
 

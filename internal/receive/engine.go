@@ -68,10 +68,11 @@ type Options struct {
 	NewHandler                 func() Handler
 	Opened                     func(ctx context.Context, partition string) error         // nil: nothing is called
 	Closed                     func(ctx context.Context, partition string, reason error) // nil: nothing is called
-	Permanent                  func(error) bool                                          // whether a handler's error ends the Engine
-	ErrLost, ErrDraining       error                                                     // causes of the end of a handler's context
-	Explain                    func(on string, err error) error
-	Logger                     *slog.Logger
+
+	Permanent            func(error) bool // whether a handler's error ends the Engine
+	ErrLost, ErrDraining error            // causes of the end of a handler's context
+	Explain              func(on string, err error) error
+	Logger               *slog.Logger
 }
 
 // Failure is what a handler has ended the Engine with.
@@ -122,7 +123,10 @@ type Engine struct {
 
 // New returns an Engine whose Run may be called once. ctx is that of Run.
 func New(ctx context.Context, o Options) *Engine {
-	e := &Engine{options: o, entity: o.EventHub + "/" + o.ConsumerGroup, caller: ctx, reading: map[string]*reader{}, lagDue: make(chan struct{}, 1)}
+	e := &Engine{
+		options: o, entity: o.EventHub + "/" + o.ConsumerGroup, caller: ctx, reading: map[string]*reader{},
+		lagDue: make(chan struct{}, 1),
+	}
 	apart := context.WithoutCancel(ctx)
 	e.fetch, e.stop = context.WithCancel(ctx)
 	e.handling, e.expire = context.WithCancelCause(apart)
@@ -243,7 +247,8 @@ func (e *Engine) duplicate(log *slog.Logger, name string) {
 	n := e.duplicates
 	e.stateMu.Unlock()
 	if retry.Worth(n) {
-		log.Warn("eventhubs: another consumer with the same InstanceID has taken the partition: give each running consumer its own, or none",
+		log.Warn("eventhubs: another consumer with the same InstanceID has taken the partition: give each running consumer "+
+			"its own, or none",
 			"instance_id", name, "times", n)
 	}
 }

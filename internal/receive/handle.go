@@ -61,8 +61,8 @@ func (r *reader) open() bool {
 	return false
 }
 
-// closed calls Closed with why the partition is given up: it is lost, handlers have run out of time, or an error ends the
-// Engine.
+// closed calls Closed with why the partition is given up: it is lost, handlers have run out of time, or an error ends
+// the Engine.
 func (r *reader) closed() {
 	reason := r.engine.failure()
 	switch {
@@ -73,7 +73,10 @@ func (r *reader) closed() {
 	case r.handling.Err() != nil:
 		reason = context.Cause(r.handling)
 	}
-	if err := r.guard(noEvent, func() error { r.engine.options.Closed(r.handling, r.id, reason); return nil }); err != nil {
+	if err := r.guard(noEvent, func() error {
+		r.engine.options.Closed(r.handling, r.id, reason)
+		return nil
+	}); err != nil {
 		r.ends(err, noEvent)
 	}
 }

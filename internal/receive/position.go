@@ -96,7 +96,10 @@ func (r *reader) begin() bool {
 		}
 		wait := retry.Backoff(attempt)
 		if retry.Worth(attempt) {
-			r.log.Warn("eventhubs: where to begin is not known: trying again", "attempt", attempt, "again_in", retry.Text(wait), "error", err)
+			r.log.Warn(
+				"eventhubs: where to begin is not known: trying again", "attempt", attempt, "again_in", retry.Text(wait), "error",
+				err,
+			)
 		}
 		if !retry.Sleep(r.fetch, wait) {
 			return false
@@ -110,7 +113,8 @@ func (r *reader) findBeginning() (position, error) {
 		return position{}, err
 	}
 	if processed, ok := r.done.position(); ok && isAhead(processed, found.checkpoint) {
-		found.checkpoint, found.ok, found.written = r.engine.options.checkpoint(r.id, processed), true, time.Time{} // what no checkpoint covers yet, from before
+		// what no checkpoint covers yet, from before
+		found.checkpoint, found.ok, found.written = r.engine.options.checkpoint(r.id, processed), true, time.Time{}
 	}
 	start := r.engine.options.startOf(r.id)
 	latest := start.Latest != nil && *start.Latest
@@ -179,7 +183,8 @@ func (r *reader) outdated(found dated) (why string) {
 	p, err := r.engine.options.Questions.Partition(r.fetch, r.id)
 	if err != nil {
 		if r.fetch.Err() == nil {
-			r.log.Warn("eventhubs: the service does not say whether the partition still has the position of its checkpoint: reading begins there",
+			r.log.Warn("eventhubs: the service does not say whether the partition still has the position of its checkpoint: "+
+				"reading begins there",
 				"error", err)
 		}
 		return ""
@@ -193,8 +198,8 @@ func (r *reader) outdated(found dated) (why string) {
 	created := r.engine.created
 	r.engine.stateMu.Unlock()
 	if !found.written.IsZero() && created.After(found.written.Add(clockMargin)) {
-		return fmt.Sprintf("the checkpoint was written at %s, and the event hub created at %s", found.written.Format(time.RFC3339),
-			created.Format(time.RFC3339))
+		return fmt.Sprintf("the checkpoint was written at %s, and the event hub created at %s",
+			found.written.Format(time.RFC3339), created.Format(time.RFC3339))
 	}
 	return ""
 }
@@ -205,7 +210,8 @@ const clockMargin = 5 * time.Second
 // restart says that the partition is read from its earliest event, and has the stored checkpoint say so too: a store
 // refuses to move one backwards, and would keep the old one for ever.
 func (r *reader) restart(why string, cause error) error {
-	r.log.Error("eventhubs: the position in the partition does not exist: reading restarts from the earliest event, and events may be repeated",
+	r.log.Error("eventhubs: the position in the partition does not exist: reading restarts from the earliest event, and "+
+		"events may be repeated",
 		"reason", why, "error", cause)
 	r.done.forget()
 	if err := r.done.store(r.fetch, processed{sequence: -1, offset: beforeFirst}, true); err != nil {
@@ -223,7 +229,9 @@ type dated struct {
 
 // datedStore is a store that knows when checkpoints were written.
 type datedStore interface {
-	ListCheckpointTimes(ctx context.Context, namespace, hub, group string) ([]azeventhubs.Checkpoint, map[string]time.Time, error)
+	ListCheckpointTimes(ctx context.Context, namespace, hub, group string) (
+		[]azeventhubs.Checkpoint, map[string]time.Time, error,
+	)
 }
 
 // lister lists checkpoints for readers. A partition's checkpoint has to be listed after the partition was claimed, so a

@@ -248,7 +248,8 @@ func (p *progress) saves(at processed, covered int, err error, ctx context.Conte
 		p.log.Info("eventhubs: checkpoints can be written again", "sequence", at.sequence, "failures", failures)
 	case err == nil:
 		p.log.Debug("eventhubs: checkpoint written", "sequence", at.sequence)
-	case ctx.Err() == nil && !errors.Is(err, balance.ErrNotHeld) && !errors.Is(err, balance.ErrLost) && retry.Worth(failures):
+	case ctx.Err() == nil && !errors.Is(err, balance.ErrNotHeld) && !errors.Is(err, balance.ErrLost) &&
+		retry.Worth(failures):
 		p.log.Warn("eventhubs: a checkpoint could not be written: it will be tried again", "sequence", at.sequence,
 			"failures", failures, "error", err)
 	}

@@ -200,7 +200,8 @@ func (r *reader) checkSilence() error {
 	case err != nil: // a connection that has gone silent ends by itself: the service has to send something each minute
 		r.unchecked++
 		if retry.Worth(r.unchecked) {
-			r.log.Warn("eventhubs: a partition is silent, and the service does not say whether it has events: asking again in a minute",
+			r.log.Warn("eventhubs: a partition is silent, and the service does not say whether it has events: asking again in "+
+				"a minute",
 				"times", r.unchecked, "error", err)
 		}
 		r.link.quiet = silence
@@ -258,7 +259,8 @@ func (r *reader) stolen(err error) bool {
 	case ok && epoch > ownerLevel:
 		r.failures++
 		return r.pause(r.failures, err, slog.LevelWarn,
-			"eventhubs: a reader with a higher epoch keeps the partition to itself: stop it, or give it a consumer group of its own",
+			"eventhubs: a reader with a higher epoch keeps the partition to itself: stop it, or give it a consumer group of "+
+				"its own",
 			"by", name, "epoch", epoch)
 	case ok && name == r.engine.options.InstanceID:
 		r.engine.duplicate(r.log, name)
@@ -303,7 +305,8 @@ func (r *reader) refusedAgain(err error) bool {
 		return false
 	}
 	r.failures++
-	return r.pause(r.failures, err, slog.LevelWarn, "eventhubs: reading is refused, and has worked before: trying again for a minute",
+	return r.pause(r.failures, err, slog.LevelWarn, "eventhubs: reading is refused, and has worked before: trying again "+
+		"for a minute",
 		"role", sdkerr.Role(sdkerr.Receive))
 }
 
@@ -313,11 +316,15 @@ func (r *reader) skip(err error) bool {
 	bad, asked := r.nextSequence()
 	if asked != nil {
 		r.failures++
-		return r.pause(r.failures, asked, slog.LevelWarn, "eventhubs: an event can't be decoded, and its sequence number is not known yet: trying again")
+		return r.pause(
+			r.failures, asked, slog.LevelWarn,
+			"eventhubs: an event can't be decoded, and its sequence number is not known yet: trying again",
+		)
 	}
 	r.unreadable++
 	if retry.Worth(r.unreadable) {
-		r.log.Error("eventhubs: an event can't be decoded: it holds up its partition unless ConsumerOptions.Unreadable skips it",
+		r.log.Error("eventhubs: an event can't be decoded: it holds up its partition unless ConsumerOptions.Unreadable "+
+			"skips it",
 			"sequence", bad, "failures", r.unreadable, "error", err)
 	}
 	if skip := r.engine.options.Unreadable; skip != nil {

@@ -100,8 +100,8 @@ func (p *progress) reportStalls(now time.Time, after time.Duration) {
 			"attempt", tried.number, "for", retry.Text(now.Sub(tried.since)))
 	}
 	if held.warned > 0 {
-		p.log.Warn("eventhubs: MaxAhead events are held, and the partition waits for the oldest one", "sequence", held.sequence,
-			"for", retry.Text(now.Sub(held.since)))
+		p.log.Warn("eventhubs: MaxAhead events are held, and the partition waits for the oldest one",
+			"sequence", held.sequence, "for", retry.Text(now.Sub(held.since)))
 	}
 }
 

@@ -9,8 +9,8 @@ import (
 )
 
 // workers handle the events of one partition, up to Concurrency at once, in goroutines that last as long as the reader.
-// They start when they are first needed. Whoever takes an event and leaves others wakes one more, so that a handler that
-// does next to nothing does not wake all of them.
+// They start when they are first needed. Whoever takes an event and leaves others wakes one more, so that a handler
+// that does next to nothing does not wake all of them.
 type workers struct {
 	reader *reader
 	wake   chan struct{}   // holds a token when an event may be begun, and a worker is idle
