@@ -246,7 +246,8 @@ func (c *Consumer) ReceiveBatch(ctx context.Context, h BatchHandler) error {
 		return errors.New("eventhubs: receive: the handler is nil")
 	}
 	if o := c.opts; o.Concurrency > 1 || o.Key != nil || o.MaxAhead > 0 {
-		return errors.New("eventhubs: receive: Concurrency, Key and MaxAhead are for Receive: leave them out for ReceiveBatch")
+		return errors.New("eventhubs: receive: Concurrency, Key and MaxAhead are for Receive: leave them out for " +
+			"ReceiveBatch")
 	}
 	return c.receive(ctx, c.opts.MaxBatch, h)
 }

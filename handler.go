@@ -106,8 +106,8 @@ func (e *HandlerError) Unwrap() error {
 // An error that h returns after its context has ended does not count. [Stop] and panics end Receive as they always do.
 // If the dead letter cannot be sent, because the event cannot be encoded again, the other event hub accepts only
 // smaller events, or it cannot be reached, the handler returns an error that says so. The event then comes again, to h
-// and to DeadLetter, after the pause that ConsumerOptions.Backoff sets: it holds up its partition (with Concurrency only
-// its key), but is never lost. A dead letter is sent at least once.
+// and to DeadLetter, after the pause that ConsumerOptions.Backoff sets: it holds up its partition (with Concurrency
+// only its key), but is never lost. A dead letter is sent at least once.
 //
 // A [BatchHandler] may call the handler for the events of its batch one by one, and return its first error. When the
 // batch comes again, events that have become dead letters are skipped.

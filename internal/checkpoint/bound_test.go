@@ -69,7 +69,9 @@ func TestLastAnswer(t *testing.T) {
 		fault blob.Fault
 		want  string
 	}{
-		"busy":                      {blob.Fault{Code: "ServerBusy"}, "the storage account is busy [503 ServerBusy]: no time was left"},
+		"busy": {
+			blob.Fault{Code: "ServerBusy"}, "the storage account is busy [503 ServerBusy]: no time was left",
+		},
 		"no answer":                 {blob.Fault{Hang: true}, "no answer in time"},
 		"no answer after a refusal": {blob.Fault{Code: "ServerBusy", Times: 1}, "[503 ServerBusy]: no time was left"},
 	} {
