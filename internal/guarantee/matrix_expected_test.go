@@ -9,8 +9,10 @@ import (
 
 // expectation is what has to come of a cell beyond what holds for all of them.
 type expectation struct {
-	ends  string        // Receive ends with an error that has this in it; "": it doesn't
-	after time.Duration // then, how long it is tried before at least
+	ends string // Receive ends with an error that has this in it; "": it doesn't
+	// after and within are how long it is tried before, from when the failure can happen: what is refused at first for as
+	// long as the SDK does at the most, and what has worked before for a minute, and until the next try is due.
+	after, within time.Duration
 	// worst is how long an event may wait in the partition that is worst off, and other in the other one. If the failure
 	// lasts, that counts from when it is over.
 	worst, other time.Duration
@@ -29,9 +31,9 @@ func (c cell) expectedOfReading() expectation {
 	case c.exchange.of == storage:
 		return c.expectedOfStoring()
 	case c.endsReceive():
-		e.ends = c.refusal()
+		e.ends, e.within = c.refusal(), sdkPauses
 		if c.moment == lasting {
-			e.after = patience
+			e.after, e.within = patience, patience+longestPause+eventsBetween+promptly
 		}
 		return e
 	case c.exchange.of == reader:

@@ -28,6 +28,7 @@ type receiving struct {
 	sent     int          // events to each of the partitions
 	happened atomic.Int64 // how often the failure has
 	remove   func()       // takes it back
+	armed    time.Time    // since when it can happen
 	healed   time.Time    // when a lasting failure was taken back; zero: it wasn't, or there is none
 
 	waitsMu   sync.Mutex
@@ -100,6 +101,7 @@ func (r *receiving) send() {
 
 // arm has the exchange fail from now on.
 func (r *receiving) arm() {
+	r.armed = time.Now()
 	if r.cell.exchange.of == storage {
 		r.armStorage()
 		return
@@ -145,7 +147,7 @@ func (r *receiving) happen() {
 	}
 	switch r.cell.moment {
 	case lasting:
-		r.seconds(disruption, 4*time.Second)
+		r.seconds(disruption, eventsBetween)
 		r.heal()
 		r.recover()
 	case stopping:
@@ -154,6 +156,9 @@ func (r *receiving) happen() {
 		r.recover()
 	}
 }
+
+// eventsBetween is the time between two events while a failure lasts.
+const eventsBetween = 4 * time.Second
 
 // sdkPauses is more than the pauses between the SDK's tries take together (Config.Retry: 0.5, 1.5 and 3.5 s, and 30 %).
 const sdkPauses = 8 * time.Second
@@ -270,6 +275,10 @@ func (r *receiving) stop() {
 		r.t.Errorf("Receive has returned %v", err)
 	case r.expect.ends != "" && (err == nil || !strings.Contains(err.Error(), r.expect.ends)):
 		r.t.Errorf("Receive has returned %v, and not an error with %q", err, r.expect.ends)
+	case r.expect.ends != "":
+		if took := r.only.EndedAt().Sub(r.armed); took < r.expect.after || took > r.expect.within {
+			r.t.Errorf("Receive has failed after %v, and not between %v and %v", took, r.expect.after, r.expect.within)
+		}
 	}
 	r.remove()
 	r.checkStopped()

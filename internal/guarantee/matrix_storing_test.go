@@ -136,7 +136,7 @@ func (c cell) expectedOfStoring() expectation {
 	e := expectation{worst: promptly, other: promptly}
 	name, failed := c.exchange.name, c.failure.name
 	if c.moment == first && name == "list-ownership" && (failed == "401" || failed == "403") {
-		e.ends = "eventhubs: "
+		e.ends, e.within = "eventhubs: ", sdkPauses
 		return e
 	}
 	switch waits := c.untilStored(); {

@@ -22,6 +22,7 @@ type Receiver struct {
 	cancel context.CancelFunc
 	ended  chan struct{}
 	err    error       // what Receive has returned
+	at     time.Time   // and when
 	known  atomic.Bool // Result has returned it
 }
 
@@ -113,7 +114,14 @@ func (r *Receiver) start(call func(context.Context) error) {
 	go func() {
 		defer close(r.ended)
 		r.err = call(r.ctx)
+		r.at = time.Now()
 	}()
+}
+
+// EndedAt returns when Receive has returned. It has to have.
+func (r *Receiver) EndedAt() time.Time {
+	<-r.ended
+	return r.at
 }
 
 // hasFailed reports whether Receive has returned an error that the test doesn't know of.
