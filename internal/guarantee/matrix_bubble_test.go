@@ -82,17 +82,23 @@ func (r *recorder) report() (wrong, logged []string) {
 
 // bubble is a bubble of synctest that is watched from outside.
 type bubble struct {
-	number  atomic.Pointer[string]
-	seconds atomic.Int64 // virtual ones that have passed
-	late    chan []byte  // all stacks, when a bubble has taken longestCell
-	ended   chan struct{}
+	patience time.Duration // patienceWithBubble, or less
+	number   atomic.Pointer[string]
+	seconds  atomic.Int64 // virtual ones that have passed
+	late     chan []byte  // all stacks, when a bubble has taken longestCell
+	ended    chan struct{}
 }
 
 // inBubble runs f in a bubble, and returns what is wrong. Virtual time stops for good when a goroutine of a bubble
 // waits for a mutex, which synctest doesn't count as waiting, and the holder waits for time to pass: that is
 // reported, and the bubble is left behind. So is a bubble that doesn't end.
 func inBubble(t *testing.T, f func(r *recorder)) (wrong, logged []string) {
-	b := &bubble{late: make(chan []byte, 1), ended: make(chan struct{})}
+	b := &bubble{patience: patienceWithBubble, late: make(chan []byte, 1), ended: make(chan struct{})}
+	return b.hold(t, f)
+}
+
+// hold is inBubble for a new bubble.
+func (b *bubble) hold(t *testing.T, f func(r *recorder)) (wrong, logged []string) {
 	r := &recorder{}
 	go func() {
 		defer close(b.ended)
@@ -133,6 +139,7 @@ func (b *bubble) run(r *recorder, f func(r *recorder)) {
 			b.seconds.Add(1)
 			if time.Since(began) > longestCell {
 				b.late <- stacks()
+				tick.Stop() // or time would pass for ever where f waits for nothing
 				<-done
 				return
 			}
@@ -153,7 +160,7 @@ func (b *bubble) checkLeft(r *recorder) {
 // watch returns when the bubble has ended, or, with the stacks of the goroutines that are to blame, when it never
 // will.
 func (b *bubble) watch() string {
-	look := time.NewTicker(patienceWithBubble)
+	look := time.NewTicker(b.patience)
 	defer look.Stop()
 	before := int64(-1)
 	for {
