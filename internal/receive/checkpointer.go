@@ -58,10 +58,7 @@ func (c *checkpointer) all() (all []*progress) {
 
 // change has run look again at what is due.
 func (c *checkpointer) change() {
-	select {
-	case c.changed <- struct{}{}:
-	default: // it will look anyway
-	}
+	token(c.changed)
 }
 
 // run writes checkpoints when they are due, until ctx ends. It returns when none is being written any more.

@@ -12,6 +12,18 @@
 //     checkpointer writes that down beside it: a slow store does not hold up reading.
 //   - When it has to end, it waits for the handler, writes the last checkpoint, closes the link and releases the claim.
 //
+// # Concurrency
+//
+// With Concurrency above 1 the reader does not call the handler, but hands events over to its workers. A window holds
+// the events from the oldest one that is not completed on, MaxAhead at the most; then the reader waits. A worker takes
+// the oldest event whose key has no earlier one in the window that is not completed. An event that has failed goes back
+// until its pause is over, and keeps no worker busy. What a checkpoint may cover ends before the oldest event.
+//
+// At the end, nothing new is begun, but for events with a later one that is completed or running: those are finished,
+// and retried, as long as handlers may run, so that the prefix has no gap and the next owner repeats nothing. An event
+// that fails is retried at once, and then if its pause ends in time; if it does not, or if it has ended the Engine, no
+// event after it is begun. When a position is refused, the reader waits until the window is empty before it restarts.
+//
 // # Bounds
 //
 // A link that is not open after openTimeout is given up, with its connection. A link that has been open and silent for

@@ -66,8 +66,9 @@ type Options struct {
 	Backoff                    func(attempt int, err error) time.Duration
 	Unreadable                 func(partition string, sequence int64, err error) error // nil: never skips
 	NewHandler                 func() Handler
-	Opened                     func(ctx context.Context, partition string) error         // nil: nothing is called
-	Closed                     func(ctx context.Context, partition string, reason error) // nil: nothing is called
+	// Opened and Closed are called before the first event and after the last one. Nil: nothing is.
+	Opened func(ctx context.Context, partition string) error
+	Closed func(ctx context.Context, partition string, reason error)
 
 	Permanent            func(error) bool // whether a handler's error ends the Engine
 	ErrLost, ErrDraining error            // causes of the end of a handler's context
@@ -124,8 +125,8 @@ type Engine struct {
 // New returns an Engine whose Run may be called once. ctx is that of Run.
 func New(ctx context.Context, o Options) *Engine {
 	e := &Engine{
-		options: o, entity: o.EventHub + "/" + o.ConsumerGroup, caller: ctx, reading: map[string]*reader{},
-		lagDue: make(chan struct{}, 1),
+		options: o, entity: o.EventHub + "/" + o.ConsumerGroup, caller: ctx,
+		reading: map[string]*reader{}, lagDue: make(chan struct{}, 1),
 	}
 	apart := context.WithoutCancel(ctx)
 	e.fetch, e.stop = context.WithCancel(ctx)
@@ -171,9 +172,7 @@ func (e *Engine) Run() error {
 		Partitions: ids, AskPartitions: e.askPartitions, Refused: sdkerr.IsStorageRefusal, Taken: e.take,
 		Role: sdkerr.StorageRole, Logger: e.options.Logger,
 	})
-	e.stateMu.Lock()
-	e.loop = loop
-	e.stateMu.Unlock()
+	e.locked(func() { e.loop = loop })
 	e.run(loop)
 	return e.failure()
 }
@@ -213,17 +212,12 @@ func (e *Engine) run(loop *balance.Loop) {
 }
 
 // leaves notes that a reader begins to leave, since its handler has returned; or that all have to.
-func (e *Engine) leaves() {
-	e.stateMu.Lock()
-	defer e.stateMu.Unlock()
-	e.left = time.Now()
-}
+func (e *Engine) leaves() { e.locked(func() { e.left = time.Now() }) }
 
 // leftAt is when the last reader began to leave. From then on finishTimeout counts, for the loop too.
-func (e *Engine) leftAt() time.Time {
-	e.stateMu.Lock()
-	defer e.stateMu.Unlock()
-	return e.left
+func (e *Engine) leftAt() (at time.Time) {
+	e.locked(func() { at = e.left })
+	return at
 }
 
 // take starts a reader for a claim. It is called by the loop.
@@ -234,30 +228,30 @@ func (e *Engine) take(c *balance.Claim) {
 	r := newReader(e, c, before)
 	e.reading[c.PartitionID()] = r
 	e.readers.Go(r.run) // after the end of fetch too: it releases the claim
-	select {
-	case e.lagDue <- struct{}{}:
-	default:
-	}
+	token(e.lagDue)
 }
 
 // duplicate warns, at growing intervals, that another reader has our name.
 func (e *Engine) duplicate(log *slog.Logger, name string) {
-	e.stateMu.Lock()
-	e.duplicates++
-	n := e.duplicates
-	e.stateMu.Unlock()
+	var n int
+	e.locked(func() { e.duplicates++; n = e.duplicates })
 	if retry.Worth(n) {
-		log.Warn("eventhubs: another consumer with the same InstanceID has taken the partition: give each running consumer "+
-			"its own, or none",
-			"instance_id", name, "times", n)
+		log.Warn("eventhubs: another consumer with the same InstanceID has taken the partition: "+
+			"give each running consumer its own, or none", "instance_id", name, "times", n)
 	}
 }
 
-// failure is what has ended the Engine; nil: nothing has, or the caller.
-func (e *Engine) failure() error {
+// locked calls a function under the lock.
+func (e *Engine) locked(f func()) {
 	e.stateMu.Lock()
 	defer e.stateMu.Unlock()
-	return e.failed
+	f()
+}
+
+// failure is what has ended the Engine; nil: nothing has, or the caller.
+func (e *Engine) failure() (err error) {
+	e.locked(func() { err = e.failed })
+	return err
 }
 
 // fail ends the Engine with an error. The first one counts.
@@ -283,15 +277,23 @@ func (e *Engine) askFirst() ([]string, error) {
 		case !sdkerr.IsBusy(err) && !isUnanswered(err):
 			return nil, e.options.Explain(e.entity, err)
 		}
-		wait := retry.Backoff(attempt)
-		if retry.Worth(attempt) {
-			e.options.Logger.Warn("eventhubs: the service does not say which partitions there are: asking again",
-				"attempt", attempt, "again_in", retry.Text(wait), "error", err)
-		}
-		if !retry.Sleep(e.fetch, wait) {
+		const what = "eventhubs: the service does not say which partitions there are: asking again"
+		if !pause(e.fetch, e.options.Logger, attempt, err, slog.LevelWarn, what) {
 			return nil, nil
 		}
 	}
+}
+
+// pause logs at growing intervals that something is tried again, and waits. It returns false if ctx ends.
+func pause(
+	ctx context.Context, log *slog.Logger, attempt int, err error, level slog.Level, what string, attrs ...any,
+) bool {
+	wait := retry.Backoff(attempt)
+	if retry.Worth(attempt) {
+		attrs = append(attrs, "failures", attempt, "again_in", retry.Text(wait), "error", err)
+		log.Log(ctx, level, what, attrs...)
+	}
+	return retry.Sleep(ctx, wait)
 }
 
 // askPartitions asks which partitions there are.
@@ -300,30 +302,27 @@ func (e *Engine) askPartitions(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	e.stateMu.Lock()
-	defer e.stateMu.Unlock()
-	e.created = p.CreatedOn
+	e.locked(func() { e.created = p.CreatedOn })
 	return p.PartitionIDs, nil
 }
 
 // hasWorked reports whether a link was open, so that names and rights were right.
-func (e *Engine) hasWorked() bool {
-	e.stateMu.Lock()
-	defer e.stateMu.Unlock()
-	return e.worked
+func (e *Engine) hasWorked() (has bool) {
+	e.locked(func() { has = e.worked })
+	return has
 }
 
-func (e *Engine) setWorked() {
-	e.stateMu.Lock()
-	defer e.stateMu.Unlock()
-	e.worked = true
+func (e *Engine) setWorked() { e.locked(func() { e.worked = true }) }
+
+// running is the loop, once the service has said which partitions there are. Nil: it has not.
+func (e *Engine) running() (loop *balance.Loop) {
+	e.locked(func() { loop = e.loop })
+	return loop
 }
 
 // readersNow returns the readers of the partitions that are held now.
 func (e *Engine) readersNow() (now []*reader) {
-	e.stateMu.Lock()
-	loop := e.loop
-	e.stateMu.Unlock()
+	loop := e.running()
 	if loop == nil {
 		return nil
 	}

@@ -64,19 +64,16 @@ func (r *reader) open() bool {
 // closed calls Closed with why the partition is given up: it is lost, handlers have run out of time, or an error ends
 // the Engine.
 func (r *reader) closed() {
-	reason := r.engine.failure()
+	call, reason := r.engine.options.Closed, r.engine.failure()
 	switch {
-	case r.engine.options.Closed == nil:
+	case call == nil:
 		return
 	case r.claim.Context().Err() != nil:
 		reason = r.engine.options.ErrLost
 	case r.handling.Err() != nil:
 		reason = context.Cause(r.handling)
 	}
-	if err := r.guard(noEvent, func() error {
-		r.engine.options.Closed(r.handling, r.id, reason)
-		return nil
-	}); err != nil {
+	if err := r.guard(noEvent, func() error { call(r.handling, r.id, reason); return nil }); err != nil {
 		r.ends(err, noEvent)
 	}
 }

@@ -52,9 +52,7 @@ func (e *Engine) watchLag(ctx context.Context) {
 
 func (e *Engine) askExtent(ctx context.Context, p *progress) {
 	now := time.Now()
-	p.progressMu.Lock()
-	p.extentAskedAt = now
-	p.progressMu.Unlock()
+	p.locked(func() { p.extentAskedAt = now })
 	properties, err := e.options.Questions.Partition(ctx, p.id)
 	if err != nil {
 		if ctx.Err() == nil {
@@ -66,13 +64,10 @@ func (e *Engine) askExtent(ctx context.Context, p *progress) {
 	if properties.IsEmpty {
 		found.first = found.last + 1
 	}
-	p.progressMu.Lock()
-	defer p.progressMu.Unlock()
-	p.extent = found
+	p.locked(func() { p.extent = found })
 }
 
-func (p *progress) extentAsked() time.Time {
-	p.progressMu.Lock()
-	defer p.progressMu.Unlock()
-	return p.extentAskedAt
+func (p *progress) extentAsked() (at time.Time) {
+	p.locked(func() { at = p.extentAskedAt })
+	return at
 }

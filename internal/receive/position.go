@@ -3,12 +3,12 @@ package receive
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
 
-	"github.com/go-eventhubs/eventhubs/internal/retry"
 	"github.com/go-eventhubs/eventhubs/internal/sdkerr"
 )
 
@@ -94,14 +94,7 @@ func (r *reader) begin() bool {
 			}
 			continue
 		}
-		wait := retry.Backoff(attempt)
-		if retry.Worth(attempt) {
-			r.log.Warn(
-				"eventhubs: where to begin is not known: trying again", "attempt", attempt, "again_in", retry.Text(wait), "error",
-				err,
-			)
-		}
-		if !retry.Sleep(r.fetch, wait) {
+		if !r.pause(attempt, err, slog.LevelWarn, "eventhubs: where to begin is not known: trying again") {
 			return false
 		}
 	}
@@ -113,8 +106,7 @@ func (r *reader) findBeginning() (position, error) {
 		return position{}, err
 	}
 	if processed, ok := r.done.position(); ok && isAhead(processed, found.checkpoint) {
-		// what no checkpoint covers yet, from before
-		found.checkpoint, found.ok, found.written = r.engine.options.checkpoint(r.id, processed), true, time.Time{}
+		found = dated{checkpoint: r.engine.options.checkpoint(r.id, processed), ok: true} // not covered yet, from before
 	}
 	start := r.engine.options.startOf(r.id)
 	latest := start.Latest != nil && *start.Latest
@@ -184,8 +176,7 @@ func (r *reader) outdated(found dated) (why string) {
 	if err != nil {
 		if r.fetch.Err() == nil {
 			r.log.Warn("eventhubs: the service does not say whether the partition still has the position of its checkpoint: "+
-				"reading begins there",
-				"error", err)
+				"reading begins there", "error", err)
 		}
 		return ""
 	}
@@ -194,9 +185,8 @@ func (r *reader) outdated(found dated) (why string) {
 		return fmt.Sprintf("the checkpoint is at sequence number %d, and the partition's last event at %d", *c.SequenceNumber,
 			p.LastEnqueuedSequenceNumber)
 	}
-	r.engine.stateMu.Lock()
-	created := r.engine.created
-	r.engine.stateMu.Unlock()
+	var created time.Time
+	r.engine.locked(func() { created = r.engine.created })
 	if !found.written.IsZero() && created.After(found.written.Add(clockMargin)) {
 		return fmt.Sprintf("the checkpoint was written at %s, and the event hub created at %s",
 			found.written.Format(time.RFC3339), created.Format(time.RFC3339))
@@ -210,9 +200,8 @@ const clockMargin = 5 * time.Second
 // restart says that the partition is read from its earliest event, and has the stored checkpoint say so too: a store
 // refuses to move one backwards, and would keep the old one for ever.
 func (r *reader) restart(why string, cause error) error {
-	r.log.Error("eventhubs: the position in the partition does not exist: reading restarts from the earliest event, and "+
-		"events may be repeated",
-		"reason", why, "error", cause)
+	r.log.Error("eventhubs: the position in the partition does not exist: reading restarts from the earliest event, "+
+		"and events may be repeated", "reason", why, "error", cause)
 	r.done.forget()
 	if err := r.done.store(r.fetch, processed{sequence: -1, offset: beforeFirst}, true); err != nil {
 		return fmt.Errorf("replace the checkpoint of the partition: %w", err)
@@ -229,9 +218,9 @@ type dated struct {
 
 // datedStore is a store that knows when checkpoints were written.
 type datedStore interface {
-	ListCheckpointTimes(ctx context.Context, namespace, hub, group string) (
-		[]azeventhubs.Checkpoint, map[string]time.Time, error,
-	)
+	ListCheckpointTimes(
+		ctx context.Context, namespace, hub, group string,
+	) ([]azeventhubs.Checkpoint, map[string]time.Time, error)
 }
 
 // lister lists checkpoints for readers. A partition's checkpoint has to be listed after the partition was claimed, so a
@@ -318,15 +307,12 @@ func (l *lister) list() (map[string]dated, bool) {
 			l.engine.fail(o.Explain(l.engine.entity, err))
 			return nil, false
 		}
-		wait := retry.Backoff(attempt)
-		if retry.Worth(attempt) {
-			attrs := []any{"attempt", attempt, "again_in", retry.Text(wait), "error", err}
-			if role := sdkerr.StorageRole(err); role != "" {
-				attrs = append(attrs, "role", role)
-			}
-			o.Logger.Warn("eventhubs: checkpoints can't be listed: trying again", attrs...)
+		log := o.Logger
+		if role := sdkerr.StorageRole(err); role != "" {
+			log = log.With("role", role)
 		}
-		if !retry.Sleep(l.engine.fetch, wait) {
+		const what = "eventhubs: checkpoints can't be listed: trying again"
+		if !pause(l.engine.fetch, log, attempt, err, slog.LevelWarn, what) {
 			return nil, false
 		}
 	}

@@ -57,6 +57,13 @@ func newProgress(c *checkpointer, id string) *progress {
 	return &progress{owner: c, id: id, log: c.engine.options.Logger.With("partition", id), writeMu: make(chan struct{}, 1)}
 }
 
+// locked calls a function under the lock.
+func (p *progress) locked(f func()) {
+	p.progressMu.Lock()
+	defer p.progressMu.Unlock()
+	f()
+}
+
 // completed notes that the attempt under way has succeeded, so that n events up to this one are processed, and returns
 // the time. As with attemptStarted, it is for each event, and must not cost much.
 func (p *progress) completed(at processed, n int) time.Time {
@@ -117,24 +124,16 @@ func (p *progress) position() (processed, bool) {
 
 // forget forgets what no checkpoint covers: the partition is lost, or another one than it was.
 func (p *progress) forget() {
-	p.progressMu.Lock()
-	defer p.progressMu.Unlock()
-	p.any, p.pending, p.saved, p.tried, p.trouble = false, 0, Mark{}, time.Time{}, trouble{}
+	p.locked(func() { p.any, p.pending, p.saved, p.tried, p.trouble = false, 0, Mark{}, time.Time{}, trouble{} })
 }
 
-func (p *progress) begin() bool {
-	p.progressMu.Lock()
-	defer p.progressMu.Unlock()
-	was := p.writing
-	p.writing = true
-	return !was
+// begin notes that a goroutine is about to write. It returns false if one is already.
+func (p *progress) begin() (first bool) {
+	p.locked(func() { first, p.writing = !p.writing, true })
+	return first
 }
 
-func (p *progress) end() {
-	p.progressMu.Lock()
-	defer p.progressMu.Unlock()
-	p.writing = false
-}
+func (p *progress) end() { p.locked(func() { p.writing = false }) }
 
 // saveLast saves until it succeeds, the claim is lost, or ctx ends. A try is given up after lastTry, and with it a
 // write that was under way before: on a connection that has gone silent it would take all the time there is. While a
@@ -167,18 +166,14 @@ func (p *progress) save(ctx context.Context) error {
 }
 
 // cutsOff notes what ends the write that is under way. Nil: none is.
-func (p *progress) cutsOff(cancel context.CancelFunc) {
-	p.progressMu.Lock()
-	defer p.progressMu.Unlock()
-	p.cutOff = cancel
-}
+func (p *progress) cutsOff(cancel context.CancelFunc) { p.locked(func() { p.cutOff = cancel }) }
 
 func (p *progress) cutOffWrite() {
-	p.progressMu.Lock()
-	defer p.progressMu.Unlock()
-	if p.cutOff != nil {
-		p.cutOff()
-	}
+	p.locked(func() {
+		if p.cutOff != nil {
+			p.cutOff()
+		}
+	})
 }
 
 // store writes one checkpoint, once, if the partition is ours beyond doubt. To replace the stored one it may move
@@ -248,8 +243,8 @@ func (p *progress) saves(at processed, covered int, err error, ctx context.Conte
 		p.log.Info("eventhubs: checkpoints can be written again", "sequence", at.sequence, "failures", failures)
 	case err == nil:
 		p.log.Debug("eventhubs: checkpoint written", "sequence", at.sequence)
-	case ctx.Err() == nil && !errors.Is(err, balance.ErrNotHeld) && !errors.Is(err, balance.ErrLost) &&
-		retry.Worth(failures):
+	case ctx.Err() != nil, errors.Is(err, balance.ErrNotHeld), errors.Is(err, balance.ErrLost):
+	case retry.Worth(failures):
 		p.log.Warn("eventhubs: a checkpoint could not be written: it will be tried again", "sequence", at.sequence,
 			"failures", failures, "error", err)
 	}
@@ -271,20 +266,8 @@ func (t *trouble) note(now time.Time, err error) {
 }
 
 // begins notes where reading begins.
-func (p *progress) begins(at position) {
-	p.progressMu.Lock()
-	defer p.progressMu.Unlock()
-	p.base = at
-}
+func (p *progress) begins(at position) { p.locked(func() { p.base = at }) }
 
-func (p *progress) readingFails(err error) {
-	p.progressMu.Lock()
-	defer p.progressMu.Unlock()
-	p.reading.note(time.Now(), err)
-}
+func (p *progress) readingFails(err error) { p.locked(func() { p.reading.note(time.Now(), err) }) }
 
-func (p *progress) readingWorks() {
-	p.progressMu.Lock()
-	defer p.progressMu.Unlock()
-	p.reading = trouble{}
-}
+func (p *progress) readingWorks() { p.locked(func() { p.reading = trouble{} }) }

@@ -200,9 +200,8 @@ func (r *reader) checkSilence() error {
 	case err != nil: // a connection that has gone silent ends by itself: the service has to send something each minute
 		r.unchecked++
 		if retry.Worth(r.unchecked) {
-			r.log.Warn("eventhubs: a partition is silent, and the service does not say whether it has events: asking again in "+
-				"a minute",
-				"times", r.unchecked, "error", err)
+			r.log.Warn("eventhubs: a partition is silent, and the service does not say whether it has events: "+
+				"asking again in a minute", "times", r.unchecked, "error", err)
 		}
 		r.link.quiet = silence
 		return nil
@@ -243,12 +242,7 @@ func (r *reader) recover(err error) bool {
 
 // pause logs at growing intervals that something is tried again, and waits. It returns false if fetch ends.
 func (r *reader) pause(attempt int, err error, level slog.Level, what string, attrs ...any) bool {
-	wait := retry.Backoff(attempt)
-	if retry.Worth(attempt) {
-		attrs = append(attrs, "failures", attempt, "again_in", retry.Text(wait), "error", err)
-		r.log.Log(r.fetch, level, what, attrs...)
-	}
-	return retry.Sleep(r.fetch, wait)
+	return pause(r.fetch, r.log, attempt, err, level, what, attrs...)
 }
 
 // stolen says who has taken the link, and ends the claim. Readers with a higher epoch are not of this group: all of its
@@ -259,9 +253,8 @@ func (r *reader) stolen(err error) bool {
 	case ok && epoch > ownerLevel:
 		r.failures++
 		return r.pause(r.failures, err, slog.LevelWarn,
-			"eventhubs: a reader with a higher epoch keeps the partition to itself: stop it, or give it a consumer group of "+
-				"its own",
-			"by", name, "epoch", epoch)
+			"eventhubs: a reader with a higher epoch keeps the partition to itself: "+
+				"stop it, or give it a consumer group of its own", "by", name, "epoch", epoch)
 	case ok && name == r.engine.options.InstanceID:
 		r.engine.duplicate(r.log, name)
 	case ok:
@@ -305,8 +298,8 @@ func (r *reader) refusedAgain(err error) bool {
 		return false
 	}
 	r.failures++
-	return r.pause(r.failures, err, slog.LevelWarn, "eventhubs: reading is refused, and has worked before: trying again "+
-		"for a minute",
+	return r.pause(r.failures, err, slog.LevelWarn,
+		"eventhubs: reading is refused, and has worked before: trying again for a minute",
 		"role", sdkerr.Role(sdkerr.Receive))
 }
 
@@ -316,16 +309,13 @@ func (r *reader) skip(err error) bool {
 	bad, asked := r.nextSequence()
 	if asked != nil {
 		r.failures++
-		return r.pause(
-			r.failures, asked, slog.LevelWarn,
-			"eventhubs: an event can't be decoded, and its sequence number is not known yet: trying again",
-		)
+		return r.pause(r.failures, asked, slog.LevelWarn,
+			"eventhubs: an event can't be decoded, and its sequence number is not known yet: trying again")
 	}
 	r.unreadable++
 	if retry.Worth(r.unreadable) {
 		r.log.Error("eventhubs: an event can't be decoded: it holds up its partition unless ConsumerOptions.Unreadable "+
-			"skips it",
-			"sequence", bad, "failures", r.unreadable, "error", err)
+			"skips it", "sequence", bad, "failures", r.unreadable, "error", err)
 	}
 	if skip := r.engine.options.Unreadable; skip != nil {
 		refused := skip(r.id, bad, err)

@@ -46,11 +46,7 @@ func (a *attempt) overdue(now time.Time, after time.Duration) bool {
 }
 
 // fetched notes that n events are there to be handled. As the two after it, only the partition's reader calls it.
-func (p *progress) fetched(n int) {
-	p.progressMu.Lock()
-	defer p.progressMu.Unlock()
-	p.work.fetched = n
-}
+func (p *progress) fetched(n int) { p.locked(func() { p.work.fetched = n }) }
 
 func (p *progress) attemptStarted(number int, sequence int64, now time.Time) {
 	p.progressMu.Lock()
@@ -69,11 +65,7 @@ func (p *progress) attemptFailed(a *attempt, err error) {
 }
 
 // reset notes that the reader has ended.
-func (p *progress) reset() {
-	p.progressMu.Lock()
-	defer p.progressMu.Unlock()
-	p.work = work{}
-}
+func (p *progress) reset() { p.locked(func() { p.work = work{} }) }
 
 // returned says that a handler is done, if it had stalled.
 func (p *progress) returned(tried attempt, now time.Time) {

@@ -60,13 +60,10 @@ func (e *Engine) Partitions() (all []PartitionState) {
 
 // Health describes the store, once the service has said which partitions there are.
 func (e *Engine) Health() (h balance.Health, known bool) {
-	e.stateMu.Lock()
-	loop := e.loop
-	e.stateMu.Unlock()
-	if loop == nil {
-		return h, false
+	if loop := e.running(); loop != nil {
+		return loop.Health(), true
 	}
-	return loop.Health(), true
+	return h, false
 }
 
 func (p *progress) describe(s *PartitionState, lagInterval time.Duration) {

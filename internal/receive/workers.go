@@ -35,9 +35,7 @@ func newWorkers(r *reader) *workers {
 	c.ctx, c.end = context.WithCancel(r.handling)
 	c.again = time.AfterFunc(time.Hour, c.resume)
 	c.again.Stop()
-	r.done.progressMu.Lock()
-	defer r.done.progressMu.Unlock()
-	r.done.work.window = c.window
+	r.done.locked(func() { r.done.work.window = c.window })
 	return c
 }
 
@@ -66,12 +64,12 @@ func (c *workers) add(events []*azeventhubs.ReceivedEventData) bool {
 		}
 		events = events[len(some):]
 		r.at = after(some[len(some)-1].SequenceNumber)
-		r.done.progressMu.Lock()
-		for range some {
-			c.window.add()
-		}
-		c.share()
-		r.done.progressMu.Unlock()
+		r.done.locked(func() {
+			for range some {
+				c.window.add()
+			}
+			c.share()
+		})
 	}
 	return true
 }
@@ -94,13 +92,10 @@ func (c *workers) fill(s *slot, e *azeventhubs.ReceivedEventData) bool {
 
 // await waits until something is so, which is asked under the lock. It returns false if fetch ends before.
 func (c *workers) await(so func() bool) bool {
-	p := c.reader.done
 	for {
-		p.progressMu.Lock()
-		c.awaited = !so()
-		awaited := c.awaited
-		p.progressMu.Unlock()
-		if !awaited {
+		var is bool
+		c.reader.done.locked(func() { is = so(); c.awaited = !is })
+		if is {
 			return true
 		}
 		select {
@@ -175,12 +170,12 @@ func (c *workers) wait(at *clock) *slot {
 		if !c.reader.owned(c.ctx, at) {
 			return nil
 		}
-		p.progressMu.Lock()
-		s := c.take(at.now)
-		if s == nil {
-			c.idle++
-		}
-		p.progressMu.Unlock()
+		var s *slot
+		p.locked(func() {
+			if s = c.take(at.now); s == nil {
+				c.idle++
+			}
+		})
 		if s != nil {
 			return s
 		}
@@ -189,9 +184,7 @@ func (c *workers) wait(at *clock) *slot {
 		case <-c.ctx.Done():
 			return nil
 		}
-		p.progressMu.Lock()
-		c.idle--
-		p.progressMu.Unlock()
+		p.locked(func() { c.idle-- })
 	}
 }
 
@@ -238,24 +231,19 @@ func (c *workers) failed(s *slot, err error) {
 	p.attemptFailed(&s.attempt, err)
 	wait, again := c.reader.decide(err, s.attempt.number, sequence)
 	now := time.Now()
-	p.progressMu.Lock()
-	defer p.progressMu.Unlock()
-	if again {
-		c.window.retry(s, now.Add(wait))
-		c.resumeAt(now)
-	} else {
-		c.window.abandon(s)
-	}
-	c.share()
+	p.locked(func() {
+		if again {
+			c.window.retry(s, now.Add(wait))
+			c.resumeAt(now)
+		} else {
+			c.window.abandon(s)
+		}
+		c.share()
+	})
 }
 
 // resume has those events handled again whose pauses are over.
-func (c *workers) resume() {
-	c.reader.done.progressMu.Lock()
-	defer c.reader.done.progressMu.Unlock()
-	c.resumeAt(time.Now())
-	c.share()
-}
+func (c *workers) resume() { c.reader.done.locked(func() { c.resumeAt(time.Now()); c.share() }) }
 
 func (c *workers) resumeAt(now time.Time) {
 	if next := c.window.resume(now); !next.IsZero() {
@@ -265,24 +253,19 @@ func (c *workers) resumeAt(now time.Time) {
 
 // left notes that a worker has ended, with an event if its handler has ended the goroutine.
 func (c *workers) left(s *slot) {
-	p := c.reader.done
-	p.progressMu.Lock()
-	defer p.progressMu.Unlock()
-	if s != nil {
-		c.window.abandon(s)
-	}
-	c.share()
+	c.reader.done.locked(func() {
+		if s != nil {
+			c.window.abandon(s)
+		}
+		c.share()
+	})
 }
 
 // drain finishes what has begun, and what is needed so that the completed prefix has no gap, as long as handlers may
 // run. It returns when all workers have ended.
 func (c *workers) drain() {
-	p := c.reader.done
-	now := time.Now()
-	p.progressMu.Lock()
-	c.window.drain(now.Add(max(c.reader.engine.options.DrainTimeout, 0)))
-	c.share()
-	p.progressMu.Unlock()
+	by := time.Now().Add(max(c.reader.engine.options.DrainTimeout, 0))
+	c.reader.done.locked(func() { c.window.drain(by); c.share() })
 	late := c.ctx.Done()
 	for c.isBusy() {
 		select {
@@ -297,9 +280,10 @@ func (c *workers) drain() {
 }
 
 // isBusy reports whether there is something to wait for at the end.
-func (c *workers) isBusy() bool {
-	c.reader.done.progressMu.Lock()
-	defer c.reader.done.progressMu.Unlock()
-	c.awaited = true
-	return c.window.running > 0 || c.ctx.Err() == nil && c.window.unfinished()
+func (c *workers) isBusy() (busy bool) {
+	c.reader.done.locked(func() {
+		c.awaited = true
+		busy = c.window.running > 0 || c.ctx.Err() == nil && c.window.unfinished()
+	})
+	return busy
 }
