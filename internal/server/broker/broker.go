@@ -109,6 +109,7 @@ type Broker struct {
 	limits       amqp.Config // of all connections
 
 	connections atomic.Int64 // that there have been
+	producerIDs atomic.Int64 // the last one that was given out
 
 	mu     sync.Mutex
 	closed bool
@@ -121,6 +122,7 @@ func New(o Options) (*Broker, error) {
 	b := &Broker{directory: o.Directory, hubs: map[string]*hub{}, rules: map[string]Rule{}, peers: map[*peer]struct{}{}}
 	b.tokenTimeout = cmp.Or(o.TokenTimeout, defaultTokenTimeout)
 	b.limits = amqpConfig(o)
+	b.producerIDs.Store(time.Now().UnixMilli()) // one from an earlier run must not match by chance
 	for _, h := range o.Hubs {
 		key := strings.ToLower(h.Name)
 		switch {

@@ -28,6 +28,9 @@ type Event struct {
 	Enqueued       time.Time
 	Key            string
 	HasKey         bool
+
+	hasProducerSequence bool
+	producerSequence    int32 // which an idempotent producer has given to it
 	// Bare is the encoded message from its properties on, as it was sent.
 	Bare []byte
 
@@ -101,6 +104,8 @@ func (e *Event) takeAnnotations(encoded []byte) error {
 				return fmt.Errorf("annotation %s is a %T", name, p.Value)
 			}
 			continue
+		case propertyProducerSequence: // stays an annotation
+			e.producerSequence, e.hasProducerSequence = p.Value.(int32)
 		}
 		for _, v := range []any{p.Key, p.Value} {
 			if e.annotations, err = amqp.Append(e.annotations, v); err != nil {

@@ -31,3 +31,16 @@ func (b *Broker) Limits() *amqp.Config { return &b.limits }
 
 // PartitionOf is where a key goes.
 func PartitionOf(key string, partitions int) int { return partitionOf(key, partitions) }
+
+// RememberProducers has a partition see so many producers, and reports whether it knows the first, whether it knows the
+// last, and how many it knows.
+func RememberProducers(n int) (first, last bool, kept int) {
+	var ps producers
+	id := int64(0)
+	next := func() int64 { id++; return id }
+	for range n {
+		p, epoch, _, _ := ps.join(claim{}, next)
+		_, _ = ps.accept(p, epoch, span{1, 1})
+	}
+	return ps.byID[1] != nil, ps.byID[id] != nil, ps.order.Len()
+}

@@ -252,6 +252,8 @@ const (
 	condArgumentError      = "com.microsoft:argument-error"
 	condArgumentOutOfRange = "com.microsoft:argument-out-of-range"
 	condEntityDisabled     = "com.microsoft:entity-disabled"
+	condOutOfOrder         = "com.microsoft:out-of-order-sequence"
+	condProducerStolen     = "com.microsoft:producer-epoch-stolen"
 )
 
 // refusal is an answer that says why there is none. Clients read the condition first, where there is one

@@ -22,6 +22,7 @@ type partition struct {
 	nextOffset int64
 	lastTime   time.Time
 	groups     map[string]*groupReaders // by consumer group in lower case
+	producers  producers                // idempotent ones
 }
 
 // groupReaders are the readers of one consumer group: one with an epoch, or up to five without.
@@ -38,6 +39,10 @@ func newPartition(h *hub, id string, retention int64) *partition {
 func (p *partition) append(events []Event) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.appendLocked(events)
+}
+
+func (p *partition) appendLocked(events []Event) {
 	now := time.Now().UTC().Truncate(time.Millisecond)
 	if now.Before(p.lastTime) { // a clock that was set back must not break the order that reads by time rely on
 		now = p.lastTime

@@ -167,13 +167,21 @@ func (p *peer) attach(l *amqp.Link, path string) {
 	case l.Receiving:
 		p.attachReader(l, t)
 	default:
-		if refused := p.keep(l, opened{t, right, func() {}}); refused != nil {
-			l.Refuse(refused)
-			return
-		}
-		s := &publisher{peer: p, hub: t.hub, partition: t.partition, at: entityOfLink(l)}
-		l.Accept(amqp.LinkOptions{Sink: s, Closed: func() { p.forget(l) }})
+		p.attachPublisher(l, t)
 	}
+}
+
+func (p *peer) attachPublisher(l *amqp.Link, t target) {
+	once, properties, refused := p.joinProducer(l, t.partition)
+	if refused == nil {
+		refused = p.keep(l, opened{t, RightSend, func() {}})
+	}
+	if refused != nil {
+		l.Refuse(refused)
+		return
+	}
+	s := &publisher{peer: p, hub: t.hub, partition: t.partition, at: entityOfLink(l), once: once}
+	l.Accept(amqp.LinkOptions{Sink: s, Properties: properties, Closed: func() { p.forget(l) }})
 }
 
 func notFound(entity string) *amqp.Error {

@@ -12,7 +12,8 @@ type publisher struct {
 	hub       *hub
 	partition *partition // nil: by key, or in turn
 	at        entity
-	events    []Event // of the message that is being delivered: kept for the next one to use
+	once      idempotent // publishes each event once, if it is set
+	events    []Event    // of the message that is being delivered: kept for the next one to use
 }
 
 // Deliver stores the events of a message.
@@ -56,7 +57,11 @@ func (s *publisher) store(d *amqp.Delivery) *amqp.Error {
 		}
 	}
 	detach(events, payload)
-	to.append(events)
+	if s.once.producer == nil {
+		to.append(events)
+	} else if refused := to.appendOnce(s.once, events); refused != nil {
+		return refused
+	}
 	d.Payload = nil // a fault may hold the answer back
 	return nil
 }

@@ -136,6 +136,18 @@ func useLinks(address string) error {
 			return err
 		}
 	}
+	once, err := sess.NewSender(ctx, "hub/Partitions/0", &goamqp.SenderOptions{
+		DesiredCapabilities: []string{idempotent}, Properties: map[string]any{producerID: int64(5), epoch: int16(1)},
+	})
+	if err != nil {
+		return err
+	}
+	numbered := &goamqp.Message{Annotations: goamqp.Annotations{sequence: int32(1)}, Data: [][]byte{{'x'}}}
+	for range 2 {
+		if err := once.Send(ctx, numbered, nil); err != nil {
+			return err
+		}
+	}
 	r, err := sess.NewReceiver(ctx, "hub/ConsumerGroups/$Default/Partitions/1", &goamqp.ReceiverOptions{
 		Filters: []goamqp.LinkFilter{goamqp.NewSelectorFilter(earliest)}, Credit: 10,
 		DesiredCapabilities: []string{"com.microsoft:enable-receiver-runtime-metric"},
