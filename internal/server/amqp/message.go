@@ -26,8 +26,8 @@ type Section struct {
 }
 
 // Sections walks through an encoded message. It checks that sections come in order and that each holds one well-formed
-// value. The order is the specification's, except where SDKs write another and the service takes it: the footer may come
-// before the body (rhea, message.js), and delivery annotations at the end (azure-eventhub, _pyamqp/_encode.py).
+// value. The order is the specification's, except where SDKs write another and the service takes it: the footer may
+// come before the body (rhea, message.js), and delivery annotations at the end (azure-eventhub, _pyamqp/_encode.py).
 type Sections struct {
 	r      reader
 	last   byte
