@@ -20,6 +20,7 @@ func FuzzUpgrade(f *testing.F) {
 	f.Add([]byte(get + "\x82\x7f\xff\xff\xff\xff\xff\xff\xff\xff"))     // of 2^64-1 bytes
 	f.Add([]byte(get + "\x88\x80\x00\x00\x00\x00"))
 	f.Add([]byte("AMQP\x03\x01\x00\x00"))
+	f.Add([]byte(strings.NewReplacer("websocket HTTP", "websocket/ HTTP", "amqp", "AMQPWSB10").Replace(get)))
 	f.Add([]byte(strings.Replace(get, "amqp", "mqtt", 1)))
 	f.Add([]byte("GET / HTTP/1.1\r\n\r\n"))
 	f.Fuzz(func(t *testing.T, sent []byte) {

@@ -104,7 +104,7 @@ func (c *amqpConn) upgrade() error {
 		return in.err
 	case err != nil:
 		http.Error(w, "the request is malformed, or too large", http.StatusBadRequest)
-	case !strings.EqualFold(req.URL.Path, webSocketPath):
+	case !strings.EqualFold(strings.TrimSuffix(req.URL.Path, "/"), webSocketPath): // Python's client adds the slash
 		http.Error(w, "there is nothing here but "+webSocketPath, http.StatusNotFound)
 	case !asksForAMQP(req):
 		http.Error(w, "the subprotocol has to be amqp", http.StatusBadRequest)

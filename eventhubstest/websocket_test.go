@@ -46,8 +46,13 @@ func dialPlain(t *testing.T, s *eventhubstest.Server) net.Conn {
 // dialWebSocket opens a WebSocket to a server. What it returns speaks AMQP.
 func dialWebSocket(t *testing.T, nc net.Conn, protocol string) net.Conn {
 	t.Helper()
+	return dialWebSocketAt(t, nc, "/$ServiceBus/WebSocket", protocol)
+}
+
+func dialWebSocketAt(t *testing.T, nc net.Conn, path, protocol string) net.Conn {
+	t.Helper()
 	dialed := func(context.Context, string, string) (net.Conn, error) { return nc, nil }
-	ws, _, err := websocket.Dial(ctx(t), "ws://localhost/$ServiceBus/WebSocket", &websocket.DialOptions{
+	ws, _, err := websocket.Dial(ctx(t), "ws://localhost"+path, &websocket.DialOptions{
 		HTTPClient:   &http.Client{Transport: &http.Transport{DialContext: dialed}},
 		Subprotocols: []string{"mqtt", protocol},
 	})
@@ -65,6 +70,7 @@ func TestWebSocketRefused(t *testing.T) {
 		want int
 	}{
 		"another path":        {strings.Replace(upgrade, "$servicebus", "$iothub", 1) + forAMQP + "\r\n", 404},
+		"two slashes":         {strings.Replace(upgrade, "websocket HTTP", "websocket// HTTP", 1) + forAMQP + "\r\n", 404},
 		"the root":            {"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", 404},
 		"no subprotocol":      {upgrade + "\r\n", 400},
 		"another subprotocol": {upgrade + "Sec-WebSocket-Protocol: mqtt, amqp2\r\n\r\n", 400},
@@ -89,11 +95,13 @@ func TestWebSocketRefused(t *testing.T) {
 	}
 }
 
-// Official clients ask for AMQP by two names.
+// Official clients ask for AMQP by two names, and some end the path with a slash.
 func TestWebSocketProtocols(t *testing.T) {
 	s := eventhubstest.Start(t, nil)
-	for _, protocol := range []string{"amqp", "AMQPWSB10"} {
-		nc := dialWebSocket(t, dialPlain(t, s), protocol)
+	for _, c := range []struct{ path, protocol string }{
+		{"/$ServiceBus/WebSocket", "amqp"}, {"/$servicebus/websocket", "AMQPWSB10"}, {"/$servicebus/websocket/", "AMQPWSB10"},
+	} {
+		nc := dialWebSocketAt(t, dialPlain(t, s), c.path, c.protocol)
 		_, err := io.WriteString(nc, amqpHeader)
 		require.NoError(t, err)
 		header := make([]byte, 8)
