@@ -1,6 +1,7 @@
 package guarantee_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/go-eventhubs/eventhubs/internal/guarantee/scene"
@@ -24,7 +25,7 @@ func TestGuarantee(t *testing.T) {
 		{"the checkpoint store is down for minutes", storeIsDown},
 		{"the connection drops, a link detaches, the service is busy", linkDetaches},
 		{"the service does not answer", serviceDoesNotAnswer},
-		{"authorization fails after it has worked", authorizationFails},
+		{"authorization fails after it has worked", slices.Concat(authorizationFails, renewalFails())},
 		{"an event cannot be decoded", eventIsUndecodable},
 		{"the position is refused or lies past the end", positionIsRefused},
 		{"partitions are added", partitionsAreAdded},
