@@ -101,7 +101,7 @@ func (l *Loop) claimed(
 			return // the claims of others fail
 		}
 	}
-	l.failed(&l.claiming, began, err)
+	l.takeOutcome(&l.claiming, began, err)
 }
 
 // gained begins a claim to a record that was claimed.

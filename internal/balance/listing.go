@@ -60,7 +60,7 @@ func (l *Loop) list(ctx context.Context) {
 			l.isListing = false
 			since := l.listing.trouble.since
 			switch {
-			case l.failed(&l.listing, began, err):
+			case l.takeOutcome(&l.listing, began, err):
 				l.listSoon(time.Now().Add(l.pause(l.listing.trouble.failures)))
 			case !l.ending:
 				l.listed(ctx, began, moment, since, byPartition(records), requests)
@@ -188,7 +188,7 @@ func (l *Loop) write(
 		err := call(bounded, r)
 		return func() {
 			p.writing = false
-			if !l.failed(&l.asking, began, err) && done != nil {
+			if !l.takeOutcome(&l.asking, began, err) && done != nil {
 				done()
 			}
 		}

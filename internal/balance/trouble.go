@@ -53,9 +53,9 @@ func (l *Loop) fail(t *trouble, began time.Time, err error) {
 // isDown reports whether the store is known not to answer. One failure says too little: see fail.
 func (l *Loop) isDown(t trouble) bool { return t.failures > 1 && time.Since(t.last) <= l.gap() }
 
-// failed takes in how a call of the store has ended, and reports whether it has failed. Failures are logged at growing
-// intervals. The first ones end Run if a person has to mend them. stateMu is held, here and in what follows.
-func (l *Loop) failed(c *calls, began time.Time, err error) bool {
+// takeOutcome takes in how a call of the store has ended, and reports whether it has failed. Failures are logged at
+// growing intervals. The first ones end Run if a person has to mend them. stateMu is held, here and in what follows.
+func (l *Loop) takeOutcome(c *calls, began time.Time, err error) bool {
 	t := &c.trouble
 	switch {
 	case err == nil && t.failures > 0:

@@ -46,7 +46,7 @@ func (s *BlobStore) SetCheckpoint(
 			if was, err = s.read(ctx, name); err != nil {
 				return s.fail("read checkpoint blob", name, err)
 			}
-			if s.covered(ctx, name, was, c) {
+			if s.keepCovering(ctx, name, was, c) {
 				return nil
 			}
 		}
@@ -117,8 +117,8 @@ func (s *BlobStore) writeCheckpoint(ctx context.Context, name string, c azeventh
 	})
 }
 
-// covered says that what was just read makes writing c needless.
-func (s *BlobStore) covered(ctx context.Context, name string, was stored, c azeventhubs.Checkpoint) bool {
+// keepCovering keeps a checkpoint that was just read if it makes writing c needless, and reports whether it does.
+func (s *BlobStore) keepCovering(ctx context.Context, name string, was stored, c azeventhubs.Checkpoint) bool {
 	order, decided := Compare(was.checkpoint, c)
 	if was.etag == "" || !decided || order < 0 {
 		return false

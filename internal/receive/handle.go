@@ -16,7 +16,7 @@ import (
 // processed.
 func (r *reader) handleUnit(events []*azeventhubs.ReceivedEventData, from, to int) bool {
 	first := events[from].SequenceNumber
-	for attempt := 1; r.mayBegin(attempt) && r.owned(r.fetch, &r.clock); attempt++ {
+	for attempt := 1; r.mayBegin(attempt) && r.awaitOwnership(r.fetch, &r.clock); attempt++ {
 		r.done.attemptStarted(attempt, first, r.clock.now)
 		err := r.call(r.handling, r.handler, from, to, attempt, first)
 		if err == nil {
@@ -53,7 +53,7 @@ func (r *reader) open() bool {
 			return true
 		}
 		r.done.readingFails(err)
-		if r.ends(err, noEvent) ||
+		if r.endIfPermanent(err, noEvent) ||
 			!r.pause(attempt, err, slog.LevelWarn, "eventhubs: PartitionOpened failed: calling it again") {
 			return false
 		}
@@ -74,13 +74,13 @@ func (r *reader) closed() {
 		reason = context.Cause(r.handling)
 	}
 	if err := r.guard(noEvent, func() error { call(r.handling, r.id, reason); return nil }); err != nil {
-		r.ends(err, noEvent)
+		r.endIfPermanent(err, noEvent)
 	}
 }
 
 // decide returns after what time an event is tried again whose handler has failed. Not again: the Engine ends.
 func (r *reader) decide(err error, attempt int, first int64) (wait time.Duration, again bool) {
-	if r.ends(err, first) {
+	if r.endIfPermanent(err, first) {
 		return 0, false
 	}
 	wait = r.engine.options.Backoff(attempt, err)
@@ -104,9 +104,9 @@ func (r *reader) isCertain(c *clock) bool {
 	return c.now.Sub(c.certain) < r.engine.options.Expiration/4
 }
 
-// owned waits until it is certain that the partition is ours: after a pause of the process it may be somebody else's.
-// It returns false when the partition is lost, or ctx ends before.
-func (r *reader) owned(ctx context.Context, c *clock) bool {
+// awaitOwnership waits until it is certain that the partition is ours: after a pause of the process it may be somebody
+// else's. It returns false when the partition is lost, or ctx ends before.
+func (r *reader) awaitOwnership(ctx context.Context, c *clock) bool {
 	if r.isCertain(c) {
 		return true
 	}
@@ -147,8 +147,8 @@ type panicked struct{ failure Failure }
 
 func (p *panicked) Error() string { return p.failure.Error() }
 
-// ends ends the Engine if a handler's error is one that does.
-func (r *reader) ends(err error, first int64) bool {
+// endIfPermanent ends the Engine if a handler's error is one that does.
+func (r *reader) endIfPermanent(err error, first int64) bool {
 	var p *panicked
 	switch {
 	case errors.As(err, &p):

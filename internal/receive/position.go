@@ -89,7 +89,7 @@ func (r *reader) begin() bool {
 		}
 		r.done.readingFails(err)
 		if sdkerr.IsUnauthorized(err) || sdkerr.IsNotFound(err) { // of the service, and not of the store
-			if !r.refusedAgain(err) {
+			if !r.retryRefusal(err) {
 				return false
 			}
 			continue

@@ -224,13 +224,13 @@ func (r *reader) recover(err error) bool {
 	r.done.readingFails(err)
 	switch {
 	case sdkerr.IsOwnershipLost(err):
-		return r.stolen(err)
+		return r.recoverStolen(err)
 	case sdkerr.IsRefusedPosition(err):
 		return r.restartRefused(err)
 	case sdkerr.IsUndecodable(err):
 		return r.skip(err)
 	case sdkerr.IsUnauthorized(err), sdkerr.IsNotFound(err):
-		return r.refusedAgain(err)
+		return r.retryRefusal(err)
 	}
 	r.failures++
 	level := slog.LevelWarn
@@ -245,9 +245,10 @@ func (r *reader) pause(attempt int, err error, level slog.Level, what string, at
 	return pause(r.fetch, r.log, attempt, err, level, what, attrs...)
 }
 
-// stolen says who has taken the link, and ends the claim. Readers with a higher epoch are not of this group: all of its
-// consumers have the same. No other consumer could read beside one, so the claim stays, and the link is tried again.
-func (r *reader) stolen(err error) bool {
+// recoverStolen says who has taken the link, and ends the claim. Readers with a higher epoch are not of this group: all
+// of its consumers have the same. No other consumer could read beside one, so the claim stays, and the link is tried
+// again.
+func (r *reader) recoverStolen(err error) bool {
 	name, epoch, ok := sdkerr.Thief(err)
 	switch {
 	case ok && epoch > ownerLevel:
@@ -286,9 +287,9 @@ func (r *reader) restartRefused(err error) bool {
 	}
 }
 
-// refusedAgain retries a right or a name for a minute if it has worked before: a token may be late, a role being
+// retryRefusal retries a right or a name for a minute if it has worked before: a token may be late, a role being
 // changed, an event hub made anew. Otherwise waiting is of no use, and Receive ends.
-func (r *reader) refusedAgain(err error) bool {
+func (r *reader) retryRefusal(err error) bool {
 	now := time.Now()
 	if r.refused.IsZero() {
 		r.refused = now

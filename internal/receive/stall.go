@@ -33,9 +33,9 @@ func (w *work) oldest() *attempt {
 	return &w.attempt
 }
 
-// overdue reports whether something that has begun is to be reported now: it has lasted for long, or twice as long as
+// noteOverdue notes whether an attempt is to be reported now: it has lasted for long, or twice as long as
 // when it was last reported.
-func (a *attempt) overdue(now time.Time, after time.Duration) bool {
+func (a *attempt) noteOverdue(now time.Time, after time.Duration) bool {
 	if a.since.IsZero() || now.Sub(a.since) < after<<a.warned {
 		return false
 	}
@@ -80,10 +80,10 @@ func (p *progress) returned(tried attempt, now time.Time) {
 func (p *progress) reportStalls(now time.Time, after time.Duration) {
 	var tried, held attempt
 	p.progressMu.Lock()
-	if a := p.work.oldest(); a != nil && a.number > 0 && a.overdue(now, after) {
+	if a := p.work.oldest(); a != nil && a.number > 0 && a.noteOverdue(now, after) {
 		tried = *a
 	}
-	if w := p.work.window; w != nil && w.held.overdue(now, after) {
+	if w := p.work.window; w != nil && w.held.noteOverdue(now, after) {
 		held = w.held
 	}
 	p.progressMu.Unlock()

@@ -87,7 +87,7 @@ func (c *workers) fill(s *slot, e *azeventhubs.ReceivedEventData) bool {
 		s.key = s.handler.Key(0)
 		return nil
 	})
-	return err == nil || !r.ends(err, e.SequenceNumber)
+	return err == nil || !r.endIfPermanent(err, e.SequenceNumber)
 }
 
 // await waits until something is so, which is asked under the lock. It returns false if fetch ends before.
@@ -167,7 +167,7 @@ func (c *workers) wait(at *clock) *slot {
 	p := c.reader.done
 	for {
 		at.now = time.Now()
-		if !c.reader.owned(c.ctx, at) {
+		if !c.reader.awaitOwnership(c.ctx, at) {
 			return nil
 		}
 		var s *slot

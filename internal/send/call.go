@@ -132,7 +132,7 @@ func (c *call) broken(to Destination) error {
 // enqueue puts the events into their queues, and waits where there is no room. When one has failed, the rest is not
 // sent.
 func (c *call) enqueue(ctx context.Context) error {
-	for i, n := 0, c.events.Len(); i < n && !c.hasFailed(); {
+	for i, n := 0, c.events.Len(); i < n && !c.noteFailure(); {
 		from, to, cost := i, c.events.To(i), 0
 		for ; i < n && c.events.To(i) == to; i++ {
 			more := c.events.Cost(i)
@@ -150,8 +150,8 @@ func (c *call) enqueue(ctx context.Context) error {
 	return nil
 }
 
-// hasFailed reports whether an event has failed, as far as the batches are done that were put first.
-func (c *call) hasFailed() bool {
+// noteFailure looks at the batches that are done, and reports whether an event of them has failed.
+func (c *call) noteFailure() bool {
 	for ; !c.failed && c.seen < len(c.parts) && isDone(c.parts[c.seen].at.batch.done); c.seen++ {
 		b := c.parts[c.seen].at.batch
 		c.failed = b.err != nil || len(b.failures) > 0 && c.reason(c.parts[c.seen]) != nil
