@@ -68,6 +68,7 @@ func TestRequestFaults(t *testing.T) {
 					"amqp:unauthorized-access": 401, "amqp:not-found": 404, "com.microsoft:server-busy": 503,
 					"com.microsoft:timeout": 408, "amqp:internal-error": 500, "amqp:resource-limit-exceeded": 403,
 					"com.microsoft:entity-disabled": 400, "com.microsoft:argument-out-of-range": 400, "amqp:not-allowed": 400,
+					"amqp:not-implemented": 501,
 				} {
 					f := x.fault
 					f.Hub, f.Times, f.Condition, f.Description = "Hub", 1, condition, "d"

@@ -231,7 +231,8 @@ func status(code int32, description string) *amqp.Message {
 	}}
 }
 
-// codes are the status codes that stand for conditions in answers to requests. 500 stands for all others.
+// codes are the status codes that stand for conditions in answers to requests, as clients know them (@azure/core-amqp,
+// errors.ts, ConditionStatusMapper; .NET, AmqpError, StatusCodeMap). 500 stands for all others.
 var codes = map[string]int32{
 	amqp.CondUnauthorized:          401,
 	amqp.CondNotFound:              404,
@@ -242,7 +243,8 @@ var codes = map[string]int32{
 	condArgumentError:              400,
 	condArgumentOutOfRange:         400,
 	condEntityDisabled:             400,
-	amqp.CondMessageSizeExceeded:   413,
+	amqp.CondMessageSizeExceeded:   403,
+	amqp.CondNotImplemented:        501,
 }
 
 // Conditions of the service.
