@@ -50,7 +50,7 @@ func TestHandler(t *testing.T) {
 			"messaging.system": "eventhubs", "messaging.operation.name": "process", "messaging.operation.type": "process",
 			"messaging.destination.name": "hub", "messaging.destination.partition.id": "0", "messaging.message.id": "m",
 			"messaging.consumer.group.name": "$Default", "messaging.eventhubs.message.enqueued_time": enqueued,
-			"server.address": "127.0.0.1", "eventhubs.attempt": int64(1), "eventhubs.sequence_number": int64(0),
+			"server.address": s.address(), "eventhubs.attempt": int64(1), "eventhubs.sequence_number": int64(0),
 		}, got)
 		require.Equal(s, 1.0, s.value("messaging.client.consumed.messages"))
 		require.Equal(s, 2.0, s.value("messaging.process.duration", "messaging.consumer.group.name", "$Default"))
@@ -254,9 +254,7 @@ func TestOwnershipLost(t *testing.T) {
 
 // steal has a consumer of another library take the partition.
 func (s *scene) steal(store eventhubs.CheckpointStore) {
-	c, err := azeventhubs.ParseConnectionString(s.cfg.ConnectionString)
-	require.NoError(s, err)
-	list, err := store.ListOwnership(s.Context(), c.FullyQualifiedNamespace, "hub", "$Default", nil)
+	list, err := store.ListOwnership(s.Context(), s.namespace(), "hub", "$Default", nil)
 	require.NoError(s, err)
 	require.Len(s, list, 1)
 	list[0].OwnerID = "thief"

@@ -3,9 +3,11 @@ package eventhubsotel_test
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/attribute"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
@@ -64,6 +66,19 @@ func (s *scene) sender() *eventhubsotel.Sender {
 	require.NoError(s, err)
 	s.Cleanup(func() { require.NoError(s, p.Close(context.Background())) })
 	return s.telemetry.Sender(p)
+}
+
+// namespace is how clients name the server's.
+func (s *scene) namespace() string {
+	c, err := azeventhubs.ParseConnectionString(s.cfg.ConnectionString)
+	require.NoError(s, err)
+	return c.FullyQualifiedNamespace
+}
+
+// address is its host.
+func (s *scene) address() string {
+	host, _, _ := strings.Cut(s.namespace(), ":")
+	return host
 }
 
 // receiver is a consumer that is receiving.
