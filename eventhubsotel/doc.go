@@ -4,7 +4,7 @@
 //	telemetry := eventhubsotel.New(cfg, nil)                // with the global providers
 //	sender := telemetry.Sender(producer)                    // its Send is Producer.Send
 //	store = telemetry.CheckpointStore(store)                // for NewConsumer
-//	stop, err := telemetry.Observe(consumer)                // lag, checkpoints, partitions
+//	defer telemetry.Observe(consumer)()                     // lag, checkpoints, partitions
 //	err = consumer.Receive(ctx, telemetry.Handler(handle))  // or ReceiveBatch and BatchHandler
 //
 // Each line can be left out. Names are those of the semantic conventions for messaging, version 1.44: see

@@ -2,11 +2,11 @@ package eventhubsotel
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
@@ -24,32 +24,25 @@ type consumers struct {
 
 // Observe exports what a Consumer says of itself (Consumer.Status) each time that metrics are collected, until stop is
 // called. The values of consumers of one process are put together: it makes no difference which of them holds a
-// partition. For the lag, set eventhubs.ConsumerOptions.LagInterval.
-func (t *Telemetry) Observe(c *eventhubs.Consumer) (stop func() error, err error) {
+// partition. For the lag in events, set eventhubs.ConsumerOptions.LagInterval. Errors go to otel.Handle.
+//
+//	defer telemetry.Observe(consumer)()
+func (t *Telemetry) Observe(c *eventhubs.Consumer) (stop func()) {
 	cs := &t.consumers
 	cs.allMu.Lock()
 	defer cs.allMu.Unlock()
 	if cs.registration == nil {
-		g, err := newGauges(t.meter)
-		if err == nil {
-			cs.registration, err = t.meter.RegisterCallback(cs.callback(g), g.all()...)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("eventhubsotel: observe the consumer of %s/%s: %w", t.hub, t.group, err)
-		}
+		g := newGauges(t.meter)
+		cs.registration = made(t.meter.RegisterCallback(cs.callback(g), g.all()...))
 	}
-	cs.all = append(cs.all, c)
-	return func() error { return cs.remove(c) }, nil
+	cs.all = append(slices.Clip(cs.all), c)
+	return sync.OnceFunc(func() { cs.remove(c) })
 }
 
 // remove ends the observation of a Consumer, and that of all when it was the last.
-func (cs *consumers) remove(c *eventhubs.Consumer) error {
+func (cs *consumers) remove(c *eventhubs.Consumer) {
 	cs.allMu.Lock()
 	i := slices.Index(cs.all, c)
-	if i < 0 {
-		cs.allMu.Unlock()
-		return nil
-	}
 	cs.all = slices.Delete(slices.Clone(cs.all), i, i+1)
 	r := cs.registration
 	if len(cs.all) > 0 {
@@ -59,9 +52,11 @@ func (cs *consumers) remove(c *eventhubs.Consumer) error {
 	}
 	cs.allMu.Unlock()
 	if r == nil {
-		return nil
+		return
 	}
-	return r.Unregister() // outside the lock, which a callback may wait for
+	if err := r.Unregister(); err != nil { // outside the lock, which a callback may wait for
+		otel.Handle(err)
+	}
 }
 
 // gauges are what Observe exports.
@@ -70,16 +65,12 @@ type gauges struct {
 	storeFailing, lag, checkpointAge, attemptRuns, isFailing    metric.Float64ObservableGauge
 }
 
-func newGauges(m metric.Meter) (g gauges, err error) {
+func newGauges(m metric.Meter) (g gauges) {
 	count := func(to *metric.Int64ObservableGauge, name, unit, description string) {
-		if err == nil {
-			*to, err = m.Int64ObservableGauge(name, metric.WithUnit(unit), metric.WithDescription(description))
-		}
+		*to = made(m.Int64ObservableGauge(name, metric.WithUnit(unit), metric.WithDescription(description)))
 	}
 	seconds := func(to *metric.Float64ObservableGauge, name, description string) {
-		if err == nil {
-			*to, err = m.Float64ObservableGauge(name, metric.WithUnit("s"), metric.WithDescription(description))
-		}
+		*to = made(m.Float64ObservableGauge(name, metric.WithUnit("s"), metric.WithDescription(description)))
 	}
 	count(&g.owned, metricOwned, "{partition}", "Partitions that are held.")
 	count(&g.state, metricState, "{consumer}", "Consumers in a state.")
@@ -93,7 +84,7 @@ func newGauges(m metric.Meter) (g gauges, err error) {
 	seconds(&g.checkpointAge, metricCheckpointAge, "Age of the checkpoint, while it doesn't cover all that was handled.")
 	seconds(&g.attemptRuns, metricAttemptDuration, "Since when the handler runs. 0: it does not.")
 	seconds(&g.isFailing, metricFailing, "Since when reading or checkpointing fails. 0: it does not.")
-	return g, err
+	return g
 }
 
 func (g *gauges) all() []metric.Observable {
