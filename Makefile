@@ -5,7 +5,7 @@ APIDIFF := go run golang.org/x/exp/cmd/apidiff@v0.0.0-20261113113407-e3970619a1a
 
 MODULE := github.com/go-eventhubs/eventhubs
 # The other modules of this repository.
-MODULES := internal/cmd/chart eventhubsotel
+MODULES := internal/cmd/chart eventhubsotel eventhubsotel/examples/service
 
 .DEFAULT_GOAL := help
 
@@ -30,6 +30,7 @@ LONGEST := ./internal/guarantee ./internal/cmd/soak . ./internal/receive ./event
 test: ## Run all tests, with the race detector
 	$(GOTEST) $(LONGEST) ./...
 	cd eventhubsotel && $(GOTEST) ./...
+	cd eventhubsotel/examples/service && $(GOTEST) ./...
 
 .PHONY: lint
 lint: ## Check the code: gofmt, go vet (for windows and darwin as well), golangci-lint
