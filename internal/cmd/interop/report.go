@@ -131,24 +131,21 @@ func (t *table) markdown() string {
 			fmt.Fprintf(&b, "\n## %s\n\n- %s\n", part.title, strings.Join(lines, "\n- "))
 		}
 	}
-	if lines := t.transcript(); len(lines) > 0 {
-		b.WriteString("\n## A quickstart in the emulator's environment\n\n" +
-			"What a terminal shows of the row above for the first of the clients. " +
-			"Its programs have not a line about certificates or names. " +
-			"Values that differ each time are left out.\n\n```console\n" + strings.Join(lines, "\n") + "\n```\n")
+	for j, r := range t.rows {
+		if lines := t.transcript(j); len(lines) > 0 {
+			fmt.Fprintf(&b, "\n## %s\n\n%s\n\n```console\n%s\n```\n", r.shows, r.about, strings.Join(lines, "\n"))
+		}
 	}
 	fmt.Fprintf(&b, "\n`%s`\n", t.sum())
 	return b.String()
 }
 
-// transcript is that of the first client which has one.
-func (t *table) transcript() []string {
+// transcript is the one of the first client which has one for a row.
+func (t *table) transcript(row int) []string {
 	for i := range t.columns {
-		for j, r := range t.rows {
-			for _, v := range r.at {
-				if lines := t.results[cell{j, i, v}].transcript; len(lines) > 0 {
-					return lines
-				}
+		for _, v := range t.rows[row].at {
+			if lines := t.results[cell{row, i, v}].transcript; len(lines) > 0 {
+				return lines
 			}
 		}
 	}

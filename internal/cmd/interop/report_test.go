@@ -15,9 +15,9 @@ func TestPageKeepsWhatWasWrittenByHand(t *testing.T) {
 }
 
 func TestTranscriptIsInThePage(t *testing.T) {
-	rows := []row{{name: "a", at: transports}, {name: "b", at: transports}}
+	rows := []row{{name: "a", at: transports}, {name: "b", at: transports, shows: "Title", about: "About."}}
 	told := &table{rows: rows, columns: []*column{{name: "x"}, {name: "y"}}, results: map[cell]result{
 		{1, 1, overTLS}: {outcome: passing, transcript: []string{"$ command", "output"}},
 	}}
-	require.Contains(t, told.markdown(), "```console\n$ command\noutput\n```\n")
+	require.Contains(t, told.markdown(), "\n## Title\n\nAbout.\n\n```console\n$ command\noutput\n```\n")
 }

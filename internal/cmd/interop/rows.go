@@ -18,6 +18,8 @@ type row struct {
 	time time.Duration
 	// aside says that it mostly waits, and is run beside the client's other rows.
 	aside bool
+	// shows is the title under which the page shows what the first client's transcript is, and about what is said of it.
+	shows, about string
 	// programs says that it starts programs of this repository.
 	programs bool
 }
@@ -70,7 +72,7 @@ func rows() []row {
 		{name: "five readers, and the sixth is refused", at: transports, run: sixthReader},
 		{name: "receive without a filter: from the earliest event", at: transports, run: noFilter},
 		{name: "a footer, sent and received", at: transports, run: footer},
-		{name: "delivery annotations, sent and received", at: transports, run: deliveryAnnotations},
+		{name: "delivery annotations are taken", at: transports, run: deliveryAnnotations},
 		{name: "a body that is null", at: transports, run: nullBody},
 		{name: "an event hub that is not there", at: transports, run: noSuchHub},
 		{name: "a partition that is not there", at: transports, run: noSuchPartition},
@@ -95,7 +97,16 @@ func rows() []row {
 		row{name: "ours goes on after its checkpoints", at: accounts, run: oursAfter},
 		row{name: "goes on after the checkpoints of ours", at: accounts, run: afterOurs},
 		row{name: "the quickstart in the emulator's environment, before and after ours", at: []variant{overTLS},
-			run: quickstartRow, only: []string{"python", "js", "java"}, time: quickstartTime, programs: true},
+			run: quickstartRow, only: []string{"python", "js", "java"}, time: quickstartTime, programs: true,
+			shows: "A quickstart in the emulator's environment",
+			about: "Its programs have not a line about certificates or names. Values that differ each time are left out."},
+		row{name: "its trace goes on in ours", at: []variant{plain}, run: traceToOurs,
+			only: []string{"python", "js"}, programs: true},
+		row{name: "a trace of ours goes on in it", at: []variant{plain}, run: traceFromOurs,
+			only: []string{"python", "js"}, programs: true},
+		row{name: "one trace from it through ours to js", at: []variant{plain}, run: traceThrough,
+			only: []string{"python"}, programs: true, shows: "A trace through three languages",
+			about: "The spans of one event, from its sender through a handler and a sender of ours to its receiver."},
 		row{name: "store conformance suite", at: []variant{azurite}, run: storeSuite, only: []string{"ours"}},
 		row{name: "tests of the blob server", at: []variant{azurite}, run: blobTests, only: []string{"ours"}},
 	)

@@ -38,8 +38,14 @@ func newTools(ctx context.Context, folder string, rows []row) (*tools, error) {
 
 // build compiles the programs of this repository that rows start.
 func (t *tools) build(ctx context.Context) error {
-	return install(ctx, ".", "go", "build", "-o", t.programs+string(os.PathSeparator),
+	err := install(ctx, ".", "go", "build", "-o", t.programs+string(os.PathSeparator),
 		"./examples/emulator", "./examples/send", "./examples/recv")
+	if err != nil {
+		return err
+	}
+	// It is in a module of its own, because of what it depends on.
+	return install(ctx, "eventhubsotel", "go", "build", "-o", t.programs+string(os.PathSeparator),
+		"./internal/cmd/tracedriver")
 }
 
 // claimDefaultPort waits for the ports that clients assume by themselves, and returns what gives them back.

@@ -1,7 +1,7 @@
 #!/bin/sh
 # The driver for Microsoft's JavaScript client: `run.sh install` installs the client, `run.sh drive` runs the driver,
-# `run.sh bench` does what "make bench" measures, and `run.sh quickstart send|receive ...` runs a program that was written
-# after Microsoft's quickstart.
+# `run.sh bench` does what "make bench" measures, `run.sh quickstart send|receive ...` runs a program that was written after
+# Microsoft's quickstart, and `run.sh trace send|receive` one that prints its spans.
 set -eu
 cd "$(dirname "$0")"
 
@@ -25,13 +25,14 @@ case "${1:-}" in
         shift
         exec node bench.mjs "$@"
         ;;
+    trace) exec node trace.cjs "$2" ;;
     quickstart)
         program=$2
         shift 2
         exec node "quickstart/$program.mjs" "$@"
         ;;
     *)
-        echo "usage: run.sh install | drive | bench ... | quickstart send|receive ..." >&2
+        echo "usage: run.sh install | drive | bench ... | trace send|receive | quickstart send|receive ..." >&2
         exit 2
         ;;
 esac

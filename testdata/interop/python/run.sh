@@ -1,7 +1,7 @@
 #!/bin/sh
 # The driver for Microsoft's Python client: `run.sh install` installs the client, `run.sh drive` runs the driver,
-# `run.sh bench` does what "make bench" measures, and `run.sh quickstart send|receive|watch ...` runs a program that was written
-# after Microsoft's quickstart.
+# `run.sh bench` does what "make bench" measures, `run.sh quickstart send|receive|watch ...` runs a program that was written after
+# Microsoft's quickstart, and `run.sh trace send|receive` one that prints its spans.
 set -eu
 cd "$(dirname "$0")"
 
@@ -31,12 +31,13 @@ case "${1:-}" in
         shift
         exec .venv/bin/python bench.py "$@"
         ;;
+    trace) exec .venv/bin/python trace.py "$2" ;;
     quickstart)
         shift
         quickstart "$@"
         ;;
     *)
-        echo "usage: run.sh install | drive | bench ... | quickstart send|receive|watch ..." >&2
+        echo "usage: run.sh install | drive | bench ... | trace send|receive | quickstart send|receive|watch ..." >&2
         exit 2
         ;;
 esac
