@@ -39,7 +39,7 @@
 // What a test has to know:
 //
 //   - Make everything inside the bubble: the server, stores, producers and consumers. Close producers and consumers
-//     before the test ends, by t.Cleanup if it may fail: a bubble whose goroutines wait for ever panics. [Start] closes
+//     before the test ends, by t.Cleanup if it may fail: a bubble whose goroutines wait forever panics. [Start] closes
 //     the server.
 //   - The clock begins at midnight UTC on 2000-01-01. The server's certificate is valid for a century.
 //   - Config, PasswordlessConfig, BlobConfig and PasswordlessBlobConfig reach the server. Other clients take

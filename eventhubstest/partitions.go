@@ -14,7 +14,7 @@ func (s *Server) AddPartitions(hub string, n int) error {
 }
 
 // Reset has an event hub be as if it were deleted and created again, with as many partitions and the same consumer
-// groups: it is empty, sequence numbers and offsets begin anew, and its properties tell when that was. Links to it
+// groups: it is empty, sequence numbers and offsets start over, and its properties tell when that was. Links to it
 // are detached with "amqp:not-found". Connections and tokens stay. Checkpoints of the old hub now lie past the end of
 // their partitions, where readers are refused with "com.microsoft:argument-error". It is an error if there is no such
 // hub.

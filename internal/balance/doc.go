@@ -50,7 +50,7 @@
 //   - The store can be listed and not written: the same, if all of at least two claims fail.
 //   - The answer to a claim is lost: the call is made again, is refused because its ETag is no longer the record's,
 //     and the next listing shows the record as ours. A claim is never lost on the word of a refusal alone.
-//   - A record is deleted: its owner makes it anew. Others wait until the claim would have expired.
+//   - A record is deleted: its owner creates it again. Others wait until the claim would have expired.
 //   - The store refuses the very first listing or claim for lack of a right or a name: Run ends with that error.
 //     Later it is a failure like others: a role that is being changed must not end a consumer that works.
 //   - Release fails until its context ends: the record has our name. Unless the Loop drains, it claims it again.

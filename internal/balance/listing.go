@@ -25,7 +25,7 @@ func (l *Loop) askPartitions(ctx context.Context) {
 			l.askAt = now.Add(askEvery)
 			if err != nil {
 				if l.unanswered++; retry.Worth(l.unanswered) && !l.ending {
-					l.log(slog.LevelWarn, "eventhubs: the partition ids could not be asked for, and are asked for again",
+					l.log(slog.LevelWarn, "eventhubs: the partition ids are unknown: asking again",
 						"failures", l.unanswered, "error", err)
 				}
 				return

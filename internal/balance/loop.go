@@ -36,7 +36,7 @@ type Options struct {
 	Partitions []string
 	// AskPartitions returns the ids there are now. It is called every minute, and has as long as a call of the store.
 	AskPartitions func(ctx context.Context) ([]string, error)
-	// Refused reports whether an error of the store needs a person to mend it. Nil means that none does.
+	// Refused reports whether an error of the store is permanent: a person has to fix something. Nil means that none is.
 	Refused func(error) bool
 	// Role names the role that is missing if the store refuses a call for that, or is "". Nil means that it always is.
 	Role func(error) string
@@ -126,7 +126,7 @@ func sorted(ids []string) []string {
 
 // Run lists, plans and claims until ctx ends; then it releases what is still held, and returns nil within six
 // seconds. An error means that the store has refused a listing, or a claim, before it had answered the first of its
-// kind, and that a person has to mend it. Run may be called once.
+// kind, and that is permanent. Run may be called once.
 func (l *Loop) Run(ctx context.Context) error {
 	calls, cut := context.WithCancel(context.WithoutCancel(ctx)) // calls outlast ctx: see grace
 	defer cut()

@@ -54,7 +54,7 @@ func (l *Loop) fail(t *trouble, began time.Time, err error) {
 func (l *Loop) isDown(t trouble) bool { return t.failures > 1 && time.Since(t.last) <= l.gap() }
 
 // takeOutcome takes in how a call of the store has ended, and reports whether it has failed. Failures are logged at
-// growing intervals. The first ones end Run if a person has to mend them. stateMu is held, here and in what follows.
+// growing intervals. The first ones end Run if they are permanent. stateMu is held, here and in what follows.
 func (l *Loop) takeOutcome(c *calls, began time.Time, err error) bool {
 	t := &c.trouble
 	switch {
@@ -73,7 +73,7 @@ func (l *Loop) takeOutcome(c *calls, began time.Time, err error) bool {
 			if role := l.o.Role; role != nil && role(err) != "" {
 				attrs = append(attrs, "role", role(err))
 			}
-			l.log(slog.LevelWarn, "eventhubs: the checkpoint store fails, and is called again: reading continues meanwhile",
+			l.log(slog.LevelWarn, "eventhubs: the checkpoint store fails: retrying, while reading continues",
 				attrs...)
 		}
 	}

@@ -109,7 +109,7 @@ func (s *BlobStore) ownership(ctx context.Context, g Group, partition string, i 
 	// azblob leaves out metadata without values (azure-sdk-for-go #21887), so none at all is a partition that was given
 	// up; some other metadata is not.
 	if len(i.metadata) > 0 && !has(i.metadata, keyOwner) {
-		s.log().WarnContext(ctx, "eventhubs: ownership blob has no owner in its metadata: taken as given up",
+		s.log().WarnContext(ctx, "eventhubs: ownership blob has no owner in its metadata: treated as released",
 			"container", s.opts.Name, "blob", i.name, "partition", partition)
 	}
 	return azeventhubs.Ownership{

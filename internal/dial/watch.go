@@ -60,7 +60,7 @@ func (w *watchedConn) Read(b []byte) (int, error) {
 // (link.go, muxHandleFrame); and the SDK detaches a link before it opens a new one.
 //
 // The other begins a session. Each time that the SDK renews a token it begins one. A renewal that fails is tried
-// again, and where a client's retries are off, at once and for ever (azeventhubs, internal/namespace.go,
+// again, and where a client's retries are off, at once and forever (azeventhubs, internal/namespace.go,
 // startNegotiateClaimRenewer).
 func (w *watchedConn) Write(b []byte) (int, error) {
 	switch performative(b) {

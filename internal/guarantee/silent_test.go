@@ -105,7 +105,7 @@ func managementLater(s *scene.Scene) {
 	s.Server.Fault(eventhubstest.Fault{On: eventhubstest.OnHubProperties, Hang: true, Times: 1})
 	require.LessOrEqual(s.T, added(s), 2*time.Minute+answerTimeout+time.Second)
 	r.Stop()
-	s.CheckLogged("level=WARN", "the partition ids could not be asked for")
+	s.CheckLogged("level=WARN", "the partition ids are unknown")
 	s.Check(0)
 }
 

@@ -146,7 +146,7 @@ func downAtTheEnd(s *scene.Scene, fault eventhubstest.BlobFault) {
 	require.LessOrEqual(s.T, time.Since(began), 5*time.Second, "no handler was running")
 	repair()
 	s.CheckLogged("level=ERROR", "the last checkpoint could not be written", "partition=0")
-	s.CheckLogged("level=WARN", "the partition could not be given back")
+	s.CheckLogged("level=WARN", "the partition could not be released")
 
 	s.Send(5, "0")
 	next := s.Receive("second", eventhubs.ConsumerOptions{}, scene.Nothing)

@@ -264,7 +264,7 @@ func (e *Engine) fail(err error) {
 	e.stop()
 }
 
-// askFirst asks for the partitions until the service answers, fetch ends, or the answer is one that waiting can't mend.
+// askFirst asks for the partitions until the service answers, fetch ends, or the answer is a permanent failure.
 // What can't be reached is an error too: the SDK has tried several times by then.
 func (e *Engine) askFirst() ([]string, error) {
 	for attempt := 1; ; attempt++ {

@@ -168,9 +168,9 @@ func (r *reader) resolveLatest() (position, error) {
 }
 
 // outdated says why a checkpoint can't be of the partition as it is now, or "". The service may have been replaced by
-// an empty namespace, or the event hub made anew. A hub that was made anew, and has outgrown the checkpoint, shows only
-// in its time of creation. If the service does not answer, the checkpoint counts: a position after the end is refused
-// when the link is opened.
+// an empty namespace, or the event hub created again. A hub that was created again, and has outgrown the checkpoint,
+// shows only in its time of creation. If the service does not answer, the checkpoint counts: a position after the end
+// is refused when the link is opened.
 func (r *reader) outdated(found dated) (why string) {
 	p, err := r.engine.options.Questions.Partition(r.fetch, r.id)
 	if err != nil {
@@ -198,7 +198,7 @@ func (r *reader) outdated(found dated) (why string) {
 const clockMargin = 5 * time.Second
 
 // restart says that the partition is read from its earliest event, and has the stored checkpoint say so too: a store
-// refuses to move one backwards, and would keep the old one for ever.
+// refuses to move one backwards, and would keep the old one forever.
 func (r *reader) restart(why string, cause error) error {
 	r.log.Error("eventhubs: the position in the partition does not exist: reading restarts from the earliest event, "+
 		"and events may be repeated", "reason", why, "error", cause)

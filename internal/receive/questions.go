@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// answerTimeout bounds the wait for an answer. The SDK would wait for ever for that about a partition (azeventhubs,
+	// answerTimeout bounds the wait for an answer. For a partition, the SDK would wait forever (azeventhubs,
 	// mgmt.go).
 	answerTimeout = 10 * time.Second
 	// questionsAtOnce bounds the questions that are under way at one time.

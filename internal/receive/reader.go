@@ -125,7 +125,7 @@ func (r *reader) leave() {
 		return
 	}
 	if err := r.claim.Release(ctx); err != nil {
-		r.log.Warn("eventhubs: the partition could not be given back: others can take it once the claim expires",
+		r.log.Warn("eventhubs: the partition could not be released: others can take it once the claim expires",
 			"after", retry.Text(r.engine.options.Expiration), "error", err)
 	}
 	r.done.forget() // whoever has it next moves on
@@ -288,7 +288,7 @@ func (r *reader) restartRefused(err error) bool {
 }
 
 // retryRefusal retries a right or a name for a minute if it has worked before: a token may be late, a role being
-// changed, an event hub made anew. Otherwise waiting is of no use, and Receive ends.
+// changed, an event hub created again. Otherwise waiting is of no use, and Receive ends.
 func (r *reader) retryRefusal(err error) bool {
 	now := time.Now()
 	if r.refused.IsZero() {

@@ -1,4 +1,4 @@
-// Package retry says how long to wait before something is tried again, and how often to speak of it.
+// Package retry has backoff, sleep, and the schedule on which repeated failures are logged.
 package retry
 
 import (
@@ -45,7 +45,7 @@ func Sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// Worth reports whether an attempt is worth a line in a log: the 1st, 2nd, 4th, 8th, and so on. What is tried for ever
+// Worth reports whether an attempt is worth a line in a log: the 1st, 2nd, 4th, 8th, and so on. What is retried forever
 // is so logged at growing intervals.
 func Worth(attempt int) bool { return bits.OnesCount(uint(attempt)) == 1 }
 

@@ -7,7 +7,7 @@
 // one; nothing waits for a batch to be full.
 //
 // There is one link, with a client of the SDK and a connection of its own, for all that goes to no partition in
-// particular, and one for each partition that events name. What befalls one of them leaves the others alone.
+// particular, and one for each partition that events name. A failure of one does not affect the others.
 package send
 
 import (
@@ -54,7 +54,7 @@ type Options struct {
 	Room int
 	// AnswerTimeout is how long the service may take to answer for a batch.
 	AnswerTimeout time.Duration
-	// RetryFor is how long what may pass by itself is tried again.
+	// RetryFor is how long transient failures are retried.
 	RetryFor time.Duration
 	// Retry is how often, and how long, anything is tried before a link was ever opened.
 	Retry  azeventhubs.RetryOptions

@@ -178,10 +178,10 @@ func (l *link) log(err error, wait time.Duration) {
 	log := l.logger().With("tries", tries, "for", retry.Text(now.Sub(since)), "again_in", retry.Text(wait),
 		"error", l.engine.options.Explain(err))
 	if sdkerr.IsUnauthorized(err) {
-		log.Warn("eventhubs: sending is not authorized any more, and is tried again", "role", sdkerr.Role(sdkerr.Send))
+		log.Warn("eventhubs: sending is no longer authorized: retrying", "role", sdkerr.Role(sdkerr.Send))
 		return
 	}
-	log.Warn("eventhubs: sending fails, and is tried again")
+	log.Warn("eventhubs: sending fails: retrying")
 }
 
 func (l *link) logger() *slog.Logger {

@@ -152,7 +152,7 @@ func TestBusyFromTheStart(t *testing.T) {
 					remove := s.srv.Fault(eventhubstest.Fault{On: on, Condition: "com.microsoft:server-busy"})
 					time.AfterFunc(55*time.Second, remove)
 					require.NoError(t, s.Send(t.Context(), event))
-					require.Positive(t, s.log.count("level=WARN", "sending fails, and is tried again"))
+					require.Positive(t, s.log.count("level=WARN", "sending fails: retrying"))
 				})
 			})
 		}
@@ -165,7 +165,7 @@ func TestRetryFor(t *testing.T) {
 		s.srv.Fault(eventhubstest.Fault{On: eventhubstest.OnPublish, Condition: "com.microsoft:server-busy"})
 		took := elapsed(func() { require.Error(t, s.Send(t.Context(), anywhere)) })
 		require.Equal(t, 10*time.Minute, took.Truncate(time.Minute))
-		lines := s.log.count("level=WARN", "sending fails, and is tried again", "again_in=")
+		lines := s.log.count("level=WARN", "sending fails: retrying", "again_in=")
 		require.Greater(t, lines, 5)
 		require.Less(t, lines, 15, "it is logged at growing intervals")
 	})
@@ -198,7 +198,7 @@ func TestAuthorizationThatIsTakenAway(t *testing.T) {
 		remove := s.srv.Fault(fault)
 		time.AfterFunc(50*time.Second, remove)
 		require.NoError(t, s.Send(t.Context(), anywhere))
-		require.Positive(t, s.log.count("level=WARN", "not authorized any more", `role="Azure Event Hubs Data Sender"`))
+		require.Positive(t, s.log.count("level=WARN", "no longer authorized", `role="Azure Event Hubs Data Sender"`))
 		require.Positive(t, s.log.count("level=INFO", "sending works again"))
 
 		s.srv.DropConnections()
@@ -370,7 +370,7 @@ func TestConnectionIsLostUnderSeveral(t *testing.T) {
 			}
 		}), time.Second)
 		require.Len(t, s.srv.AllEvents("hub"), 21)
-		require.Equal(t, 1, s.log.count("sending fails, and is tried again"), "it is said once")
+		require.Equal(t, 1, s.log.count("sending fails: retrying"), "it is said once")
 	})
 }
 
