@@ -173,14 +173,17 @@ func (p *peer) attach(l *amqp.Link, path string) {
 
 func (p *peer) attachPublisher(l *amqp.Link, t target) {
 	once, properties, refused := p.joinProducer(l, t.partition)
-	if refused == nil {
-		refused = p.keep(l, opened{t, RightSend, func() {}})
-	}
 	if refused != nil {
 		l.Refuse(refused)
 		return
 	}
-	s := &publisher{peer: p, hub: t.hub, partition: t.partition, at: entityOfLink(l), once: once}
+	s := &publisher{peer: p, link: l, hub: t.hub, partition: t.partition, at: entityOfLink(l), once: once}
+	s.idle = newIdleTimer(publisherIdle, s.expired)
+	if refused := p.keep(l, opened{t, RightSend, s.idle.stop}); refused != nil {
+		s.idle.stop()
+		l.Refuse(refused)
+		return
+	}
 	l.Accept(amqp.LinkOptions{Sink: s, Properties: properties, Closed: func() { p.forget(l) }})
 }
 

@@ -9,15 +9,18 @@ import (
 // publisher takes what is sent on a link.
 type publisher struct {
 	peer      *peer
+	link      *amqp.Link
 	hub       *hub
 	partition *partition // nil: by key, or in turn
 	at        entity
 	once      idempotent // publishes each event once, if it is set
+	idle      *idleTimer
 	events    []Event    // of the message that is being delivered: kept for the next one to use
 }
 
 // Deliver stores the events of a message.
 func (s *publisher) Deliver(d *amqp.Delivery) {
+	s.idle.use()
 	f, faulty := s.peer.broker.faults.take(OnPublish, s.at)
 	if faulty && f.fails() && !f.After {
 		d.Payload = nil // a fault may hold the answer back
