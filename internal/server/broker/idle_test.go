@@ -17,7 +17,9 @@ func TestIdlePublisher(t *testing.T) {
 		c.put("sb://host/", sas("sb://host/", "root", rootKey, time.Now().Add(24*time.Hour)))
 		idle, busy := c.sender("hub/Partitions/0"), c.sender("hub")
 		r := c.mustRead(group, earliest, nil)
-		send := func(sender *goamqp.Sender) error { return sender.Send(t.Context(), goamqp.NewMessage([]byte("x")), nil) }
+		send := func(sender *goamqp.Sender) error {
+			return sender.Send(t.Context(), goamqp.NewMessage([]byte("x")), nil)
+		}
 		for range 3 {
 			time.Sleep(publisherIdle - time.Second)
 			require.NoError(t, send(idle))

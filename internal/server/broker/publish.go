@@ -15,7 +15,7 @@ type publisher struct {
 	at        entity
 	once      idempotent // publishes each event once, if it is set
 	idle      *idleTimer
-	events    []Event    // of the message that is being delivered: kept for the next one to use
+	events    []Event // of the message that is being delivered: kept for the next one to use
 }
 
 // Deliver stores the events of a message.
