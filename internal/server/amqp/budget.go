@@ -39,16 +39,16 @@ const (
 type account struct {
 	budget *Budget // nil: none is shared
 
-	mu    sync.Mutex
-	max   int64
-	held  int64
-	ended bool
+	heldMu sync.Mutex
+	max    int64
+	held   int64
+	ended  bool
 }
 
 // take counts n bytes more, or says why they can't be had.
 func (a *account) take(n int) *Error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	a.heldMu.Lock()
+	defer a.heldMu.Unlock()
 	if n <= 0 || a.ended {
 		return nil
 	}
@@ -66,8 +66,8 @@ func (a *account) take(n int) *Error {
 
 // give counts n bytes as free again.
 func (a *account) give(n int) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	a.heldMu.Lock()
+	defer a.heldMu.Unlock()
 	if n > 0 && !a.ended {
 		a.giveLocked(int64(n))
 	}
@@ -91,15 +91,15 @@ func (a *account) change(counted *int, now int) *Error {
 }
 
 func (a *account) setMax(max int64) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	a.heldMu.Lock()
+	defer a.heldMu.Unlock()
 	a.max = max
 }
 
 // end gives everything back. What is taken or given later doesn't count.
 func (a *account) end() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	a.heldMu.Lock()
+	defer a.heldMu.Unlock()
 	a.giveLocked(a.held)
 	a.ended = true
 }
@@ -113,8 +113,8 @@ func (c *Conn) Give(n int) { c.account.give(n) }
 
 // Trust lifts the limits for peers that nothing is known of.
 func (c *Conn) Trust() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.connMu.Lock()
+	defer c.connMu.Unlock()
 	c.limits = c.cfg.trusted()
 	c.account.setMax(c.limits.Bytes)
 }

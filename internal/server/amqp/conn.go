@@ -85,7 +85,7 @@ type Conn struct {
 	wakeMu sync.Mutex // taken last, so that Wake can be called with any lock held
 	woken  []*Link
 
-	mu          sync.Mutex
+	connMu      sync.Mutex
 	room        sync.Cond // signalled when out was taken to be written, or the writer has ended
 	limits      Limits
 	outMax      uint32 // bytes of the largest frame that the peer takes
@@ -112,7 +112,7 @@ func NewConn(nc net.Conn, cfg Config, h Handler) *Conn {
 		sessions: map[uint16]*session{},
 		outMax:   minFrameSize,
 	}
-	c.room.L = &c.mu
+	c.room.L = &c.connMu
 	c.limits = c.cfg.untrusted()
 	c.account.max, c.account.budget = c.limits.Bytes, c.cfg.Budget
 	c.in = &idleReader{nc: nc}
@@ -165,8 +165,8 @@ func (c *Conn) hearOut() {
 // Close sends a close frame, with the reason if there is one. The peer has two seconds to take it, and then two to
 // answer: Serve returns after that at the latest.
 func (c *Conn) Close(reason *Error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.connMu.Lock()
+	defer c.connMu.Unlock()
 	c.closeLocked(reason)
 }
 
@@ -198,12 +198,12 @@ func (c *Conn) signal() {
 
 // endLinks tells the owners of all links that they are gone.
 func (c *Conn) endLinks() {
-	c.mu.Lock()
+	c.connMu.Lock()
 	var gone []*Link
 	for _, s := range c.sessions {
 		gone = append(gone, s.endLinks()...)
 	}
-	c.mu.Unlock()
+	c.connMu.Unlock()
 	notifyAll(gone)
 }
 
@@ -234,12 +234,12 @@ func (c *Conn) handle(f frame) (closed bool, err error) {
 	if err != nil {
 		return false, decodeError("frame", err)
 	}
-	c.mu.Lock()
+	c.connMu.Lock()
 	for len(c.out) > outLimit && !c.writerEnded {
 		c.room.Wait()
 	}
 	if c.closing {
-		c.mu.Unlock()
+		c.connMu.Unlock()
 		return descriptor == descClose, nil
 	}
 	var after effects
@@ -260,7 +260,7 @@ func (c *Conn) handle(f frame) (closed bool, err error) {
 	if err == nil {
 		err = asFailure(c.countOut())
 	}
-	c.mu.Unlock()
+	c.connMu.Unlock()
 	after.run(c.handler)
 	return closed, err
 }

@@ -142,8 +142,8 @@ func (d *Delivery) Drop() { d.settle(nil) }
 
 func (d *Delivery) settle(answer func(*session)) {
 	s := d.link.session
-	s.conn.mu.Lock()
-	defer s.conn.mu.Unlock()
+	s.conn.connMu.Lock()
+	defer s.conn.connMu.Unlock()
 	d.link.unsettled--
 	if s.ended || s.conn.closing || d.link.state != linkAttached {
 		return

@@ -97,13 +97,13 @@ func (r *Request) Ignore() {
 // Forget detaches the link on this side alone, without an answer. It is for StepDetach.
 func (r *Request) Forget() {
 	c := r.conn
-	c.mu.Lock()
+	c.connMu.Lock()
 	var gone []*Link
 	if r.session.links[r.Link.handle] == r.Link { // it has not ended meanwhile
 		gone = r.session.letGo(r.Link)
 		r.Link.owed = false
 	}
-	c.mu.Unlock()
+	c.connMu.Unlock()
 	notifyAll(gone)
 }
 
@@ -124,26 +124,26 @@ func (r *Request) finish(d decision) {
 
 func (r *Request) finishDetach(reason *Error) {
 	c := r.conn
-	c.mu.Lock()
+	c.connMu.Lock()
 	var gone []*Link
 	if r.session.links[r.Link.handle] == r.Link { // it has not ended meanwhile
 		gone = r.session.letGo(r.Link)
 	}
-	c.mu.Unlock()
+	c.connMu.Unlock()
 	notifyAll(gone)
 	r.Link.farewell(reason)
 }
 
 func (r *Request) finishEnd(reason *Error) {
 	c, s := r.conn, r.session
-	c.mu.Lock()
+	c.connMu.Lock()
 	if s.ended { // by this side, meanwhile
 		s.remove()
-		c.mu.Unlock()
+		c.connMu.Unlock()
 		return
 	}
 	gone := s.leave()
-	c.mu.Unlock()
+	c.connMu.Unlock()
 	notifyAll(gone)
 	s.farewell(reason)
 }
@@ -151,7 +151,7 @@ func (r *Request) finishEnd(reason *Error) {
 // proceed answers the begin of a session, and ends it if there is a reason to.
 func (s *session) proceed(reason *Error) {
 	c := s.conn
-	c.mu.Lock()
+	c.connMu.Lock()
 	var gone []*Link
 	if !c.closing {
 		s.release()
@@ -159,7 +159,7 @@ func (s *session) proceed(reason *Error) {
 			gone = s.end(reason)
 		}
 	}
-	c.mu.Unlock()
+	c.connMu.Unlock()
 	notifyAll(gone)
 }
 

@@ -21,30 +21,30 @@ type idleReader struct {
 	// now and then. It belongs to the goroutine that reads.
 	alive bool
 
-	mu      sync.Mutex
-	timeout time.Duration // 0: the deadline that was set before stands
+	timeoutMu sync.Mutex
+	timeout   time.Duration // 0: the deadline that was set before stands
 }
 
 func (r *idleReader) Read(b []byte) (int, error) {
-	r.mu.Lock()
+	r.timeoutMu.Lock()
 	if r.timeout > 0 && r.alive {
 		r.alive = false
 		_ = r.nc.SetReadDeadline(time.Now().Add(r.timeout)) // a socket that can't do it fails to read as well
 	}
-	r.mu.Unlock()
+	r.timeoutMu.Unlock()
 	return r.nc.Read(b)
 }
 
 func (r *idleReader) start(timeout time.Duration) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	r.timeoutMu.Lock()
+	defer r.timeoutMu.Unlock()
 	r.timeout = timeout
 }
 
 // last lets reads go on for a while, however busy the peer is.
 func (r *idleReader) last(d time.Duration) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	r.timeoutMu.Lock()
+	defer r.timeoutMu.Unlock()
 	r.timeout = 0
 	_ = r.nc.SetReadDeadline(time.Now().Add(d))
 }
@@ -165,9 +165,9 @@ func (c *Conn) open() error {
 		c.refuse(refused)
 		return refused
 	}
-	c.mu.Lock()
+	c.connMu.Lock()
 	c.outMax = min(p.maxFrameSize, c.cfg.MaxFrameSize)
-	c.mu.Unlock()
+	c.connMu.Unlock()
 	c.peerIdle = time.Duration(p.idleTimeout) * time.Millisecond
 	c.hostname, c.containerID = p.hostname, p.containerID
 	c.properties, _ = p.properties.(Map)

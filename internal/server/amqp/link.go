@@ -54,7 +54,7 @@ type Link struct {
 	opts      LinkOptions
 	woken     bool // guarded by the connection's wakeMu
 
-	// The rest is guarded by the connection's mu.
+	// The rest is guarded by the connection's connMu.
 	state         linkState
 	answered      bool // an attach frame was sent
 	muted         bool // nothing is sent
@@ -151,17 +151,17 @@ func (l *Link) Conn() *Conn { return l.session.conn }
 // Accept attaches the link. If it has ended meanwhile, o.Closed is called.
 func (l *Link) Accept(o LinkOptions) {
 	c := l.session.conn
-	c.mu.Lock()
+	c.connMu.Lock()
 	l.opts = o
 	if l.state != linkPending || c.closing {
-		c.mu.Unlock()
+		c.connMu.Unlock()
 		l.notifyClosed()
 		return
 	}
 	if !l.sendAttach(l.Source, l.Target) {
 		l.detach(Errorf(CondResourceLimitExceeded,
 			"the answer to this attach frame is larger than %d bytes, which is the peer's max-frame-size", c.outMax))
-		c.mu.Unlock()
+		c.connMu.Unlock()
 		l.notifyClosed()
 		return
 	}
@@ -174,15 +174,15 @@ func (l *Link) Accept(o LinkOptions) {
 		}
 		l.grant()
 	}
-	c.mu.Unlock()
+	c.connMu.Unlock()
 }
 
 // Refuse answers that the link can't be had, and why. One that was muted before it was accepted can still be refused:
 // then LinkOptions.Closed is not called.
 func (l *Link) Refuse(reason *Error) {
 	c := l.session.conn
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.connMu.Lock()
+	defer c.connMu.Unlock()
 	if c.closing || l.state > linkAttached || l.answered {
 		return
 	}
@@ -194,16 +194,16 @@ func (l *Link) Refuse(reason *Error) {
 // lasts until the link is refused, or the peer detaches it.
 func (l *Link) Mute() {
 	c := l.session.conn
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.connMu.Lock()
+	defer c.connMu.Unlock()
 	l.muted = true
 }
 
 // Detach ends the link from this side, with a reason. LinkOptions.Closed is not called.
 func (l *Link) Detach(reason *Error) {
 	c := l.session.conn
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.connMu.Lock()
+	defer c.connMu.Unlock()
 	switch {
 	case l.state != linkAttached:
 	case c.closing: // nothing may be sent any more

@@ -200,8 +200,8 @@ func (s *session) letGo(l *Link) (gone []*Link) {
 // farewell answers the detach of a link that was let go, unless this side was the first to detach it.
 func (l *Link) farewell(reason *Error) {
 	c := l.session.conn
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.connMu.Lock()
+	defer c.connMu.Unlock()
 	if l.owed && !l.session.ended && !c.closing {
 		l.muted, l.owed = false, false
 		l.tellDetached(reason)
@@ -219,8 +219,8 @@ func (s *session) leave() (gone []*Link) {
 // farewell answers the end of a session that was left.
 func (s *session) farewell(reason *Error) {
 	c := s.conn
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.connMu.Lock()
+	defer c.connMu.Unlock()
 	if !c.closing {
 		s.frame(descEnd, 1, c.fitting(reason).append)
 	}

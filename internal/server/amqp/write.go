@@ -19,7 +19,7 @@ func (c *Conn) write() error {
 	var buf []byte
 	wrote := false
 	for {
-		c.mu.Lock()
+		c.connMu.Lock()
 		c.collectWoken()
 		c.flushSettled()
 		closing := c.closing
@@ -37,7 +37,7 @@ func (c *Conn) write() error {
 			c.closeLocked(err)
 		}
 		c.room.Broadcast()
-		c.mu.Unlock()
+		c.connMu.Unlock()
 
 		if len(buf) > 0 {
 			if err := c.send(buf); err != nil {
@@ -92,13 +92,13 @@ func spare(b []byte) []byte {
 }
 
 func (c *Conn) send(b []byte) error {
-	c.mu.Lock()
+	c.connMu.Lock()
 	timeout := c.cfg.WriteTimeout
 	if c.closing {
 		timeout = closeTimeout
 	}
 	err := c.nc.SetWriteDeadline(time.Now().Add(timeout))
-	c.mu.Unlock()
+	c.connMu.Unlock()
 	if err != nil {
 		return err
 	}
@@ -108,10 +108,10 @@ func (c *Conn) send(b []byte) error {
 // writerEnds lets the reader go on to its own end: it has two seconds to see the peer's close, if ours was sent,
 // and none if the socket is broken.
 func (c *Conn) writerEnds(err error) {
-	c.mu.Lock()
+	c.connMu.Lock()
 	c.writerEnded = true
 	c.room.Broadcast()
-	c.mu.Unlock()
+	c.connMu.Unlock()
 	if err != nil {
 		c.nc.Close() // without the lock: TLS says good-bye, which takes time if nobody reads
 		return

@@ -78,11 +78,11 @@ type Account struct {
 	faults   faults
 	underway atomic.Int64 // bytes of bodies
 
-	mu         sync.Mutex
-	containers map[string]*container
-	blobs      int    // in all containers
-	bytes      int64  // in all containers, see Blob.size
-	lastETag   uint64 // ETags are handed out in ascending order
+	containersMu sync.Mutex
+	containers   map[string]*container
+	blobs        int    // in all containers
+	bytes        int64  // in all containers, see Blob.size
+	lastETag     uint64 // ETags are handed out in ascending order
 }
 
 // New makes an empty account. The error says which option is of no use.

@@ -24,8 +24,8 @@ func (a *Account) putBlob(c *call) (*response, *failure) {
 	if fail != nil {
 		return nil, fail
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	a.containersMu.Lock()
+	defer a.containersMu.Unlock()
 	held, fail := a.find(c)
 	if fail != nil {
 		return nil, fail
@@ -98,8 +98,8 @@ func (a *Account) setBlobMetadata(c *call) (*response, *failure) {
 	if fail != nil {
 		return nil, fail
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	a.containersMu.Lock()
+	defer a.containersMu.Unlock()
 	held, old, fail := a.change(c, when)
 	if fail != nil {
 		return nil, fail
@@ -120,8 +120,8 @@ func (a *Account) deleteBlob(c *call) (*response, *failure) {
 	if fail != nil {
 		return nil, fail
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	a.containersMu.Lock()
+	defer a.containersMu.Unlock()
 	held, _, fail := a.change(c, when)
 	if fail != nil {
 		return nil, fail
@@ -174,8 +174,8 @@ func (a *Account) read(c *call) (*Blob, *failure) {
 	if fail != nil {
 		return nil, fail
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	a.containersMu.Lock()
+	defer a.containersMu.Unlock()
 	_, b, fail := a.findBlob(c)
 	if fail != nil {
 		return nil, fail
@@ -184,7 +184,7 @@ func (a *Account) read(c *call) (*Blob, *failure) {
 }
 
 // change finds a blob for an operation that changes it, if the conditions allow that. What isn't there has no ETag, so
-// that one that is asked for isn't met: Azurite sees it so too. It wants a.mu held.
+// that one that is asked for isn't met: Azurite sees it so too. It wants a.containersMu held.
 func (a *Account) change(c *call, when conditions) (*container, *Blob, *failure) {
 	held, b, fail := a.findBlob(c)
 	switch {
@@ -196,8 +196,8 @@ func (a *Account) change(c *call, when conditions) (*container, *Blob, *failure)
 	return held, b, when.forWrite(b.version())
 }
 
-// findBlob returns the blob that a request is about, and the container even if there is no such blob. It wants a.mu
-// held.
+// findBlob returns the blob that a request is about, and the container even if there is no such blob. It wants
+// a.containersMu held.
 func (a *Account) findBlob(c *call) (*container, *Blob, *failure) {
 	held, fail := a.find(c)
 	if fail != nil {

@@ -5,7 +5,7 @@ import (
 	"strconv"
 )
 
-// find returns a container that a request is about. It wants a.mu held.
+// find returns a container that a request is about. It wants a.containersMu held.
 func (a *Account) find(c *call) (*container, *failure) {
 	held := a.containers[c.container]
 	if held == nil {
@@ -27,8 +27,8 @@ func (a *Account) createContainer(c *call) (*response, *failure) {
 	if fail != nil {
 		return nil, fail
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	a.containersMu.Lock()
+	defer a.containersMu.Unlock()
 	if a.containers[c.container] != nil {
 		return nil, failed(codeContainerAlreadyExists)
 	}
@@ -42,8 +42,8 @@ func (a *Account) createContainer(c *call) (*response, *failure) {
 }
 
 func (a *Account) getContainerProperties(c *call) (*response, *failure) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	a.containersMu.Lock()
+	defer a.containersMu.Unlock()
 	held, fail := a.find(c)
 	if fail != nil {
 		return nil, fail
@@ -63,8 +63,8 @@ func (a *Account) deleteContainer(c *call) (*response, *failure) {
 	if fail != nil {
 		return nil, fail
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	a.containersMu.Lock()
+	defer a.containersMu.Unlock()
 	held, fail := a.find(c)
 	if fail != nil {
 		return nil, fail

@@ -131,8 +131,8 @@ func codeFor(status int, op string) string {
 
 // faults are the ones that are declared. The zero value has none.
 type faults struct {
-	mu   sync.Mutex
-	list []*declared
+	listMu sync.Mutex
+	list   []*declared
 }
 
 type declared struct {
@@ -145,17 +145,17 @@ type declared struct {
 // that the fault holds back already are not let go by it.
 func (a *Account) AddFault(f Fault) (remove func()) {
 	d := &declared{Fault: f, left: f.Times}
-	a.faults.mu.Lock()
-	defer a.faults.mu.Unlock()
+	a.faults.listMu.Lock()
+	defer a.faults.listMu.Unlock()
 	a.faults.list = append(a.faults.list, d)
 	return func() {
-		a.faults.mu.Lock()
-		defer a.faults.mu.Unlock()
+		a.faults.listMu.Lock()
+		defer a.faults.listMu.Unlock()
 		a.faults.drop(d)
 	}
 }
 
-// drop wants fs.mu held.
+// drop wants fs.listMu held.
 func (fs *faults) drop(d *declared) {
 	for i, other := range fs.list {
 		if other == d {
@@ -167,8 +167,8 @@ func (fs *faults) drop(d *declared) {
 
 // take finds the fault for an operation and counts it.
 func (fs *faults) take(c *call) (Fault, bool) {
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
+	fs.listMu.Lock()
+	defer fs.listMu.Unlock()
 	for _, d := range fs.list {
 		if !d.matches(c) {
 			continue

@@ -137,8 +137,8 @@ func (a *Account) listBlobs(c *call) (*response, *failure) {
 }
 
 func (a *Account) collect(c *call, l listing) ([]item, string, *failure) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	a.containersMu.Lock()
+	defer a.containersMu.Unlock()
 	held, fail := a.find(c)
 	if fail != nil {
 		return nil, "", fail

@@ -47,7 +47,7 @@ type container struct {
 	names    []string // of blobs, ascending
 }
 
-// The methods below want a.mu held.
+// The methods below want a.containersMu held.
 
 // stamp gives what a write that happens now carries.
 func (a *Account) stamp() version {
@@ -138,8 +138,8 @@ func (a *Account) CreateContainer(name string) error {
 	if fail := validContainerName(name); fail != nil {
 		return fmt.Errorf("blob: create container %q: %w", name, fail)
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	a.containersMu.Lock()
+	defer a.containersMu.Unlock()
 	if a.containers[name] != nil {
 		return nil
 	}
@@ -178,8 +178,8 @@ func (a *Account) seed(container, name string, content []byte, meta map[string]s
 		return fail
 	}
 	b := newBlob(name, defaultContentType, bytes.Clone(content), m)
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	a.containersMu.Lock()
+	defer a.containersMu.Unlock()
 	c := a.containers[container]
 	if c == nil {
 		return failed(codeContainerNotFound) // deleted just now
@@ -189,8 +189,8 @@ func (a *Account) seed(container, name string, content []byte, meta map[string]s
 
 // Get returns a copy of a blob, and whether it is there.
 func (a *Account) Get(container, name string) (Blob, bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	a.containersMu.Lock()
+	defer a.containersMu.Unlock()
 	c := a.containers[container]
 	if c == nil || c.blobs[name] == nil {
 		return Blob{}, false
@@ -204,8 +204,8 @@ func (a *Account) Get(container, name string) (Blob, bool) {
 // Names returns the names of a container's blobs that begin with prefix, in
 // ascending order. Without such a container there are none.
 func (a *Account) Names(container, prefix string) []string {
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	a.containersMu.Lock()
+	defer a.containersMu.Unlock()
 	c := a.containers[container]
 	if c == nil {
 		return nil
@@ -220,8 +220,8 @@ func (a *Account) Names(container, prefix string) []string {
 
 // Delete removes a blob and tells whether it was there.
 func (a *Account) Delete(container, name string) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	a.containersMu.Lock()
+	defer a.containersMu.Unlock()
 	c := a.containers[container]
 	if c == nil || c.blobs[name] == nil {
 		return false

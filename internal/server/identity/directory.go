@@ -60,7 +60,7 @@ type Directory struct {
 	key    *ecdsa.PrivateKey
 	secret string // the endpoint's
 
-	mu       sync.Mutex
+	rolesMu  sync.Mutex
 	roles    map[string][]Role // by client id
 	lifetime time.Duration
 	faults   []*Fault
@@ -97,8 +97,8 @@ func (d *Directory) SetRoles(clientID string, roles ...Role) error {
 			return fmt.Errorf("identity %q: there is no role %q", clientID, r)
 		}
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.rolesMu.Lock()
+	defer d.rolesMu.Unlock()
 	if _, ok := d.roles[clientID]; !ok {
 		return fmt.Errorf("there is no identity %q", clientID)
 	}
@@ -108,8 +108,8 @@ func (d *Directory) SetRoles(clientID string, roles ...Role) error {
 
 // Has reports whether an identity has one of the roles.
 func (d *Directory) Has(clientID string, roles ...Role) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.rolesMu.Lock()
+	defer d.rolesMu.Unlock()
 	return slices.ContainsFunc(d.roles[clientID], func(r Role) bool { return slices.Contains(roles, r) })
 }
 
@@ -126,10 +126,10 @@ var (
 
 // Issue makes a token with which an identity can show itself to a resource.
 func (d *Directory) Issue(clientID, resource string) (token string, expires time.Time, err error) {
-	d.mu.Lock()
+	d.rolesMu.Lock()
 	_, known := d.roles[clientID]
 	lifetime := d.lifetime
-	d.mu.Unlock()
+	d.rolesMu.Unlock()
 	switch {
 	case !known:
 		return "", expires, errNoIdentity

@@ -17,13 +17,13 @@ type Fault struct {
 
 // AddFault declares a fault, and returns what takes it back.
 func (d *Directory) AddFault(f Fault) (remove func()) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.rolesMu.Lock()
+	defer d.rolesMu.Unlock()
 	declared := &f
 	d.faults = append(d.faults, declared)
 	return func() {
-		d.mu.Lock()
-		defer d.mu.Unlock()
+		d.rolesMu.Lock()
+		defer d.rolesMu.Unlock()
 		d.drop(declared)
 	}
 }
@@ -39,8 +39,8 @@ func (d *Directory) drop(f *Fault) {
 
 // fault returns the one that happens now.
 func (d *Directory) fault() (Fault, bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.rolesMu.Lock()
+	defer d.rolesMu.Unlock()
 	if len(d.faults) == 0 {
 		return Fault{}, false
 	}

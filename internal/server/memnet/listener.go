@@ -13,13 +13,13 @@ type Listener struct {
 	network *Network
 	addr    *net.TCPAddr
 
-	mu      sync.Mutex    // guards what follows
-	changed chan struct{} // closed and replaced when dials or calls of Accept may go on
-	pending []*Conn       // connections that nobody has accepted yet
-	conns   map[*Conn]struct{}
-	delay   time.Duration
-	ignores bool
-	closed  bool
+	pendingMu sync.Mutex    // guards what follows
+	changed   chan struct{} // closed and replaced when dials or calls of Accept may go on
+	pending   []*Conn       // connections that nobody has accepted yet
+	conns     map[*Conn]struct{}
+	delay     time.Duration
+	ignores   bool
+	closed    bool
 }
 
 func newListener(n *Network, addr *net.TCPAddr) *Listener {
@@ -37,16 +37,16 @@ func (l *Listener) serves(ip net.IP) bool {
 // SetRoundTrip delays what is sent on this side of connections that are made from now on, by d, in order and with no
 // limit to the bandwidth.
 func (l *Listener) SetRoundTrip(d time.Duration) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.pendingMu.Lock()
+	defer l.pendingMu.Unlock()
 	l.delay = d
 }
 
 // Ignore says whether dials are left unanswered from now on, as by a firewall that swallows packets. They wait until
 // their contexts end, or until Ignore(false) is called.
 func (l *Listener) Ignore(ignore bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.pendingMu.Lock()
+	defer l.pendingMu.Unlock()
 	l.ignores = ignore
 	l.wakeLocked()
 }
@@ -58,12 +58,12 @@ func (l *Listener) Cut() { l.each((*Conn).Cut) }
 func (l *Listener) Silence() { l.each((*Conn).Silence) }
 
 func (l *Listener) each(do func(*Conn)) {
-	l.mu.Lock()
+	l.pendingMu.Lock()
 	conns := make([]*Conn, 0, len(l.conns))
 	for c := range l.conns {
 		conns = append(conns, c)
 	}
-	l.mu.Unlock()
+	l.pendingMu.Unlock()
 	for _, c := range conns {
 		do(c)
 	}
@@ -72,19 +72,19 @@ func (l *Listener) each(do func(*Conn)) {
 // Accept waits for a connection, until Close is called.
 func (l *Listener) Accept() (net.Conn, error) {
 	for {
-		l.mu.Lock()
+		l.pendingMu.Lock()
 		if l.closed {
-			l.mu.Unlock()
+			l.pendingMu.Unlock()
 			return nil, &net.OpError{Op: "accept", Net: "tcp", Addr: l.addr, Err: net.ErrClosed}
 		}
 		if len(l.pending) > 0 {
 			c := l.pending[0]
 			l.pending = l.pending[1:]
-			l.mu.Unlock()
+			l.pendingMu.Unlock()
 			return c, nil
 		}
 		changed := l.changed
-		l.mu.Unlock()
+		l.pendingMu.Unlock()
 		<-changed
 	}
 }
@@ -95,9 +95,9 @@ func (l *Listener) connect(ctx context.Context, local, remote *net.TCPAddr) (*Co
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		l.mu.Lock()
+		l.pendingMu.Lock()
 		if l.closed {
-			l.mu.Unlock()
+			l.pendingMu.Unlock()
 			return nil, sysErr("connect", syscall.ECONNREFUSED)
 		}
 		if !l.ignores {
@@ -106,11 +106,11 @@ func (l *Listener) connect(ctx context.Context, local, remote *net.TCPAddr) (*Co
 			l.conns[far] = struct{}{}
 			l.pending = append(l.pending, far)
 			l.wakeLocked()
-			l.mu.Unlock()
+			l.pendingMu.Unlock()
 			return near, nil
 		}
 		changed := l.changed
-		l.mu.Unlock()
+		l.pendingMu.Unlock()
 		select {
 		case <-changed:
 		case <-ctx.Done():
@@ -124,23 +124,23 @@ func (l *Listener) wakeLocked() {
 }
 
 func (l *Listener) forget(c *Conn) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.pendingMu.Lock()
+	defer l.pendingMu.Unlock()
 	delete(l.conns, c)
 }
 
 // Close ends calls of Accept, and resets the connections that nobody has accepted. Others stay.
 func (l *Listener) Close() error {
-	l.mu.Lock()
+	l.pendingMu.Lock()
 	if l.closed {
-		l.mu.Unlock()
+		l.pendingMu.Unlock()
 		return &net.OpError{Op: "close", Net: "tcp", Addr: l.addr, Err: net.ErrClosed}
 	}
 	l.closed = true
 	pending := l.pending
 	l.pending = nil
 	l.wakeLocked()
-	l.mu.Unlock()
+	l.pendingMu.Unlock()
 	l.network.forget(l)
 	for _, c := range pending {
 		c.Cut()

@@ -24,7 +24,7 @@ type stream struct {
 	back  time.Duration // the delay of the other direction: what the writer learns about the reader is that old
 	size  int           // of the buffer
 
-	mu      sync.Mutex // guards what follows
+	bufMu   sync.Mutex // guards what follows
 	changed sync.Cond  // of everything that reads and writes wait for
 
 	buf     []byte // what isn't read yet
@@ -61,14 +61,14 @@ func newStream(delay, back time.Duration) *stream {
 	if delay > 0 {
 		s.size = delayedSize
 	}
-	s.changed.L = &s.mu
+	s.changed.L = &s.bufMu
 	return s
 }
 
 // wake wakes those who wait, for them to look at the time. It needs the mutex: one who waits may not have begun yet.
 func (s *stream) wake() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.bufMu.Lock()
+	defer s.bufMu.Unlock()
 	s.changed.Broadcast()
 }
 
@@ -76,8 +76,8 @@ func (s *stream) wake() {
 func (e *side) passed() bool { return !e.deadline.IsZero() && !time.Now().Before(e.deadline) }
 
 func (s *stream) read(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.bufMu.Lock()
+	defer s.bufMu.Unlock()
 	for {
 		switch {
 		case s.reader.closed:
@@ -117,8 +117,8 @@ func (s *stream) takeLocked(p []byte) int {
 func (s *stream) unreadLocked() int { return len(s.buf) - s.off }
 
 func (s *stream) write(p []byte) (n int, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.bufMu.Lock()
+	defer s.bufMu.Unlock()
 	for s.writing {
 		if err := s.refusedLocked(); err != nil {
 			return 0, err
@@ -200,8 +200,8 @@ func (s *stream) sendLocked(p parcel) {
 
 // arrive has all parcels arrive that are due.
 func (s *stream) arrive() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.bufMu.Lock()
+	defer s.bufMu.Unlock()
 	now := time.Now()
 	for len(s.parcels) > 0 && !s.parcels[0].due.After(now) {
 		s.arriveLocked(s.parcels[0])
@@ -220,8 +220,8 @@ func (s *stream) arriveLocked(p parcel) {
 
 // finish ends what is written.
 func (s *stream) finish() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.bufMu.Lock()
+	defer s.bufMu.Unlock()
 	if s.writer.closed {
 		return net.ErrClosed
 	}
@@ -241,8 +241,8 @@ func (s *stream) finishLocked() {
 }
 
 func (s *stream) closeWriter() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.bufMu.Lock()
+	defer s.bufMu.Unlock()
 	s.writer.close()
 	s.finishLocked()
 	s.changed.Broadcast()
@@ -250,8 +250,8 @@ func (s *stream) closeWriter() {
 
 // closeReader reports whether it is the first call.
 func (s *stream) closeReader() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.bufMu.Lock()
+	defer s.bufMu.Unlock()
 	if s.reader.closed {
 		return false
 	}
@@ -279,8 +279,8 @@ func (s *stream) dropLocked() {
 
 // cut is called by the side that is one's own. The other one doesn't learn of it if the stream is silent.
 func (s *stream) cut(own *side) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.bufMu.Lock()
+	defer s.bufMu.Unlock()
 	own.reset = true
 	if !s.silent {
 		s.reader.reset, s.writer.reset = true, true
@@ -290,8 +290,8 @@ func (s *stream) cut(own *side) {
 }
 
 func (s *stream) silence() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.bufMu.Lock()
+	defer s.bufMu.Unlock()
 	s.silent = true
 	s.dropLocked()
 	s.changed.Broadcast() // writes that wait for room have it now
@@ -301,8 +301,8 @@ func (s *stream) setReadDeadline(t time.Time) error  { return s.setDeadline(&s.r
 func (s *stream) setWriteDeadline(t time.Time) error { return s.setDeadline(&s.writer, t) }
 
 func (s *stream) setDeadline(e *side, t time.Time) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.bufMu.Lock()
+	defer s.bufMu.Unlock()
 	if e.closed {
 		return net.ErrClosed
 	}
