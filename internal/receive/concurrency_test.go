@@ -118,7 +118,9 @@ func TestFailingKey(t *testing.T) {
 		s.send("0", 100)
 		var mended atomic.Bool
 		var attempts []time.Time // one at a time
-		r := s.receive("one", keyed(4, 10), func(_ context.Context, e *eventhubs.ReceivedEvent) error {
+		o := keyed(4, 10)
+		o.LagInterval = 10 * time.Second
+		r := s.receive("one", o, func(_ context.Context, e *eventhubs.ReceivedEvent) error {
 			if e.SequenceNumber == bad && !mended.Load() {
 				attempts = append(attempts, time.Now())
 				if e.Attempt != len(attempts) {
@@ -135,6 +137,7 @@ func TestFailingKey(t *testing.T) {
 		p := r.partition("0")
 		require.Equal(s, 90-bad, p.Ahead)
 		require.Equal(s, 10, p.Fetched)
+		require.EqualValues(s, 10, p.Lag.Events)
 		require.EqualValues(s, bad, p.Attempt.SequenceNumber)
 		require.Zero(s, p.Attempt.Since, "the next attempt is waited for")
 		require.Equal(s, len(attempts), p.Attempt.Number)
@@ -191,9 +194,12 @@ func TestMaxAhead(t *testing.T) {
 		o := keyed(4, 100)
 		o.MaxAhead = 20
 		release := make(chan struct{})
-		r := s.receive("one", o, func(_ context.Context, e *eventhubs.ReceivedEvent) error {
+		r := s.receive("one", o, func(ctx context.Context, e *eventhubs.ReceivedEvent) error {
 			if e.SequenceNumber == 3 {
-				<-release
+				select {
+				case <-release:
+				case <-ctx.Done(): // the test has failed
+				}
 			}
 			return nil
 		})
@@ -397,5 +403,31 @@ func TestConcurrentOwnershipLost(t *testing.T) {
 		synctest.Wait()
 		require.EqualValues(s, 3, begun.Load())
 		require.EqualValues(s, none, s.checkpoint("0"))
+	})
+}
+
+// TestHubIsReplacedWhileHandlersRun has reading restart only when those of the old hub's events have returned: their
+// places in the partition mean nothing in the new one.
+func TestHubIsReplacedWhileHandlersRun(t *testing.T) {
+	bubble(t, 1, func(s *scene) {
+		s.send("0", 100)
+		var old atomic.Bool
+		old.Store(true)
+		r := s.receive("one", keyed(4, 100), func(_ context.Context, e *eventhubs.ReceivedEvent) error {
+			if e.SequenceNumber == 50 && old.Load() {
+				time.Sleep(5 * time.Minute)
+				old.Store(false)
+			}
+			return nil
+		})
+		s.untilHandled(margin, "0", 99)
+		s.replace(1)
+		s.send("0", 10)
+		time.Sleep(4 * time.Minute)
+		require.Len(s, s.calls("0"), 99, "the handler runs")
+		s.untilHandled(5*time.Minute, "0", 110)
+		require.Equal(s, sequences(0, 10), s.handledOf("0")[100:])
+		r.stop()
+		require.EqualValues(s, 9, s.checkpoint("0"))
 	})
 }

@@ -246,7 +246,7 @@ func (c *workers) failed(s *slot, err error) {
 func (c *workers) resume() { c.reader.done.locked(func() { c.resumeAt(time.Now()); c.share() }) }
 
 func (c *workers) resumeAt(now time.Time) {
-	if next := c.window.resume(now); !next.IsZero() {
+	if next := c.window.resume(now); !next.IsZero() && c.mayBegin() {
 		c.again.Reset(next.Sub(now))
 	}
 }
