@@ -179,7 +179,7 @@ func (l *Loop) releaseOurs(ctx context.Context, id string) error {
 		return err
 	}
 	return l.put(ctx, slices.DeleteFunc(records, func(r azeventhubs.Ownership) bool {
-		return r.OwnerID != l.o.Owner || id != "" && r.PartitionID != id
+		return r.OwnerID != l.o.Group.OwnerID || id != "" && r.PartitionID != id
 	}))
 }
 

@@ -18,7 +18,6 @@ const renewAfter = 45
 // renew renews the claims that are due, and returns when the next are. A claim is due by its age, and not only in
 // rounds, so that no listing holds it up.
 func (l *Loop) renew(ctx context.Context, now time.Time) (next time.Time) {
-	var ready []azeventhubs.Ownership
 	for _, p := range l.partitions {
 		if p.claim == nil || p.claiming {
 			continue
@@ -28,77 +27,51 @@ func (l *Loop) renew(ctx context.Context, now time.Time) (next time.Time) {
 			at = p.claim.renewed.Add(l.o.Expiration * renewAfter / 100)
 		}
 		if due(now, at) {
-			ready = append(ready, p.claim.record)
+			l.claim(ctx, p.claim.record, true)
 		} else {
 			next = sooner(next, at)
 		}
 	}
-	l.claim(ctx, true, ready)
 	return next
 }
 
-// claim claims records, or renews the claims to them, in one call, except those whose last claims have failed: each
-// of these has a call of its own, so that one blob that can't be written holds up no other. The SDK's own store ends a
-// call at the first failure, and says nothing of those it has claimed before (azeventhubs, checkpoints/blob_store.go).
-func (l *Loop) claim(ctx context.Context, renewal bool, records []azeventhubs.Ownership) {
-	call := func(records []azeventhubs.Ownership, single bool) {
-		began := time.Now()
-		l.begin(ctx, single, func(bounded context.Context) func() {
-			got, err := l.o.Store.ClaimOwnership(bounded, records, nil)
-			return func() { l.claimed(ctx, began, renewal, records, byPartition(got), err) }
-		})
-	}
-	var together []azeventhubs.Ownership
-	for _, r := range records {
-		p := l.partition(r.PartitionID)
-		p.claiming = true
-		if p.trouble.failures > 0 {
-			call([]azeventhubs.Ownership{r}, true)
-		} else {
-			together = append(together, r)
-		}
-	}
-	if len(together) > 0 {
-		call(together, false)
-	}
+// claim claims a record, or renews the claim to it, in a call of its own, so that one that can't be written holds up
+// no other. (The SDK's own store claims one after the other, until one fails: azeventhubs, blob_store.go.)
+func (l *Loop) claim(ctx context.Context, record azeventhubs.Ownership, renewal bool) {
+	l.partition(record.PartitionID).claiming = true
+	l.claiming.underWay++
+	began := time.Now()
+	l.begin(ctx, true, func(bounded context.Context) func() {
+		got, err := l.o.Store.ClaimOwnership(bounded, []azeventhubs.Ownership{record}, nil)
+		return func() { l.claimed(ctx, began, record.PartitionID, renewal, got, err) }
+	})
 }
 
-func byPartition(records []azeventhubs.Ownership) map[string]azeventhubs.Ownership {
-	by := make(map[string]azeventhubs.Ownership, len(records))
-	for _, r := range records {
-		by[r.PartitionID] = r
-	}
-	return by
-}
-
-// claimed takes in the answer to a claim. It may have both records and an error.
+// claimed takes in the answer to a claim.
 func (l *Loop) claimed(
-	ctx context.Context, began time.Time, renewal bool,
-	wanted []azeventhubs.Ownership, got map[string]azeventhubs.Ownership, err error,
+	ctx context.Context, began time.Time, id string, renewal bool, got []azeventhubs.Ownership, err error,
 ) {
-	for _, w := range wanted {
-		p := l.partition(w.PartitionID)
-		p.claiming = false
-		r, ok := got[w.PartitionID]
-		if ok || p.claim == nil { // whose a claim is that was not renewed, each listing says
-			l.touch(p)
-		}
-		switch {
-		case !ok:
-			l.missing(began, p, err)
-		case !renewal:
-			l.gained(ctx, began, p, r)
-		case p.claim == nil: // it is over: a release under way looks the record up, and otherwise it is claimed again
-			l.doubt = true
-		default:
-			p.claim.record, p.claim.renewed, p.claim.seen = r, began, began
-			p.settle()
-		}
+	p := l.partition(id)
+	p.claiming = false
+	l.claiming.underWay--
+	l.claiming.answered = l.claiming.answered || err == nil
+	if len(got) > 0 || p.claim == nil { // whose a claim is that was not renewed, each listing says
+		l.touch(p)
 	}
-	l.claiming.answered = l.claiming.answered || len(got) > 0
+	switch {
+	case len(got) == 0:
+		l.missing(began, p, err)
+	case !renewal:
+		l.gained(ctx, began, p, got[0])
+	case p.claim == nil: // it is over: a release under way looks the record up, and otherwise it is claimed again
+		l.doubt = true
+	default:
+		p.claim.record, p.claim.renewed, p.claim.seen = got[0], began, began
+		p.settle()
+	}
 	for _, p := range l.partitions {
 		if err == nil && p.trouble.failures > 0 {
-			return // the claims of others fail
+			return // other claims fail
 		}
 	}
 	l.takeOutcome(&l.claiming, began, err)
@@ -125,9 +98,8 @@ func (l *Loop) gained(ctx context.Context, began time.Time, p *partition, r azev
 	l.o.Taken(c)
 }
 
-// missing takes in that the answer to a claim doesn't have a record. Another consumer may have been faster; or the
-// answer to an earlier call was lost, here or within the store, and the ETag is no longer that of the record. The
-// next listing tells.
+// missing takes in that a claim was not confirmed. Another consumer may have been faster; or the answer to an earlier
+// call was lost, here or within the store, and the ETag is no longer that of the record. The next listing says which.
 func (l *Loop) missing(began time.Time, p *partition, err error) {
 	now := time.Now()
 	held := p.claim != nil

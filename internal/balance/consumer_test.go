@@ -43,7 +43,9 @@ func start(t *testing.T, s handover.Store, name string, n int, change ...func(*b
 	t.Helper()
 	c := &consumer{t: t, name: name, store: newFaulty(s), log: &records{}, ended: make(chan struct{})}
 	o := balance.Options{
-		Store: c.store, Namespace: "ns", EventHub: "hub", ConsumerGroup: "group", Owner: name,
+		Store: c.store, Group: azeventhubs.Ownership{
+			FullyQualifiedNamespace: "ns", EventHubName: "hub", ConsumerGroup: "group", OwnerID: name,
+		},
 		Strategy: azeventhubs.ProcessorStrategyGreedy, UpdateInterval: interval, Expiration: expiration,
 		DrainTimeout: 30 * time.Second, Partitions: partitions(n), Taken: c.read, Logger: slog.New(c.log),
 		AskPartitions: func(context.Context) ([]string, error) { return partitions(n), nil },

@@ -40,7 +40,7 @@ type member struct {
 	strategy azeventhubs.ProcessorStrategy
 	held     map[string]azeventhubs.Ownership
 	promised map[string]int // partitions that were promised, and in how many rounds they are released
-	asked    map[string]balance.Asked
+	asked    map[string]string
 	calm     bool // its last plan was to do nothing
 }
 
@@ -60,7 +60,7 @@ func newGroup(r *rand.Rand, partitions, n int, canAsk bool) *group {
 	for i := range n {
 		g.members = append(g.members, &member{
 			name: "m" + strconv.Itoa(i), strategy: strategy,
-			held: map[string]azeventhubs.Ownership{}, promised: map[string]int{}, asked: map[string]balance.Asked{},
+			held: map[string]azeventhubs.Ownership{}, promised: map[string]int{}, asked: map[string]string{},
 		})
 	}
 	holders := 1 + r.IntN(n) // the others have just started
@@ -250,7 +250,9 @@ func (m *member) judge(g *group, v balance.View, claim azeventhubs.Ownership, ho
 	if o.OwnerID == "" || o.OwnerID == m.name || g.now.Sub(o.LastModifiedTime) > expiration {
 		return
 	}
-	if a := v.Known[o.PartitionID].Asked; g.canAsk && (a.From != o.OwnerID || !v.Now.After(a.Until)) {
+	r := v.Requests[o.PartitionID]
+	asked := r.OwnerID == m.name && r.FromOwnerID == o.OwnerID
+	if g.canAsk && (!asked || v.Now.Sub(r.LastModifiedTime) <= max(2*interval, r.Promised)) {
 		g.wrong = append(g.wrong, fmt.Sprintf("%s takes %s from %s without asking", m.name, o.PartitionID, o.OwnerID))
 	}
 	members := map[string]bool{m.name: true}

@@ -42,10 +42,11 @@ func (l *Loop) askPartitions(ctx context.Context) {
 
 // listClaims lists the records. stateMu is not held.
 func (l *Loop) listClaims(ctx context.Context) ([]azeventhubs.Ownership, []handover.Request, error) {
+	g := l.o.Group
 	if l.requests != nil {
-		return l.requests.ListClaims(ctx, l.o.Namespace, l.o.EventHub, l.o.ConsumerGroup)
+		return l.requests.ListClaims(ctx, g.FullyQualifiedNamespace, g.EventHubName, g.ConsumerGroup)
 	}
-	records, err := l.o.Store.ListOwnership(ctx, l.o.Namespace, l.o.EventHub, l.o.ConsumerGroup, nil)
+	records, err := l.o.Store.ListOwnership(ctx, g.FullyQualifiedNamespace, g.EventHubName, g.ConsumerGroup, nil)
 	return records, nil, err
 }
 
@@ -58,54 +59,59 @@ func (l *Loop) list(ctx context.Context) {
 		records, requests, err := l.listClaims(bounded)
 		return func() {
 			l.isListing = false
-			since := l.listing.trouble.since
-			switch {
-			case l.takeOutcome(&l.listing, began, err):
+			if err == nil && !l.ending {
+				l.listed(ctx, began, moment, records, requests) // which still knows of an outage
+			}
+			if l.takeOutcome(&l.listing, began, err) {
 				l.listSoon(time.Now().Add(l.pause(l.listing.trouble.failures)))
-			case !l.ending:
-				l.listed(ctx, began, moment, since, byPartition(records), requests)
 			}
 		}
 	})
 }
 
 // listed takes a listing in, and does what follows from it. It says nothing of records that may have changed since
-// its moment. Before it, the store had not answered since a time.
+// its moment.
 func (l *Loop) listed(
-	ctx context.Context, began time.Time, moment uint64, since time.Time,
-	records map[string]azeventhubs.Ownership, requests []handover.Request,
+	ctx context.Context, began time.Time, moment uint64,
+	list []azeventhubs.Ownership, requests []handover.Request,
 ) {
+	records := make(map[string]azeventhubs.Ownership, len(list))
+	for _, r := range list {
+		records[r.PartitionID] = r
+	}
 	for id, p := range l.partitions {
 		if r, ok := records[id]; p.claim != nil && p.touched < moment {
 			l.compare(p.claim, began, r, ok)
 		}
 	}
-	v := View{Requests: make(map[string]handover.Request, len(requests))}
-	for _, r := range requests {
-		v.Requests[r.PartitionID] = r
-		c := l.partition(r.PartitionID).claim
-		if c != nil && r.Promised > 0 && r.OwnerID == c.promised { // it was stored, though its answer may be lost
-			c.want()
-		}
-	}
-	// Nobody but its owner has a reason to store a record again that somebody has deleted, until it would have expired.
+	// A record that somebody has deleted is left to its owner until it would have expired.
 	for id, r := range l.known {
 		if _, ok := records[id]; !ok {
 			r.ETag = nil
 			records[id] = r
 		}
 	}
-	v.Now, v.Records = time.Now(), records
-	l.forgive(records, since, v.Now)
+	now := time.Now()
+	l.forgive(records, now)
 	l.known = records
-	l.view(&v, moment)
-	l.act(ctx, v.Now, Plan(v))
+	asked := make(map[string]handover.Request, len(requests))
+	for _, r := range requests {
+		asked[r.PartitionID] = r
+		c := l.partition(r.PartitionID).claim
+		if c != nil && r.Promised > 0 && r.OwnerID == c.promised { // it was stored, though its answer may be lost
+			c.want()
+		}
+	}
+	v := l.view(now, moment)
+	v.Records, v.Requests = records, asked
+	l.round = false
+	l.act(ctx, now, Plan(v))
 }
 
 // compare compares a claim with its record.
 func (l *Loop) compare(c *Claim, began time.Time, r azeventhubs.Ownership, listed bool) {
 	switch {
-	case listed && r.OwnerID != l.o.Owner:
+	case listed && r.OwnerID != l.o.Group.OwnerID:
 		l.lost(c, r.OwnerID)
 	case !listed: // it was deleted: store it again
 		c.record.ETag = nil
@@ -121,36 +127,37 @@ func (l *Loop) compare(c *Claim, began time.Time, r azeventhubs.Ownership, liste
 
 func sameETag(a, b *azcore.ETag) bool { return a != nil && b != nil && *a == *b }
 
-// view adds what we know to what a listing says.
-func (l *Loop) view(v *View, moment uint64) {
-	v.Known = make(map[string]Known, len(l.partitions))
+// view is what we know besides a listing.
+func (l *Loop) view(now time.Time, moment uint64) View {
+	known := make(map[string]Known, len(l.partitions))
 	for id, p := range l.partitions {
 		k := Known{Claiming: p.claiming, Asked: p.asked}
 		switch {
 		case p.claim != nil:
 			k.Held, k.Claiming, k.Promised = true, false, p.writing || p.claim.isWanted
-		case v.Now.Add(l.soon()).Before(p.retryAt): // those almost due are claimed with the others
+		case now.Add(l.soon()).Before(p.retryAt): // what is almost due is claimed now
 			k.Skip = true
 			l.listSoon(p.retryAt)
 		default:
 			k.Skip = !p.claiming && (p.releasing || p.touched > moment)
 		}
-		v.Known[id] = k
+		known[id] = k
 	}
-	v.Group = azeventhubs.Ownership{
-		FullyQualifiedNamespace: l.o.Namespace, EventHubName: l.o.EventHub, ConsumerGroup: l.o.ConsumerGroup,
-		OwnerID: l.o.Owner,
+	// If requests can't be written, partitions are taken as from an owner that does not answer.
+	asking := l.asking.trouble
+	canAsk := l.requests != nil && (asking.failures == 0 || now.Sub(asking.since) <= 2*l.o.UpdateInterval)
+	return View{
+		Now: now, Group: l.o.Group, Partitions: l.ids, CanAsk: canAsk, Known: known, Draining: l.draining, Round: l.round,
+		Strategy: l.o.Strategy, Interval: l.o.UpdateInterval, Expiration: l.o.Expiration,
+		Promise: max(l.o.DrainTimeout, 0) + promiseMargin, Rand: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
 	}
-	v.Partitions, v.CanAsk, v.Draining, v.Round = l.ids, l.requests != nil, l.draining, l.round
-	v.Strategy, v.Interval, v.Expiration = l.o.Strategy, l.o.UpdateInterval, l.o.Expiration
-	v.Promise = max(l.o.DrainTimeout, 0) + promiseMargin
-	v.Rand = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
-	l.round = false
 }
 
 // act starts what was planned.
 func (l *Loop) act(ctx context.Context, now time.Time, d Decision) {
-	l.claim(ctx, false, d.Claim)
+	for _, r := range d.Claim {
+		l.claim(ctx, r, false)
+	}
 	for id, p := range l.partitions {
 		p.asked = d.Asked[id]
 		if p.claim == nil && !p.claiming && !now.Before(p.retryAt) {

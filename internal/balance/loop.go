@@ -19,10 +19,10 @@ import (
 type Options struct {
 	// Store keeps who owns which partition. If it is a handover.Store, partitions are asked for before they are
 	// taken; otherwise they are taken at once, as the SDKs do. Its calls must end with their contexts.
-	Store                              azeventhubs.CheckpointStore
-	Namespace, EventHub, ConsumerGroup string
-	// Owner is the name under which partitions are claimed. It is this consumer's alone.
-	Owner string
+	Store azeventhubs.CheckpointStore
+	// Group has the names of the namespace, the event hub and the consumer group; and, as OwnerID, the name under which
+	// partitions are claimed. It is this consumer's alone.
+	Group azeventhubs.Ownership
 	// Strategy is greedy, which claims a whole share at once, or balanced, which claims one partition per
 	// UpdateInterval.
 	Strategy azeventhubs.ProcessorStrategy
@@ -40,7 +40,8 @@ type Options struct {
 	Refused func(error) bool
 	// Role names the role that is missing if the store refuses a call for that, or is "". Nil means that it always is.
 	Role func(error) string
-	// Taken is called with each partition that becomes ours. It must not block, nor call what takes stateMu.
+	// Taken is called with each partition that becomes ours. It must not block, nor call methods of the
+	// Loop or of the Claim, except those that say what a Claim is.
 	Taken  func(*Claim)
 	Logger *slog.Logger
 }

@@ -346,6 +346,21 @@ func TestRefusal(t *testing.T) {
 			})
 		})
 	}
+	t.Run("of one record, before the others are claimed", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c := start(t, newMemory(), "c", 4, refused, func(o *balance.Options) {
+				var refusals atomic.Int64
+				o.Store.(*faulty).set(func(_ context.Context, call, partition string) error {
+					if call == claim && partition == "0" && refusals.Add(1) == 1 {
+						return errDown
+					}
+					time.Sleep(time.Second)
+					return nil
+				}, nil)
+			})
+			await(t, interval, 4, c)
+		})
+	})
 	t.Run("later", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			c := start(t, newMemory(), "c", 4, refused)

@@ -9,7 +9,7 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/handover"
 )
 
-// View is what a plan is made from: what one listing of the store said, and what this consumer knows besides.
+// View is what a plan is made from: one listing of the store, and what else this consumer knows.
 type View struct {
 	Now        time.Time
 	Group      azeventhubs.Ownership // our name, and those of the namespace, the event hub and the consumer group
@@ -29,18 +29,11 @@ type View struct {
 
 // Known is what a consumer knows of a partition. The zero value is nothing.
 type Known struct {
-	Held     bool // it is ours, whatever its record says
-	Claiming bool // it may be: a claim is under way
-	Promised bool // it is ours, and promised to another consumer, or being promised
-	Skip     bool // it isn't ours, and its record isn't to be relied on
-	Asked    Asked
-}
-
-// Asked is that we have asked a consumer for a partition. The zero value is that we have not.
-type Asked struct {
-	From     string
-	Promised bool      // it has promised the partition
-	Until    time.Time // when we take the partition, whatever its owner does
+	Held     bool   // it is ours, whatever its record says
+	Claiming bool   // it may be: a claim is under way
+	Promised bool   // it is ours, and promised to another consumer, or being promised
+	Skip     bool   // it is not ours, and its record may be out of date
+	Asked    string // whom we have asked for it; "" is nobody
 }
 
 // Decision is what to do.
@@ -49,7 +42,7 @@ type Decision struct {
 	Ask    []handover.Request
 	Grant  []handover.Request // with our promise, under the ETags listed
 	Delete []handover.Request // under the ETags listed
-	Asked  map[string]Asked   // by partition: those that we have asked for, and wait for
+	Asked  map[string]string  // whom we ask for the partitions that we wait for, by partition
 }
 
 // Plan decides what to do about the partitions that are not ours, and about those that others ask us for. It depends
@@ -73,9 +66,9 @@ type plan struct {
 	me     string
 	parts  []part
 	holds  map[string]int // how many partitions each member holds
-	counts map[string]int // how many it will, once what was asked for is handed over
+	counts map[string]int // how many it will hold once what was asked for is handed over
 	least  int            // what each member is due at least
-	uneven bool           // some are due one more
+	most   int            // and at most
 	took   bool           // this round has taken a partition
 }
 
@@ -86,14 +79,15 @@ type part struct {
 	record  azeventhubs.Ownership
 	request handover.Request
 	fresh   bool   // the request means something: whoever made it is a member for as long as after a claim
+	ours    bool   // and it is what we ask of the holder
 	holder  string // who has a claim that has not expired, as the SDKs see it (azeventhubs, processor_load_balancer.go)
-	heir    string // who will have it, once it is handed over
+	heir    string // who will have it once it is handed over
 }
 
 func newPlan(v View) *plan {
 	p := &plan{v: v, me: v.Group.OwnerID, parts: make([]part, len(v.Partitions)), holds: map[string]int{}}
 	p.counts = map[string]int{p.me: 0}
-	p.out.Asked = map[string]Asked{}
+	p.out.Asked = map[string]string{}
 	for i, id := range v.Partitions {
 		record, listed := v.Records[id]
 		if !listed {
@@ -104,19 +98,13 @@ func newPlan(v View) *plan {
 		p.add(&p.parts[i])
 	}
 	p.least = len(v.Partitions) / len(p.counts)
-	p.uneven = len(v.Partitions)%len(p.counts) > 0
+	p.most = (len(v.Partitions) + len(p.counts) - 1) / len(p.counts)
 	return p
 }
 
 // add finds out who has a partition, and who will have it.
 func (p *plan) add(s *part) {
 	r := s.request
-	if r.OwnerID == p.me {
-		p.asks(s, r.FromOwnerID)
-		if r.Promised > 0 && !s.Asked.Promised {
-			s.Asked.Promised, s.Asked.Until = true, p.v.Now.Add(r.Promised+promiseMargin)
-		}
-	}
 	s.fresh = r.OwnerID != "" && p.v.Now.Sub(r.LastModifiedTime) <= p.v.Expiration+r.Promised
 	age := p.v.Now.Sub(s.record.LastModifiedTime)
 	switch {
@@ -126,12 +114,13 @@ func (p *plan) add(s *part) {
 		s.holder = s.record.OwnerID
 	}
 	released := s.holder == "" && s.record.OwnerID == "" && age <= p.v.Interval // for whoever has asked for it
+	s.ours = s.fresh && r.OwnerID == p.me && r.FromOwnerID == s.holder
 	s.heir = s.holder
 	switch {
 	case s.Skip:
 	case s.fresh && (r.FromOwnerID == s.holder || released):
 		s.heir = r.OwnerID
-	case s.holder != "" && s.Asked.From == s.holder: // the request could not be written
+	case s.holder != "" && s.Asked == s.holder: // the request is not written yet
 		s.heir = p.me
 	}
 	if s.holder != "" {
@@ -143,12 +132,17 @@ func (p *plan) add(s *part) {
 	}
 }
 
-// asks notes whom we ask for a partition. It looks at requests once in each of its UpdateIntervals, which we take to
-// be as long as ours.
-func (p *plan) asks(s *part, from string) {
-	if s.Asked.From != from {
-		s.Asked = Asked{From: from, Until: p.v.Now.Add(2 * p.v.Interval)}
+// overdue reports whether a partition that we have asked for should be ours by now. Its owner looks at requests once in
+// each of its UpdateIntervals, which we take to be as long as ours.
+func (p *plan) overdue(s *part) bool {
+	if !s.ours {
+		return !p.v.CanAsk
 	}
+	patience := 2 * p.v.Interval
+	if s.request.Promised > 0 {
+		patience = s.request.Promised + promiseMargin
+	}
+	return p.v.Now.Sub(s.request.LastModifiedTime) > patience
 }
 
 // pass makes somebody heir to a partition.
@@ -170,22 +164,21 @@ func (p *plan) claim(s *part) {
 	p.pass(s, p.me)
 }
 
-// ask asks for a partition, unless a request lies there, and waits for it.
+// ask asks for a partition, unless our request lies there, and waits for it.
 func (p *plan) ask(s *part) {
-	if s.heir != p.me || !s.fresh {
+	if !s.ours {
 		p.out.Ask = append(p.out.Ask, handover.Request{
 			FullyQualifiedNamespace: p.v.Group.FullyQualifiedNamespace, EventHubName: p.v.Group.EventHubName,
 			ConsumerGroup: p.v.Group.ConsumerGroup, PartitionID: s.id, OwnerID: p.me, FromOwnerID: s.holder,
 		})
 	}
-	p.asks(s, s.holder)
-	p.out.Asked[s.id] = s.Asked
+	p.out.Asked[s.id] = s.holder
 	p.pass(s, p.me)
 	p.took = true
 }
 
 // grant promises partitions to those who ask for them, as long as that leaves us what each member is due at least:
-// those who ask may not know of one another yet. On the way out it promises everything.
+// those who ask may not know of one another yet. A consumer that drains promises everything.
 func (p *plan) grant() {
 	left := 0
 	for i := range p.parts {
@@ -218,17 +211,14 @@ func (p *plan) claimOurs() {
 		if s.heir != p.me || s.Held || s.Claiming {
 			continue
 		}
-		theirs, ours := p.counts[s.holder], p.counts[p.me] // it is counted among ours
-		overdue := s.Asked.From == s.holder && p.v.Now.After(s.Asked.Until)
+		overdue := p.overdue(s)
 		switch {
-		case s.holder == "" || s.holder == p.me:
+		case s.holder == "" || s.holder == p.me,
+			overdue && p.holds[s.holder] > max(p.holds[p.me]+1, p.least):
 			p.claim(s)
-		case overdue && theirs >= ours && p.holds[s.holder] > max(p.holds[p.me]+1, p.least):
-			p.out.Asked[s.id] = s.Asked // its owner may renew it at the same moment
-			p.claim(s)
-		case overdue, !s.Asked.Promised && theirs < ours-1:
+		case overdue, s.request.Promised == 0 && p.counts[s.holder] < p.counts[p.me]-1: // it is counted as ours
 			p.pass(s, s.holder)
-			if s.fresh {
+			if s.ours {
 				p.out.Delete = append(p.out.Delete, s.request)
 			}
 		default:
@@ -237,14 +227,10 @@ func (p *plan) claimOurs() {
 	}
 }
 
-// more reports whether this round may take one more partition. Nobody gets more than the least before it has that.
+// more reports whether this round may take one more partition.
 func (p *plan) more() bool {
-	share := p.least
-	if p.uneven && p.counts[p.me] >= p.least {
-		share++
-	}
 	oneByOne := p.v.Strategy == azeventhubs.ProcessorStrategyBalanced
-	return p.counts[p.me] < share && (!oneByOne || p.v.Round && !p.took)
+	return p.counts[p.me] < p.most && (!oneByOne || p.v.Round && !p.took)
 }
 
 // claimFree claims partitions that nobody has, in any order: consumers that start together don't all claim the same.
@@ -274,24 +260,24 @@ func (p *plan) takeFromOthers() {
 	}
 }
 
-// richest returns a partition of whoever has most, or nil.
-func (p *plan) richest() *part {
-	kept := map[string][]*part{} // what nobody has asked for yet
-	for i := range p.parts {
-		if s := &p.parts[i]; s.holder != "" && s.holder != p.me && s.heir == s.holder {
-			kept[s.holder] = append(kept[s.holder], s)
+// richest returns a partition of whoever has most, or nil. Nobody has asked for it yet.
+func (p *plan) richest() (most *part) {
+	kept := map[string]int{}
+	for _, s := range p.parts {
+		if s.heir == s.holder {
+			kept[s.holder]++
 		}
 	}
-	most, from := p.counts[p.me]+1, ""
-	for name, theirs := range kept {
-		if n := p.counts[name]; len(theirs) > p.least && (n > most || n == most && from != "" && name < from) {
-			most, from = n, name
+	for _, i := range p.v.Rand.Perm(len(p.parts)) {
+		s := &p.parts[i]
+		if s.heir != s.holder || s.holder == "" || s.holder == p.me || kept[s.holder] <= p.least {
+			continue
+		}
+		if n := p.counts[s.holder]; n > p.counts[p.me]+1 && (most == nil || n > p.counts[most.holder]) {
+			most = s
 		}
 	}
-	if from == "" {
-		return nil
-	}
-	return kept[from][p.v.Rand.IntN(len(kept[from]))]
+	return most
 }
 
 // tidy deletes requests that nobody needs any more: ours, once they were met or can't be, and what was left behind

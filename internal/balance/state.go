@@ -16,7 +16,7 @@ type partition struct {
 	trouble   trouble   // claims that have failed, with no success since
 	refusals  int       // claims that the store has refused, with no success since
 	retryAt   time.Time // when to claim it after that
-	asked     Asked
+	asked     string    // whom we have asked for it
 }
 
 // partition returns what is known of a partition. stateMu is held, here and in what follows.

@@ -25,6 +25,7 @@ type trouble struct {
 // calls are the calls of the store of one kind.
 type calls struct {
 	what     string
+	underWay int  // claims that are
 	answered bool // one has succeeded
 	trouble  trouble
 }
@@ -53,38 +54,49 @@ func (l *Loop) fail(t *trouble, began time.Time, err error) {
 // isDown reports whether the store is known not to answer. One failure says too little: see fail.
 func (l *Loop) isDown(t trouble) bool { return t.failures > 1 && time.Since(t.last) <= l.gap() }
 
-// takeOutcome takes in how a call of the store has ended, and reports whether it has failed. Failures are logged at
-// growing intervals. The first ones end Run if they are permanent. stateMu is held, here and in what follows.
+// takeOutcome takes in how a call of the store has ended, and reports whether it failed. Failures are logged at growing
+// intervals. A permanent one ends Run, unless a call of its kind has succeeded before. stateMu is held,
+// here and in what follows.
 func (l *Loop) takeOutcome(c *calls, began time.Time, err error) bool {
 	t := &c.trouble
-	switch {
-	case err == nil && t.failures > 0:
-		l.log(slog.LevelInfo, "eventhubs: the checkpoint store answers again",
-			"call", c.what, "after", retry.Text(time.Since(t.since)))
-		fallthrough
-	case err == nil:
+	if err == nil {
+		if t.failures > 0 {
+			after := retry.Text(time.Since(t.since))
+			l.log(slog.LevelInfo, "eventhubs: the checkpoint store answers again", "call", c.what, "after", after)
+		}
 		c.answered, c.trouble = true, trouble{}
+		return false
+	}
+	switch {
 	case l.ending: // it may have been cut off
 	case !c.answered && l.o.Refused != nil && l.o.Refused(err):
-		l.refused = err
-	default:
-		if l.fail(t, began, err); retry.Worth(t.failures) {
-			attrs := []any{"call", c.what, "failures", t.failures, "error", err}
-			if role := l.o.Role; role != nil && role(err) != "" {
-				attrs = append(attrs, "role", role(err))
-			}
-			l.log(slog.LevelWarn, "eventhubs: the checkpoint store fails: retrying, while reading continues",
-				attrs...)
+		if c.underWay == 0 { // otherwise the last of them decides
+			l.refused = err
 		}
+	default:
+		l.fail(t, began, err)
+		l.warn(c, err)
 	}
-	return err != nil
+	return true
 }
 
-// forgive makes the claims that were listed younger by the time since the store has ceased to answer; the zero time
-// means that it answers. In an outage nobody can renew claims, but all read on. If it lasts longer than claims do,
-// each consumer would find all claims expired afterwards, and take partitions from others that are reading them.
-// Whoever lives has renewed within an Expiration of an outage's end.
-func (l *Loop) forgive(records map[string]azeventhubs.Ownership, since, now time.Time) {
+func (l *Loop) warn(c *calls, err error) {
+	if !retry.Worth(c.trouble.failures) {
+		return
+	}
+	attrs := []any{"call", c.what, "failures", c.trouble.failures, "error", err}
+	if l.o.Role != nil && l.o.Role(err) != "" {
+		attrs = append(attrs, "role", l.o.Role(err))
+	}
+	l.log(slog.LevelWarn, "eventhubs: the checkpoint store fails: retrying, while reading continues", attrs...)
+}
+
+// forgive makes the claims that were listed younger by the time in which the store did not answer us. In an outage
+// nobody can renew claims, but everybody reads on. If it lasts longer than claims do, each consumer would afterwards
+// find all claims expired, and take partitions from consumers that are reading them. Whoever is alive renews its
+// claims within an Expiration of an outage's end.
+func (l *Loop) forgive(records map[string]azeventhubs.Ownership, now time.Time) {
+	since := l.listing.trouble.since // zero: it answered
 	failing, ok := l.writesFail()
 	if ok || l.unwritten {
 		since = sooner(since, later(failing, l.listedAt))

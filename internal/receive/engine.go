@@ -166,8 +166,11 @@ func (e *Engine) Run() error {
 		return nil
 	}
 	loop := balance.New(balance.Options{
-		Store: e.options.Store, Namespace: e.options.Namespace, EventHub: e.options.EventHub,
-		ConsumerGroup: e.options.ConsumerGroup, Owner: e.options.InstanceID, Strategy: e.options.Strategy,
+		Store: e.options.Store, Strategy: e.options.Strategy,
+		Group: azeventhubs.Ownership{
+			FullyQualifiedNamespace: e.options.Namespace, EventHubName: e.options.EventHub,
+			ConsumerGroup: e.options.ConsumerGroup, OwnerID: e.options.InstanceID,
+		},
 		UpdateInterval: e.options.UpdateInterval, Expiration: e.options.Expiration, DrainTimeout: e.options.DrainTimeout,
 		Partitions: ids, AskPartitions: e.askPartitions, Refused: sdkerr.IsStorageRefusal, Taken: e.take,
 		Role: sdkerr.StorageRole, Logger: e.options.Logger,
