@@ -83,6 +83,42 @@ func get(url string, into any) error {
 	return json.NewDecoder(answer.Body).Decode(into)
 }
 
+// Status says what the consumer as a whole is doing, for a health check.
+func ExampleConsumer_Status() {
+	srv, err := eventhubstest.New(nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer srv.Close()
+	ctx := context.Background()
+	if err := srv.Send(ctx, "hub", eventhubs.Event{}); err != nil {
+		log.Fatal(err)
+	}
+	consumer, err := eventhubs.NewConsumer(srv.Config("hub"), eventhubs.NewMemoryCheckpointStore(), nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(consumer.Status().State)
+
+	handling, returned := make(chan struct{}), make(chan error)
+	go func() {
+		returned <- consumer.Receive(ctx, func(context.Context, *eventhubs.ReceivedEvent) error {
+			close(handling)
+			return nil
+		})
+	}()
+	<-handling
+	fmt.Println(consumer.Status().State)
+	if err := consumer.Close(ctx); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(consumer.Status().State, <-returned)
+	// Output:
+	// stopped
+	// receiving
+	// stopped <nil>
+}
+
 // To investigate a problem, write the SDK's own log to a file. Call LogSDK before you make the first producer, consumer
 // or store.
 func ExampleLogSDK() {
