@@ -24,13 +24,13 @@ func TestIdleProducer(t *testing.T) {
 		require.NoError(t, err)
 		attached := s.Fault(eventhubstest.Fault{On: eventhubstest.OnAttach, Delay: time.Second})
 		defer attached()
-		for range 3 {
+		for _, wait := range []time.Duration{31 * time.Minute, 31 * time.Minute, 24 * time.Hour, 0} {
 			began := time.Now()
 			require.NoError(t, p.Send(t.Context(), eventhubs.Event{}))
 			require.Equal(t, time.Second, time.Since(began), "a link was opened")
-			time.Sleep(31 * time.Minute)
+			time.Sleep(wait)
 		}
-		require.Len(t, s.AllEvents("hub"), 3)
+		require.Len(t, s.AllEvents("hub"), 4)
 		require.NoError(t, p.Close(t.Context()))
 		require.Empty(t, log.String())
 	})

@@ -11,6 +11,10 @@ import (
 // fe2o3-amqp #200).
 const publisherIdle = 30 * time.Minute
 
+// connectionIdle is how long a connection stays open that has no link but to $cbs, as on Azure (azure-sdk-for-java
+// #13785, #18593 and #41535).
+const connectionIdle = 5 * time.Minute
+
 // idleTimer ends a link that is not used for a time.
 type idleTimer struct {
 	after time.Duration
@@ -71,4 +75,45 @@ func (s *publisher) expired() {
 	s.peer.detach(s.link, amqp.Errorf(amqp.CondDetachForced, "The link '%s' is force detached. Code: publisher(link%d). "+
 		"Details: AmqpEventHubPublisher.IdleTimerExpired: Idle timeout: 00:30:00. TrackingId:%s",
 		s.link.Name, s.peer.id, trackingID()))
+}
+
+// linkless closes a connection that has no link for a time. Its clock runs from the first token on.
+type linkless struct {
+	close func()
+
+	countMu sync.Mutex
+	links   int
+	timer   *time.Timer // nil: it does not run
+	ended   bool
+}
+
+// count takes a change of the number of links, and starts or stops the clock.
+func (n *linkless) count(by int) {
+	n.countMu.Lock()
+	defer n.countMu.Unlock()
+	n.links += by
+	switch {
+	case n.timer != nil && n.links > 0:
+		n.timer.Stop()
+		n.timer = nil
+	case n.timer == nil && n.links == 0 && !n.ended:
+		n.timer = time.AfterFunc(connectionIdle, n.close)
+	}
+}
+
+// end stops the clock for good.
+func (n *linkless) end() {
+	n.countMu.Lock()
+	defer n.countMu.Unlock()
+	n.ended = true
+	if n.timer != nil {
+		n.timer.Stop()
+	}
+}
+
+// closeLinkless closes a connection that had no link for a time.
+func (p *peer) closeLinkless() {
+	p.conn.Close(amqp.Errorf(amqp.CondConnectionForced, "The connection was closed by container '%s' because it did not "+
+		"have any active links in the past %d milliseconds. TrackingId:%s",
+		trackingID(), connectionIdle.Milliseconds(), trackingID()))
 }

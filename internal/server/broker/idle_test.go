@@ -35,4 +35,46 @@ func TestIdlePublisher(t *testing.T) {
 	})
 }
 
+// A connection that has no link but to $cbs is closed after five minutes.
+func TestConnectionWithoutLinks(t *testing.T) {
+	for name, use := range map[string]func(c *client){
+		"none yet": func(*client) {},
+		"a sender": func(c *client) {
+			s := c.sender("hub")
+			time.Sleep(10 * time.Minute)
+			require.NoError(c.t, s.Close(c.t.Context()))
+		},
+		"a reader": func(c *client) {
+			r := c.mustRead(group, earliest, nil)
+			time.Sleep(10 * time.Minute)
+			require.NoError(c.t, r.Close(c.t.Context()))
+		},
+		"a question": func(c *client) {
+			s, err := c.session().NewSender(c.t.Context(), "$management", nil)
+			require.NoError(c.t, err)
+			time.Sleep(10 * time.Minute)
+			require.NoError(c.t, s.Close(c.t.Context()))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			virtual(t, broker.Options{}, func(t *testing.T, s *namespace) {
+				c := s.open(t)
+				use(c)
+				time.Sleep(5*time.Minute - time.Second)
+				select {
+				case <-c.conn.Done():
+					require.NoError(t, c.conn.Err(), "it is closed too soon")
+				default:
+				}
+				time.Sleep(2 * time.Second)
+				<-c.conn.Done()
+				var closed *goamqp.ConnError
+				require.ErrorAs(t, c.conn.Err(), &closed)
+				require.Equal(t, goamqp.ErrCond("amqp:connection:forced"), closed.RemoteErr.Condition)
+				require.Contains(t, closed.RemoteErr.Description, "any active links in the past 300000 milliseconds")
+			})
+		})
+	}
+}
+
 const publisherIdle = 30 * time.Minute

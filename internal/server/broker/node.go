@@ -63,6 +63,9 @@ func (n *node) admit(l *amqp.Link) *amqp.Error {
 		}
 	}
 	n.links[l] = nil
+	if !n.paired {
+		n.peer.active.count(1)
+	}
 	return nil
 }
 
@@ -82,8 +85,11 @@ func (n *node) register(l *amqp.Link) *answers {
 // forget lets go of a link that has ended. More than one may have seen its end.
 func (n *node) forget(l *amqp.Link) {
 	n.linksMu.Lock()
-	a := n.links[l]
+	a, there := n.links[l]
 	delete(n.links, l)
+	if there && !n.paired {
+		n.peer.active.count(-1)
+	}
 	if a != nil && n.replies[a.address] == a {
 		delete(n.replies, a.address)
 	}

@@ -20,6 +20,7 @@ type peer struct {
 	done   chan struct{} // closed by close, drop and end
 	once   sync.Once
 	nodes  map[string]*node // by name; doesn't change
+	active linkless         // counts links to all but $cbs
 
 	mu      sync.Mutex
 	ended   bool
@@ -52,6 +53,7 @@ func newPeer(b *Broker, nc net.Conn) *peer {
 		nodeCBS:        {peer: p, ask: p.putToken, paired: true},
 		nodeManagement: {peer: p, ask: p.read},
 	}
+	p.active.close = p.closeLinkless
 	p.conn = amqp.NewConn(p.wire, b.limits, p)
 	return p
 }
@@ -84,6 +86,7 @@ func (p *peer) isExcused() bool {
 // trust is called when the peer has put a valid token.
 func (p *peer) trust() {
 	if p.deadline.Stop() {
+		p.active.count(0)
 		p.conn.Trust()
 	}
 }
@@ -108,6 +111,7 @@ func (p *peer) drop() {
 // end is called when the connection has ended.
 func (p *peer) end() {
 	p.once.Do(func() { close(p.done) })
+	p.active.end()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.ended = true
@@ -257,6 +261,7 @@ func (p *peer) keep(l *amqp.Link, o opened) *amqp.Error {
 		return notFound(o.target.hub.name)
 	}
 	p.open[l] = o
+	p.active.count(1)
 	return nil
 }
 
@@ -295,6 +300,7 @@ func (p *peer) forget(l *amqp.Link) {
 	p.mu.Unlock()
 	if ok {
 		o.leave()
+		p.active.count(-1)
 	}
 }
 
