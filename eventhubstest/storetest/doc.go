@@ -21,9 +21,9 @@ import (
 )
 
 // Run runs the suite as subtests of t, some of them in parallel. open makes storage that is empty and returns a
-// function that opens one more handle on it: another process' view of the same storage. Both are called once for
-// each subtest or more often; a store that has but one handle may return it every time. What has to be closed, open
-// closes with t.Cleanup.
+// function that opens one more handle on it: another process' view of the same storage. Both may be
+// called several times in a subtest; a store that has only one handle may return it every time. open uses t.Cleanup to
+// close what has to be closed.
 func Run(t *testing.T, open func(t *testing.T) func() azeventhubs.CheckpointStore) {
 	t.Helper()
 	for _, c := range []struct {

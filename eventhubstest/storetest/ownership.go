@@ -225,7 +225,7 @@ func relinquish(t *testing.T, open func() azeventhubs.CheckpointStore) {
 	held.OwnerID = ""
 	released := mustClaim(t, a, held)
 	if released.OwnerID != "" {
-		t.Errorf("given up, but owned by %q", released.OwnerID)
+		t.Errorf("released, but owned by %q", released.OwnerID)
 	}
 	listed, ok := ownerships(t, b, here)["0"]
 	if !ok || listed.OwnerID != "" {

@@ -48,7 +48,7 @@ func (l *Loop) drop(p *partition) {
 // settle notes that the last claim has succeeded, or doesn't matter any more.
 func (p *partition) settle() { p.trouble, p.refusals, p.retryAt = trouble{}, 0, time.Time{} }
 
-// change has those look again that wait for something to be known.
+// change wakes whoever waits for more to be known.
 func (l *Loop) change() {
 	close(l.changed)
 	l.changed = make(chan struct{})

@@ -8,11 +8,11 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 )
 
-// lastAnswer is why the last try of a call has failed that failed by itself. When ctx ends, azcore returns nothing else
-// (azcore, runtime/policy_retry.go), so that a service that answers 503 looks like one that does not answer.
+// lastAnswer is why the last try of a call failed, other than by the end of ctx. Once ctx has ended, azcore returns that
+// alone (azcore, runtime/policy_retry.go), so that a service that answers 503 looks like one that does not answer.
 type lastAnswer struct{ err error }
 
-// cutOffError is that ctx has ended while a call was to be tried again.
+// cutOffError says that ctx ended before a call that had failed could be retried.
 type cutOffError struct{ ctx, answer error }
 
 func (e *cutOffError) Error() string   { return e.answer.Error() + ": " + e.ctx.Error() }

@@ -16,8 +16,8 @@ import (
 
 // callTimeout bounds each call of the store. azcore tries a request up to four times, for 20 seconds each (see
 // tryTimeout), with pauses of 0.8, 2.4 and 5.6 seconds give or take 30 %, or of up to a minute if the service asks
-// for that: 91 seconds at most, or 260. A claim would be long lost then, so the store gives up earlier, and its
-// caller tries again. The end of the caller's ctx ends a call at once, wherever it is: in a request, in azcore's
+// for that: 91 seconds at most, or 260. A claim would be long lost then, so the store fails earlier, and its
+// caller retries. The end of the caller's ctx ends a call at once, wherever it is: in a request, in azcore's
 // pauses, in the wait for a token (tokens.await), or in the wait for the container to be created again
 // (ensureContainer).
 const callTimeout = time.Minute
@@ -36,7 +36,7 @@ type BlobStore struct {
 
 var _ handover.Store = (*BlobStore)(nil)
 
-// BlobOptions say how a BlobStore names its blobs and speaks of them.
+// BlobOptions say how a BlobStore names its blobs, and where it logs.
 type BlobOptions struct {
 	Name     string       // of the container, for errors
 	Auth     Auth         // how calls are signed: decides what an error advises

@@ -21,7 +21,7 @@ const (
 	claimFailures = claimsAtOnce
 )
 
-// ClaimOwnership claims partitions side by side and returns, in the order asked for, those that it got. A partition
+// ClaimOwnership claims partitions concurrently and returns, in the order asked for, those that it got. A partition
 // that somebody else changed in the meantime is left out, as is one whose blob was deleted: the next listing shows
 // it as free. If the whole container was deleted, a partition that the caller owned is still its own, unless
 // somebody has claimed it since the container was created again.

@@ -109,8 +109,8 @@ func (s *BlobStore) isNewerThan(ctx context.Context, t time.Time) bool {
 const settingsTimeout = 5 * time.Second
 
 // warnOfSettings logs what Microsoft advises against for checkpoints, where the account lets it be seen: a
-// hierarchical namespace, and soft delete once it has kept something. An account that doesn't tell is left in
-// peace.
+// hierarchical namespace, and soft delete once it has kept something. An account that does not say is no
+// error.
 func (s *BlobStore) warnOfSettings(ctx context.Context) {
 	ctx = policy.WithRetryOptions(ctx, policy.RetryOptions{MaxRetries: -1})
 	ctx, cancel := context.WithTimeout(ctx, settingsTimeout)

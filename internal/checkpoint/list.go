@@ -64,7 +64,7 @@ func (i item) below(prefix string) (partition string, ok bool) {
 	return partition, ok && partition != "" && !strings.Contains(partition, "/")
 }
 
-// ListOwnership lists who owns what. A blob without a readable owner counts as given up, and is logged: the next
+// ListOwnership lists who owns what. A blob without a readable owner counts as released, and is logged: the next
 // claim repairs it. (The SDK's own store fails the whole listing for it.) Dates are by this machine's clock.
 func (s *BlobStore) ListOwnership(
 	ctx context.Context, namespace, eventHub, group string, _ *azeventhubs.ListOwnershipOptions,
@@ -106,8 +106,8 @@ func (s *BlobStore) listClaims(
 }
 
 func (s *BlobStore) ownership(ctx context.Context, g Group, partition string, i item) azeventhubs.Ownership {
-	// azblob leaves out metadata without values (azure-sdk-for-go #21887), so none at all is a partition that was given
-	// up; some other metadata is not.
+	// azblob leaves out metadata without values (azure-sdk-for-go #21887), so a blob without any is a partition
+	// that was released; one with other metadata is not.
 	if len(i.metadata) > 0 && !has(i.metadata, keyOwner) {
 		s.log().WarnContext(ctx, "eventhubs: ownership blob has no owner in its metadata: treated as released",
 			"container", s.opts.Name, "blob", i.name, "partition", partition)
@@ -199,7 +199,7 @@ type listing struct {
 	times       map[string]time.Time // by partition
 }
 
-// add keeps the further of two checkpoints, and the first if that can't be told. One without a position gives way.
+// add keeps the further of two checkpoints, and the first if that can't be told. One without a position loses.
 func (l *listing) add(c azeventhubs.Checkpoint, written time.Time) {
 	i, ok := l.at[c.PartitionID]
 	if !ok {

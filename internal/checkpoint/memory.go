@@ -17,7 +17,7 @@ import (
 )
 
 // MemoryStore keeps checkpoints, ownership and hand-over requests in memory. It answers as a BlobStore does: ETags,
-// dates, given-up partitions, names in any case, and checkpoints that never move backwards. It is safe for
+// dates, released partitions, names in any case, and checkpoints that never move backwards. It is safe for
 // concurrent use; values are copied in and out. No call waits for anything; one whose ctx has ended does nothing.
 type MemoryStore struct {
 	recordsMu   sync.Mutex
@@ -76,7 +76,7 @@ func (s *MemoryStore) stamp() (*azcore.ETag, time.Time) {
 	return ptr(azcore.ETag(`"0x` + strconv.FormatUint(s.version, 16) + `"`)), time.Now().UTC()
 }
 
-// ListOwnership lists the partitions that were ever claimed, by partition. Those that were given up have no OwnerID.
+// ListOwnership lists the partitions that were ever claimed, by partition. Those that were released have no OwnerID.
 func (s *MemoryStore) ListOwnership(
 	ctx context.Context, namespace, eventHub, group string, _ *azeventhubs.ListOwnershipOptions,
 ) ([]azeventhubs.Ownership, error) {

@@ -1,9 +1,9 @@
 // Package checkpoint keeps who owns a partition, and how far it was processed, in Azure Blob Storage or in memory.
 //
-// It has the stores behind eventhubs.NewBlobCheckpointStore and NewMemoryCheckpointStore. Blob names and metadata
+// Its stores are those of eventhubs.NewBlobCheckpointStore and NewMemoryCheckpointStore. Blob names and metadata
 // are those that Microsoft's SDKs for Python, .NET, Java and JavaScript use, so that a consumer can move between
 // them. Over the Go SDK's own store (azeventhubs/v2, checkpoints/blob_store.go) it adds that checkpoints never move
-// backwards, that one damaged blob harms one partition only, that partitions are claimed side by side, that a
+// backwards, that a damaged blob harms its own partition only, that partitions are claimed concurrently, that a
 // container that was deleted is created again, that the clocks of machines may differ, and hand-over requests
 // (package handover).
 //

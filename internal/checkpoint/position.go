@@ -24,8 +24,8 @@ const (
 // skip events.
 const Earliest = "-1"
 
-// Compare orders two checkpoints of one partition: negative if a is behind b. ok is false if nothing tells which is
-// further: then one has a sequence number and the other hasn't, and their offsets aren't both numbers (with
+// Compare orders two checkpoints of one partition: negative if a comes before b. ok is false if it cannot be told
+// which is further: then one has a sequence number and the other hasn't, and their offsets aren't both numbers (with
 // geo-replication they are opaque strings).
 func Compare(a, b azeventhubs.Checkpoint) (order int, ok bool) {
 	if a.SequenceNumber != nil && b.SequenceNumber != nil {

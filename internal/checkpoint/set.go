@@ -125,9 +125,8 @@ func (s *BlobStore) keepCovering(ctx context.Context, name string, was stored, c
 	}
 	s.remember(name, was)
 	if order > 0 {
-		s.log().WarnContext(ctx, "eventhubs: stored checkpoint is ahead: kept (another owner has continued; if the event "+
-			"hub "+
-			"was created again, delete the blob)",
+		s.log().WarnContext(ctx, "eventhubs: stored checkpoint is ahead: kept (another owner has continued; if the "+
+			"event hub was created again, delete the blob)",
 			"container", s.opts.Name, "blob", name, "partition", c.PartitionID,
 			"sequence", deref(c.SequenceNumber), "offset", deref(c.Offset),
 			"stored_sequence", deref(was.checkpoint.SequenceNumber), "stored_offset", deref(was.checkpoint.Offset))

@@ -22,7 +22,7 @@ const (
 	// renewAhead is how long before its end a token is renewed, or half of its lifetime if that is shorter.
 	renewAhead = 5 * time.Minute
 	// renewPatience bounds one attempt to renew a token that still holds, as does half of the time that the call has
-	// left: afterwards the call goes on with the token that holds.
+	// left: after that the call uses the token that it has.
 	renewPatience = 5 * time.Second
 	// renewPause is how long such attempts are apart.
 	renewPause = 30 * time.Second
@@ -42,7 +42,7 @@ func newTokenPolicy(cred azcore.TokenCredential, insecure bool) policy.Policy {
 	})
 }
 
-// tokens keeps the token of one credential. While it holds, nobody waits for a new one but the call that asks for it.
+// tokens keeps the token of one credential. While it is valid, only the call that renews it waits for a new one.
 type tokens struct {
 	cred azcore.TokenCredential
 	turn chan struct{} // is full while the credential is asked

@@ -7,8 +7,8 @@
 // checkpoint, and releases the partition as it always does. The asking consumer finds the partition free, claims
 // it, and deletes the request.
 //
-// Requests are advice: whoever acts on one looks at the ownership records first. So a request that is lost, comes
-// twice or stays behind does no harm, and consumers that don't know about requests, such as those of other SDKs,
+// Requests are advice: whoever acts on one looks at the ownership records first. So a request that is lost,
+// repeated or left over does no harm, and consumers that don't know about requests, such as those of other SDKs,
 // need not.
 package handover
 
