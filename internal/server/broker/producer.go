@@ -9,8 +9,8 @@ import (
 )
 
 // Idempotent publishing, which clients ask for when they open a link to a partition. A producer has an id, an epoch,
-// and numbers for its events: in the properties of the link, and as annotations of events. What the link does not say, or
-// says as null, the service says in its answer (@azure/event-hubs, eventHubSender.ts; .NET, AmqpConnectionScope).
+// and numbers for its events: in the properties of the link, and as annotations of events. What the link does not say,
+// or says as null, the service says in its answer (@azure/event-hubs, eventHubSender.ts; .NET, AmqpConnectionScope).
 // Numbers are judged as Kafka judges them: see accept.
 const (
 	capabilityIdempotent = "com.microsoft:idempotent-producer"
