@@ -21,6 +21,7 @@ type process struct {
 	network  *network
 	consumer *eventhubs.Consumer
 	keys     int64 // of a partition; the events of each come in order
+	openings openings
 	cancel   context.CancelFunc
 	ended    chan struct{} // closed when Receive has returned for good
 	killed   atomic.Bool
@@ -75,19 +76,24 @@ func (s *simulation) start(name string, r random) *process {
 		LagInterval: time.Duration(r.upTo(2)) * time.Minute,
 	}
 	batches := r.oneIn(2)
+	if batches {
+		o.BatchWait = time.Duration(r.upTo(2)) * r.time(5*time.Second)
+	}
 	if s.concurrency > 1 && !batches {
 		o.Concurrency, o.MaxAhead = s.concurrency, r.upTo(2)*(1+r.upTo(200))
 		o.Key = func(e *eventhubs.ReceivedEvent) string { return fmt.Sprint(e.SequenceNumber % keys) }
 	}
-	c, err := eventhubs.NewConsumer(s.config(n), store, &o)
-	require.NoError(s.t, err)
 	p := &process{
-		sim: s, name: name, network: n, consumer: c, cancel: cancel, ended: make(chan struct{}), draws: map[string]random{},
+		sim: s, name: name, network: n, cancel: cancel, ended: make(chan struct{}), draws: map[string]random{},
 		bad: map[place]time.Time{}, keys: 1,
 	}
 	if o.Concurrency > 1 {
 		p.keys = keys
 	}
+	p.openings = openings{process: p, open: map[string]bool{}, running: map[string]int{}}
+	o.PartitionOpened, o.PartitionClosed = p.openings.opened, p.openings.closed
+	p.consumer, err = eventhubs.NewConsumer(s.config(n), store, &o)
+	require.NoError(s.t, err)
 	s.judge.notes("", "%s: started; batches: %t, %+v", name, batches, o)
 	go p.run(ctx, batches)
 	return p
@@ -103,6 +109,7 @@ func (p *process) run(ctx context.Context, batches bool) {
 		} else {
 			err = p.consumer.Receive(ctx, p.handle)
 		}
+		p.openings.check()
 		if ctx.Err() != nil || p.killed.Load() {
 			return
 		}
@@ -123,6 +130,7 @@ func (p *process) handleBatch(ctx context.Context, events []*eventhubs.ReceivedE
 		return errDead
 	}
 	first, n := events[0], int64(len(events))
+	defer p.openings.run(first.PartitionID)()
 	u := unit{
 		holding{p.name, first.PartitionID, ctx}, first.SequenceNumber, first.SequenceNumber + n - 1, first.Attempt, p.keys,
 	}
