@@ -1,4 +1,5 @@
-// Package eventhubstest is an Event Hubs namespace in one Go process: to Event Hubs what net/http/httptest is to HTTP.
+// Package eventhubstest runs an Event Hubs namespace in one Go process: it is to Event Hubs what net/http/httptest is
+// to HTTP.
 //
 // Programs talk to it over a real socket, in real AMQP 1.0, with Microsoft's own SDKs in any language; nothing is
 // mocked. Beside it runs the part of Azure Blob Storage that a checkpoint store needs. So a program that uses Event
@@ -36,7 +37,7 @@
 //		})
 //	}
 //
-// What a test has to know:
+// What to know:
 //
 //   - Make everything inside the bubble: the server, stores, producers and consumers. Close producers and consumers
 //     before the test ends, by t.Cleanup if it may fail: a bubble whose goroutines wait forever panics. [Start] closes

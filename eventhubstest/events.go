@@ -12,7 +12,7 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/server/broker"
 )
 
-// Event is an event as a partition holds it.
+// Event is an event in a partition.
 type Event struct {
 	eventhubs.Event // as it was sent; PartitionID is where it is
 

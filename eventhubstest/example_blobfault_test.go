@@ -12,7 +12,7 @@ import (
 	"github.com/go-eventhubs/eventhubs/eventhubstest"
 )
 
-// The storage account fails until the fault is taken back.
+// The storage account fails until the fault is removed.
 func ExampleServer_BlobFault() {
 	srv, err := eventhubstest.New(nil)
 	if err != nil {

@@ -69,9 +69,9 @@ type Fault struct {
 	Link LinkKind
 	// Skip is how many exchanges go well before it happens.
 	Skip int
-	// Times is how often it happens; 0 means until it is taken back.
+	// Times is how often it happens; 0 means until it is removed.
 	Times int
-	// Happened counts how often it has happened; nil means that nobody wants to know. It counts when a fault begins,
+	// Happened counts how often it has happened; nil means no counting. It counts when a fault begins,
 	// before its delay.
 	Happened *atomic.Int64
 	// Delay comes before it. A message that is only held up is stored at once, so that order is kept, and acknowledged
@@ -86,21 +86,20 @@ type Fault struct {
 	Description string
 	// Hang never answers: the client has to give up. The connection stays as it is. A reader's link delivers nothing more.
 	Hang bool
-	// DropConnection closes the socket without a word, in place of an error.
+	// DropConnection closes the socket without a word, instead of an error.
 	DropConnection bool
-	// SilenceConnection has the connection go silent, as when a NAT drops its state: from then on nothing arrives that
-	// the namespace sends, and nothing is read that the client sends, but the socket stays open, until the client,
-	// DropConnections or Close closes it.
+	// SilenceConnection makes the connection silent, as when a NAT drops its state: from then on nothing arrives on either
+	// side, but the socket stays open until the client, DropConnections or Close closes it.
 	SilenceConnection bool
-	// After has the exchange be performed before the fault happens, so that it is the answer which fails: a message is
-	// stored, a token taken, a link attached or detached, an event delivered. With nothing else set, the answer is lost,
-	// as with Hang. For other exchanges it makes no difference, since nothing of them outlasts the answer. An event gets
-	// a millisecond to arrive, or Delay if that is longer: Options.RoundTrip needs one.
+	// After performs the exchange before the fault happens, so that the answer fails: a message is stored, a token taken,
+	// a link attached or detached, an event delivered. With nothing else set, the answer is lost, as with Hang. For other
+	// exchanges it makes no difference, because they have no effect beyond the answer. An event gets a millisecond to
+	// arrive, or Delay if that is longer: Options.RoundTrip needs one.
 	After bool
 }
 
-// Fault declares something that goes wrong from now on, and returns what takes it back. What it holds up already is
-// not let go by that.
+// Fault declares something that goes wrong from now on, and returns a function that removes it. What it holds up
+// already is not let go by that.
 func (s *Server) Fault(f Fault) (remove func()) {
 	return s.broker.AddFault(broker.Fault{
 		On: broker.Operation(f.On), Hub: f.Hub, Partition: f.Partition, ConsumerGroup: f.ConsumerGroup,
@@ -130,24 +129,24 @@ type BlobFault struct {
 	Metadata map[string]string
 	// Skip is how many operations go well before it happens.
 	Skip int
-	// Times is how often it happens; 0 means until it is taken back.
+	// Times is how often it happens; 0 means until it is removed.
 	Times int
-	// Happened counts how often it has happened; nil means that nobody wants to know.
+	// Happened counts how often it has happened; nil means no counting.
 	Happened *atomic.Int64
 	// Status and Code are the HTTP status and Azure's error code, such as 503 and "ServerBusy". One of them is enough.
 	Status int
 	Code   string
 	// Delay comes before it.
 	Delay time.Duration
-	// Hang never answers: the client has to give up. A connection that has gone silent looks the same.
+	// Hang never answers: the client has to give up. To the client it looks like a silent connection.
 	Hang bool
-	// DropConnection closes the connection in place of an answer.
+	// DropConnection closes the connection instead of answering.
 	DropConnection bool
-	// After has the operation be done first, so that only its answer is lost.
+	// After performs the operation first, so that only its answer is lost.
 	After bool
 }
 
-// BlobFault declares something that goes wrong from now on, and returns what takes it back.
+// BlobFault declares something that goes wrong from now on, and returns a function that removes it.
 func (s *Server) BlobFault(f BlobFault) (remove func()) {
 	return s.store.AddFault(blob.Fault(f))
 }

@@ -27,18 +27,18 @@ const (
 	StorageBlobDataContributor = Role(identity.BlobContributor)
 )
 
-// Identity is somebody who signs in without a password. It takes a server with TLS.
+// Identity signs in without a password. It needs a server with TLS.
 type Identity struct {
 	// ClientID tells identities apart. "" is the one that DefaultAzureCredential takes if AZURE_CLIENT_ID is not set: the
 	// machine's own.
 	ClientID string
-	// Roles are what it may do. With none it gets tokens, and is refused everywhere.
+	// Roles say what it may do. Without roles it gets tokens, but is refused everywhere.
 	Roles []Role
 }
 
 // IdentityFault is something that goes wrong when a program asks the server's identity endpoint for a token.
 type IdentityFault struct {
-	// Times is how often it happens; 0 means until it is taken back.
+	// Times is how often it happens; 0 means until it is removed.
 	Times int
 	// Status is the answer's HTTP status; 0 means 500.
 	Status int
@@ -132,8 +132,8 @@ func (s *Server) SetRoles(clientID string, roles ...Role) error {
 	return nil
 }
 
-// IdentityFault declares something that goes wrong from now on when a token is asked for, and returns what takes it
-// back. A server without TLS has no identity endpoint: nothing happens.
+// IdentityFault declares something that goes wrong from now on when a token is asked for, and returns a function that
+// removes it. A server without TLS has no identity endpoint: nothing happens.
 func (s *Server) IdentityFault(f IdentityFault) (remove func()) {
 	if s.directory == nil {
 		return func() {}

@@ -44,33 +44,33 @@ type Rule struct {
 	Rights []Right
 }
 
-// Name and key of the rule that a server has when Options name none. It may do everything.
+// Name and key of the rule of a server whose Options have none. It has all rights.
 const (
 	DefaultRule = "RootManageSharedAccessKey"
 	DefaultKey  = "SAS_KEY_VALUE"
 )
 
-// Options describe a server. The zero value of each field means what is said there; nil Options are all of them.
+// Options describe a server. Each field says what its zero value means; nil Options have the zero values.
 type Options struct {
 	// Hubs are the event hubs. None means one called "hub" with 4 partitions.
 	Hubs []Hub
 	// Rules are the shared access policies. None means DefaultRule with DefaultKey.
 	Rules []Rule
-	// Address is where AMQP is spoken, also over WebSockets. "" means loopback, on a port that is free.
+	// Address is where the server speaks AMQP, also over WebSockets. "" means loopback, on a free port.
 	Address string
 	// MoreAddresses are others where the same is spoken, such as port 443 beside 5671, as on Azure. What the server says
 	// of itself names Address.
 	MoreAddresses []string
-	// BlobAddress is where blobs are served. "" means loopback, on a port that is free.
+	// BlobAddress is where blobs are served. "" means loopback, on a free port.
 	BlobAddress string
 	// Logger gets a warning when one of the addresses can be reached from other machines. nil means slog.Default().
 	Logger *slog.Logger
-	// TLS has the server speak AMQPS and https, with a certificate from a CA that is made for it.
+	// TLS makes the server speak AMQPS and https, with a certificate from a CA of its own.
 	TLS bool
 	// Identities are those that can sign in without a password, to a server with TLS. None means one, whose ClientID is ""
 	// and which may do everything.
 	Identities []Identity
-	// TokenLifetime is how long tokens of identities hold. 0 means 24 hours, as those of managed identities do.
+	// TokenLifetime is how long tokens of identities are valid. 0 means 24 hours, as for managed identities.
 	TokenLifetime time.Duration
 	// Storage are settings of the storage account.
 	Storage Storage
@@ -85,7 +85,7 @@ type Options struct {
 	InMemory bool
 }
 
-// Storage are settings of a storage account that checkpoints had better be kept without.
+// Storage has settings of a storage account that Microsoft advises against for checkpoints.
 type Storage struct {
 	// HierarchicalNamespace has the account say that it has one. It stores blobs as ever.
 	HierarchicalNamespace bool
@@ -157,7 +157,7 @@ func Start(t TB, o *Options) *Server {
 	return s
 }
 
-// New returns a running server. Close it when it is no longer wanted.
+// New returns a running server. Close it when it is no longer needed.
 func New(o *Options) (*Server, error) {
 	if o == nil {
 		o = &Options{}
@@ -254,7 +254,7 @@ func (s *Server) acceptAMQP(l net.Listener) {
 	}
 }
 
-// Close ends all connections and returns when nothing of the server runs any more. It may be called more than once.
+// Close ends all connections and returns when the server has stopped. It may be called more than once.
 func (s *Server) Close() {
 	if s.closing.Swap(true) { // a sync.Once would hold a mutex while it waits, which stops the clock of a synctest bubble
 		<-s.closed
@@ -279,18 +279,18 @@ func (s *Server) Close() {
 	s.served.Wait()
 }
 
-// DropConnections closes the socket of every AMQP client without a word, as a broken network does. New connections are
-// taken.
+// DropConnections closes the socket of every AMQP client without a word, as a broken network does. It accepts new
+// connections.
 func (s *Server) DropConnections() { s.broker.DropConnections() }
 
-// Config is what producers and consumers need to reach an event hub of the server.
+// Config returns what producers and consumers need to reach an event hub of the server.
 func (s *Server) Config(hub string) eventhubs.Config {
 	return eventhubs.Config{
 		ConnectionString: s.ConnectionString(hub), TLSConfig: s.clientTLS(), DialContext: s.clientDial(),
 	}
 }
 
-// BlobConfig is what a checkpoint store needs to reach a container of the server's storage account.
+// BlobConfig returns what a checkpoint store needs to reach a container of the server's storage account.
 func (s *Server) BlobConfig(container string) eventhubs.BlobConfig {
 	cfg := eventhubs.BlobConfig{ConnectionString: s.blobConnectionString(), Container: container}
 	s.reach(&cfg)
@@ -326,7 +326,7 @@ func (s *Server) Env(hub string) []string {
 	}
 }
 
-// CA is the certificate, in PEM, that clients have to trust. It is nil without TLS.
+// CA returns the certificate, in PEM, that clients have to trust. It is nil without TLS.
 func (s *Server) CA() []byte {
 	if s.tls == nil {
 		return nil

@@ -1,5 +1,5 @@
-// Package storetest checks whether a checkpoint store keeps what consumers of package eventhubs rely on. A store of
-// your own, over a database say, runs it in its tests:
+// Package storetest tests whether a checkpoint store does what consumers of package eventhubs rely on. Run it in the
+// tests of a store of your own, for example one over a database:
 //
 //	func TestStore(t *testing.T) {
 //		storetest.Run(t, func(t *testing.T) func() azeventhubs.CheckpointStore {
@@ -8,10 +8,9 @@
 //		})
 //	}
 //
-// What is checked is more than the SDK's own BlobStore promises: checkpoints never move backwards, and names are
-// the same in any case, as they are to the service. What is not checked: how fast a store is, and what it does when
-// its storage fails. The subtests about hand-over requests are for the stores of package eventhubs, and skipped for
-// others.
+// It tests more than the SDK's own BlobStore promises: checkpoints never move backwards, and names are the same in any
+// case, as they are to the service. It does not test how fast a store is, or what it does when its storage fails. The
+// subtests about hand-over requests are for the stores of package eventhubs, and are skipped for others.
 package storetest
 
 import (
@@ -20,10 +19,9 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
 )
 
-// Run runs the suite as subtests of t, some of them in parallel. open makes storage that is empty and returns a
-// function that opens one more handle on it: another process' view of the same storage. Both may be
-// called several times in a subtest; a store that has only one handle may return it every time. open uses t.Cleanup to
-// close what has to be closed.
+// Run runs the tests as subtests of t, some of them in parallel. open creates empty storage and returns a function that
+// opens another handle on it, as another process would. Both may be called several times in a subtest; a store with one
+// handle may return it every time. open should close things with t.Cleanup.
 func Run(t *testing.T, open func(t *testing.T) func() azeventhubs.CheckpointStore) {
 	t.Helper()
 	for _, c := range []struct {
