@@ -165,7 +165,7 @@ func (p *Producer) sendDeadLetter(ctx context.Context, e *ReceivedEvent, reason 
 		case added.left != "":
 			log = log.With("left_out", added.left)
 		}
-		log.Warn("eventhubs: an event was sent as a dead letter")
+		log.WarnContext(ctx, "eventhubs: an event was sent as a dead letter")
 		return nil
 	}
 	return err

@@ -6,12 +6,47 @@ import (
 	"encoding/json"
 	"log/slog"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/go-eventhubs/eventhubs"
 	"github.com/go-eventhubs/eventhubs/eventhubsotel"
 )
+
+// The library's own records have the ids of the span in whose context they are written: of the handler's call where
+// that is at hand, and of what Receive runs in otherwise.
+func TestLibraryLogs(t *testing.T) {
+	inScene(t, eventhubsotel.Options{}, func(s *scene) {
+		var out bytes.Buffer
+		s.cfg.Logger = slog.New(eventhubsotel.LogHandler(slog.NewJSONHandler(&out, nil)))
+		dead, err := eventhubs.NewProducer(s.cfg, nil)
+		require.NoError(s, err)
+		defer dead.Close(context.Background())
+		s.put(eventhubs.Event{})
+		ctx, ambient := s.tracers.Tracer("").Start(s.Context(), "main")
+		r := s.receive(ctx, s.telemetry.Handler(eventhubs.DeadLetter(dead, 2,
+			func(_ context.Context, e *eventhubs.ReceivedEvent) error {
+				if e.SequenceNumber > 0 { // the dead letter
+					return nil
+				}
+				return &orderError{}
+			})), nil)
+		time.Sleep(time.Minute)
+		require.NoError(s, r.stop())
+		ids := map[string]any{}
+		for lines := json.NewDecoder(&out); lines.More(); {
+			var record map[string]any
+			require.NoError(s, lines.Decode(&record))
+			ids[record["msg"].(string)] = record["span_id"]
+		}
+		require.Equal(s, s.named("process hub")[1].SpanContext.SpanID().String(),
+			ids["eventhubs: an event was sent as a dead letter"])
+		require.Equal(s, ambient.SpanContext().SpanID().String(),
+			ids["eventhubs: the handler failed: retrying"])
+	})
+}
 
 func TestLogHandler(t *testing.T) {
 	t.Parallel()

@@ -91,6 +91,33 @@ func TestObserveFailures(t *testing.T) {
 	})
 }
 
+// With several handlers of a partition at once, the lag is that of the oldest event that one of them is at.
+func TestObserveConcurrency(t *testing.T) {
+	inScene(t, eventhubsotel.Options{}, func(s *scene) {
+		s.options.Concurrency = 4
+		s.options.Key = func(e *eventhubs.ReceivedEvent) string { return string(e.Body) }
+		stuck := make(chan struct{})
+		r := s.receive(s.Context(), s.telemetry.Handler(func(_ context.Context, e *eventhubs.ReceivedEvent) error {
+			if string(e.Body) == "a" {
+				<-stuck
+			}
+			return nil
+		}), nil)
+		s.telemetry.Observe(r.Consumer)
+		s.put(eventhubs.Event{Body: []byte("a")})
+		time.Sleep(time.Minute)
+		s.put(eventhubs.Event{Body: []byte("b")}, eventhubs.Event{Body: []byte("c")}, eventhubs.Event{Body: []byte("a")})
+		time.Sleep(time.Minute)
+		require.Equal(s, 120.0, s.value("eventhubs.partition.lag.duration"))
+		require.Equal(s, 2.0, s.value("eventhubs.partition.ahead"))
+		require.Len(s, s.named("process hub"), 2)
+		close(stuck)
+		time.Sleep(time.Minute)
+		require.Zero(s, s.value("eventhubs.partition.lag.duration"))
+		require.Len(s, s.named("process hub"), 4)
+	})
+}
+
 // A partition that can't be read has an unknown lag, rather than none.
 func TestObserveReadingFails(t *testing.T) {
 	inScene(t, eventhubsotel.Options{}, func(s *scene) {

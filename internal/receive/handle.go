@@ -88,7 +88,7 @@ func (r *reader) decide(err error, attempt int, first int64) (wait time.Duration
 		r.engine.fail(&Failure{Partition: r.id, Sequence: first, Err: err})
 		return 0, false
 	}
-	r.log.Warn("eventhubs: the handler failed: retrying", "sequence", first, "attempt", attempt,
+	r.log.WarnContext(r.handling, "eventhubs: the handler failed: retrying", "sequence", first, "attempt", attempt,
 		"again_in", retry.Text(wait), "error", err)
 	return wait, true
 }

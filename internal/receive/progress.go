@@ -240,13 +240,13 @@ func (p *progress) saves(at processed, covered int, err error, ctx context.Conte
 	p.progressMu.Unlock()
 	switch {
 	case err == nil && failures > 0:
-		p.log.Info("eventhubs: checkpoints can be written again", "sequence", at.sequence, "failures", failures)
+		p.log.InfoContext(ctx, "eventhubs: checkpoints can be written again", "sequence", at.sequence, "failures", failures)
 	case err == nil:
-		p.log.Debug("eventhubs: checkpoint written", "sequence", at.sequence)
+		p.log.DebugContext(ctx, "eventhubs: checkpoint written", "sequence", at.sequence)
 	case ctx.Err() != nil, errors.Is(err, balance.ErrNotHeld), errors.Is(err, balance.ErrLost):
 	case retry.Worth(failures):
-		p.log.Warn("eventhubs: a checkpoint could not be written: it will be tried again", "sequence", at.sequence,
-			"failures", failures, "error", err)
+		p.log.WarnContext(ctx, "eventhubs: a checkpoint could not be written: it will be tried again",
+			"sequence", at.sequence, "failures", failures, "error", err)
 	}
 }
 

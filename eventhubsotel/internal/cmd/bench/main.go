@@ -1,8 +1,8 @@
 // Command bench measures what tracing and metrics cost Send and Receive, as a part of "make bench": the same work,
 // against the same local server, without package eventhubsotel, with it and no provider, with spans that are not
 // sampled, and with spans that are, in turn, several rounds. It prints a line for each figure: how many events a second
-// of CPU time is enough for, server included, and what an event costs more. Of the rounds the best counts: what else the
-// machine does can only add CPU time.
+// of CPU time is enough for, server included, and what an event costs more. Of the rounds the best counts: what else
+// the machine does can only add CPU time.
 package main
 
 import (
