@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-eventhubs/eventhubs"
@@ -88,6 +89,48 @@ func TestObserveFailures(t *testing.T) {
 		require.Zero(s, s.value("eventhubs.store.failing.duration"))
 		require.Zero(s, s.value("eventhubs.partition.uncovered"))
 		require.Zero(s, s.value("eventhubs.partition.checkpoint.age"))
+	})
+}
+
+// What the handler was at before the partition was lost is no lag once another consumer has handled it.
+func TestObserveRetaken(t *testing.T) {
+	inScene(t, eventhubsotel.Options{}, func(s *scene) {
+		s.store = eventhubs.NewMemoryCheckpointStore()
+		s.put(eventhubs.Event{})
+		r := s.receive(s.Context(), s.telemetry.Handler(func(context.Context, *eventhubs.ReceivedEvent) error {
+			return errors.New("never")
+		}), nil)
+		s.telemetry.Observe(r.Consumer)
+		time.Sleep(time.Minute)
+		require.Equal(s, 60.0, s.value("eventhubs.partition.lag.duration"))
+		s.steal(s.store)
+		sequence, offset := int64(0), s.server.Events("hub", "0")[0].Offset
+		require.NoError(s, s.store.SetCheckpoint(s.Context(), azeventhubs.Checkpoint{
+			FullyQualifiedNamespace: s.namespace(), EventHubName: "hub", ConsumerGroup: "$Default", PartitionID: "0",
+			SequenceNumber: &sequence, Offset: &offset,
+		}, nil))
+		time.Sleep(5 * time.Minute)
+		require.Equal(s, 1.0, s.value("eventhubs.consumer.partitions"), "it is ours again")
+		require.Zero(s, s.value("eventhubs.partition.lag.duration"))
+	})
+}
+
+// A backlog of which nothing was read has an unknown age.
+func TestObserveUnread(t *testing.T) {
+	inScene(t, eventhubsotel.Options{}, func(s *scene) {
+		s.options.LagInterval = time.Second
+		s.put(eventhubs.Event{}, eventhubs.Event{})
+		r := s.receive(s.Context(), s.telemetry.Handler(succeed), nil)
+		s.telemetry.Observe(r.Consumer)
+		time.Sleep(time.Minute)
+		require.NoError(s, r.stop())
+		s.telemetry = eventhubsotel.New(s.cfg, &eventhubsotel.Options{MeterProvider: s.meters})
+		s.server.Fault(eventhubstest.Fault{On: eventhubstest.OnReceive, Hang: true})
+		r = s.receive(s.Context(), s.telemetry.Handler(succeed), nil)
+		s.telemetry.Observe(r.Consumer)
+		time.Sleep(30 * time.Second)
+		require.Equal(s, 2.0, s.value("eventhubs.partition.lag.events"))
+		require.Empty(s, s.points("eventhubs.partition.lag.duration"))
 	})
 }
 

@@ -131,6 +131,20 @@ func TestSendFails(t *testing.T) {
 	})
 }
 
+// Some events of a call may have been sent.
+func TestSendFailsInPart(t *testing.T) {
+	inScene(t, eventhubsotel.Options{}, func(s *scene) {
+		require.NoError(s, s.server.AddPartitions("hub", 1))
+		sender := s.sender()
+		s.server.Fault(eventhubstest.Fault{On: eventhubstest.OnPublish, Partition: "1", Condition: "amqp:not-allowed"})
+		err := sender.Send(s.Context(), eventhubs.Event{PartitionID: "0"}, eventhubs.Event{PartitionID: "1"})
+		require.Error(s, err)
+		require.Equal(s, int64(1), attributes(s.one("send hub").Attributes)["eventhubs.unacknowledged"])
+		require.Equal(s, 1.0, s.value("messaging.client.sent.messages", "error.type", "amqp:not-allowed"))
+		require.Equal(s, 1.0, s.value("messaging.client.sent.messages", "error.type", nil))
+	})
+}
+
 // The context never keeps an event from being sent that is small enough without it.
 func TestSendLarge(t *testing.T) {
 	inScene(t, eventhubsotel.Options{}, func(s *scene) {

@@ -123,6 +123,51 @@ func TestNoStore(t *testing.T) {
 	require.Nil(t, telemetry.BatchHandler(nil))
 }
 
+// lateStore has a partition claimed while it is listed, and lists what was there before.
+type lateStore struct {
+	eventhubs.CheckpointStore
+	claim func()
+}
+
+func (s lateStore) ListOwnership(
+	context.Context, string, string, string, *azeventhubs.ListOwnershipOptions,
+) ([]azeventhubs.Ownership, error) {
+	time.Sleep(time.Second)
+	s.claim()
+	return []azeventhubs.Ownership{{PartitionID: "0", OwnerID: "before"}}, nil
+}
+
+// A listing that began before a claim says nothing of it.
+func TestListedBeforeClaim(t *testing.T) {
+	inScene(t, eventhubsotel.Options{}, func(s *scene) {
+		var store eventhubs.CheckpointStore
+		claim := func() {
+			_, err := store.ClaimOwnership(s.Context(), []azeventhubs.Ownership{{
+				FullyQualifiedNamespace: "ns", EventHubName: "hub", ConsumerGroup: "", PartitionID: "0", OwnerID: "we",
+			}}, nil)
+			require.NoError(s, err)
+		}
+		store = s.telemetry.CheckpointStore(lateStore{claimsAll{eventhubs.NewMemoryCheckpointStore()}, claim})
+		_, err := store.ListOwnership(s.Context(), "ns", "hub", "", nil)
+		require.NoError(s, err)
+		require.Equal(s, 1.0, s.changes("claimed"))
+		require.Zero(s, s.changes("lost"))
+		time.Sleep(time.Second)
+		_, err = store.ListOwnership(s.Context(), "ns", "hub", "", nil)
+		require.NoError(s, err)
+		require.Equal(s, 1.0, s.changes("lost"), "it is not ours in a listing that began after that")
+	})
+}
+
+// claimsAll gives everybody everything.
+type claimsAll struct{ eventhubs.CheckpointStore }
+
+func (claimsAll) ClaimOwnership(
+	_ context.Context, wanted []azeventhubs.Ownership, _ *azeventhubs.ClaimOwnershipOptions,
+) ([]azeventhubs.Ownership, error) {
+	return wanted, nil
+}
+
 // brokenStore fails to claim, but gets a partition all the same.
 type brokenStore struct{ eventhubs.CheckpointStore }
 
