@@ -25,7 +25,7 @@ func TestSoak(t *testing.T) {
 		t.Skip("it takes some seconds")
 	}
 	o := defaultOptions()
-	o.duration, o.harm, o.rate = 5*time.Second, 5*time.Second, 2000
+	o.duration, o.harm, o.rate = 5*time.Second, 5*time.Second, 500
 	o.verbose = testing.Verbose()
 	if err := o.seedFromEnv(); err != nil {
 		t.Fatal(err)
