@@ -70,8 +70,7 @@ func downWhileReceiving(s *scene.Scene, balance azeventhubs.ProcessorStrategy, f
 	repair := s.Server.BlobFault(fault)
 	s.During(outage, func(int) {
 		s.Send(1, "0", "1")
-		synctest.Wait()
-		require.Empty(s.T, s.Tally.Lost(s.Sent()), "reading goes on")
+		s.CheckReading()
 	})
 	repair()
 	s.Send(5, "0", "1")
@@ -118,8 +117,7 @@ func downForTwo(s *scene.Scene) {
 	repair := s.Server.BlobFault(eventhubstest.BlobFault{Status: 503})
 	s.During(outage, func(int) {
 		s.Send(1, ids...)
-		synctest.Wait()
-		require.Empty(s.T, s.Tally.Lost(s.Sent()), "reading goes on")
+		s.CheckReading()
 	})
 	repair()
 	s.Send(5, ids...)
@@ -211,8 +209,7 @@ func claimFails(s *scene.Scene) {
 	})
 	s.During(outage, func(int) {
 		s.Send(1, "1")
-		synctest.Wait()
-		require.Empty(s.T, s.Tally.Lost(s.Sent()))
+		s.CheckReading()
 	})
 	s.UntilCovered("1")
 	repair()

@@ -42,6 +42,7 @@ type Scene struct {
 	leaves   bool // there are clients of the SDK
 	logger   *slog.Logger
 	producer *eventhubs.Producer // nil until something is sent
+	sent     int                 // how many events Send has sent
 
 	receiversMu sync.Mutex
 	receivers   []*Receiver
@@ -119,6 +120,15 @@ func (s *Scene) Send(n int, partitions ...string) {
 		}
 	}
 	require.NoError(s.T, s.Producer().Send(s.T.Context(), events...))
+	s.sent += len(events)
+}
+
+// CheckReading fails the test unless all that Send has sent is handled by now. To look only at how much that is costs
+// less than [Tally.Lost].
+func (s *Scene) CheckReading() {
+	s.T.Helper()
+	synctest.Wait()
+	require.Equal(s.T, s.sent, s.Tally.Handled(), "reading goes on")
 }
 
 // Producer returns the scene's own producer.

@@ -184,6 +184,13 @@ func (t *Tally) Kill(who string) {
 	t.dead[who] = true
 }
 
+// Handled returns how many events handlers have completed, however often.
+func (t *Tally) Handled() int {
+	t.tallyMu.Lock()
+	defer t.tallyMu.Unlock()
+	return len(t.handled)
+}
+
 // Completed returns how often handlers have completed an event, or left one out.
 func (t *Tally) Completed() (n int) {
 	t.tallyMu.Lock()
