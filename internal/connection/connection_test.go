@@ -268,12 +268,13 @@ func TestTokenThatIsNotRenewed(t *testing.T) {
 	})
 }
 
-// TestTokenThatIsRenewed keeps its connection.
+// TestTokenThatIsRenewed keeps its connection, which is used more often than every half an hour, or the service would
+// detach its link.
 func TestTokenThatIsRenewed(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, s *scene) {
-		for range 24 {
+		for range 24 * 3 {
 			require.NoError(t, s.do(t.Context()))
-			time.Sleep(time.Hour)
+			time.Sleep(20 * time.Minute)
 		}
 		require.EqualValues(t, 1, s.dials.Load())
 	})

@@ -11,8 +11,9 @@ import (
 // fe2o3-amqp #200).
 const publisherIdle = 30 * time.Minute
 
-// connectionIdle is how long a connection stays open that has no link but to $cbs, as on Azure (azure-sdk-for-java
-// #13785, #18593 and #41535).
+// connectionIdle is how long a connection stays open that has no link for events, as on Azure (azure-sdk-for-java
+// #13785, #18593 and #41535). One that has links to $management is closed as well (azure-sdk-for-js #25940); what
+// is known of it says nothing of one on which requests come, so these count as use here.
 const connectionIdle = 5 * time.Minute
 
 // idleTimer ends a link that is not used for a time.
@@ -77,7 +78,8 @@ func (s *publisher) expired() {
 		s.link.Name, s.peer.id, trackingID()))
 }
 
-// linkless closes a connection that has no link for a time. Its clock runs from the first token on.
+// linkless closes a connection that has no link for a time, and that is not used otherwise. Its clock runs from the
+// first token on.
 type linkless struct {
 	close func()
 
@@ -98,6 +100,15 @@ func (n *linkless) count(by int) {
 		n.timer = nil
 	case n.timer == nil && n.links == 0 && !n.ended:
 		n.timer = time.AfterFunc(connectionIdle, n.close)
+	}
+}
+
+// use starts the clock anew, if it runs.
+func (n *linkless) use() {
+	n.countMu.Lock()
+	defer n.countMu.Unlock()
+	if n.timer != nil {
+		n.timer.Reset(connectionIdle)
 	}
 }
 

@@ -35,7 +35,7 @@ func TestIdlePublisher(t *testing.T) {
 	})
 }
 
-// A connection that has no link but to $cbs is closed after five minutes.
+// A connection that has no link for events is closed five minutes after it was used.
 func TestConnectionWithoutLinks(t *testing.T) {
 	for name, use := range map[string]func(c *client){
 		"none yet": func(*client) {},
@@ -49,11 +49,13 @@ func TestConnectionWithoutLinks(t *testing.T) {
 			time.Sleep(10 * time.Minute)
 			require.NoError(c.t, r.Close(c.t.Context()))
 		},
-		"a question": func(c *client) {
+		"questions": func(c *client) {
 			s, err := c.session().NewSender(c.t.Context(), "$management", nil)
 			require.NoError(c.t, err)
-			time.Sleep(10 * time.Minute)
-			require.NoError(c.t, s.Close(c.t.Context()))
+			for range 3 {
+				time.Sleep(4 * time.Minute)
+				require.NoError(c.t, s.Send(c.t.Context(), &goamqp.Message{Value: "?"}, nil))
+			}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

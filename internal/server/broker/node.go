@@ -63,9 +63,6 @@ func (n *node) admit(l *amqp.Link) *amqp.Error {
 		}
 	}
 	n.links[l] = nil
-	if !n.paired {
-		n.peer.active.count(1)
-	}
 	return nil
 }
 
@@ -85,11 +82,8 @@ func (n *node) register(l *amqp.Link) *answers {
 // forget lets go of a link that has ended. More than one may have seen its end.
 func (n *node) forget(l *amqp.Link) {
 	n.linksMu.Lock()
-	a, there := n.links[l]
+	a := n.links[l]
 	delete(n.links, l)
-	if there && !n.paired {
-		n.peer.active.count(-1)
-	}
 	if a != nil && n.replies[a.address] == a {
 		delete(n.replies, a.address)
 	}
@@ -109,6 +103,7 @@ func (n *node) Deliver(d *amqp.Delivery) {
 		d.Reject(amqp.Errorf(amqp.CondDecodeError, "the request can't be read: %v", err))
 		return
 	}
+	n.peer.active.use()
 	q := n.ask(request)
 	f, faulty := n.peer.broker.faults.take(q.op, q.on)
 	if faulty && f.cuts() && f.Delay <= 0 { // whether the peer still hears that the request has come would be chance

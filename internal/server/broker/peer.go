@@ -20,7 +20,7 @@ type peer struct {
 	done   chan struct{} // closed by close, drop and end
 	once   sync.Once
 	nodes  map[string]*node // by name; doesn't change
-	active linkless         // counts links to all but $cbs
+	active linkless         // counts links for events
 
 	mu      sync.Mutex
 	ended   bool
