@@ -48,6 +48,10 @@ func (r *reader) open() bool {
 		return true
 	}
 	for attempt := 1; r.fetch.Err() == nil; attempt++ {
+		r.clock.now = time.Now()
+		if !r.awaitOwnership(r.fetch, &r.clock) {
+			return false
+		}
 		err := r.guard(noEvent, func() error { return opened(r.handling, r.id) })
 		if err == nil {
 			return true

@@ -188,7 +188,7 @@ func (c *workers) wait(at *clock) *slot {
 	}
 }
 
-// mayBegin reports whether events are begun still. After the end of fetch that has to wait for drain. The lock is held.
+// mayBegin reports whether events are still begun. Once fetch has ended, that waits for drain. The lock is held.
 func (c *workers) mayBegin() bool {
 	return c.ctx.Err() == nil && (c.reader.fetch.Err() == nil || !c.window.drainBy.IsZero())
 }
@@ -216,6 +216,8 @@ func (c *workers) completed(s *slot, at *clock) (next *slot) {
 	}
 	if certain {
 		next = c.take(at.now)
+	} else {
+		c.share()
 	}
 	p.progressMu.Unlock()
 	p.returned(tried, at.now)
