@@ -12,6 +12,23 @@
 //     checkpointer writes that down beside it: a slow store does not hold up reading.
 //   - When it has to end, it waits for the handler, writes the last checkpoint, closes the link and releases the claim.
 //
+// # Checkpoints
+//
+// progress.store writes a checkpoint (progress.go). It is called when progress.dueAt says that one is due
+// (checkpointer.go), when a reader ends (saveLast), and when a partition starts at its latest event, or restarts at its
+// earliest (position.go).
+//
+// What may prevent it:
+//
+//   - Nothing was processed since the last one. With Concurrency, what is completed after a gap does not count.
+//   - It is not due yet: see progress.dueAt. Or checkpointsAtOnce others are being written.
+//   - The claim: the partition is lost, or was not renewed for so long that this is not certain (balance.Claim.Check).
+//     A write that is under way is cut off when the claim ends.
+//   - The store fails. It is retried after CheckpointInterval, for as long as the partition is held; at the end for
+//     saveTimeout.
+//   - The store has a checkpoint that is further: ours never move backwards (internal/checkpoint,
+//     BlobStore.SetCheckpoint).
+//
 // # Concurrency
 //
 // With Concurrency above 1 the reader does not call the handler, but hands events over to its workers. A window holds

@@ -161,7 +161,7 @@ func (p *progress) save(ctx context.Context) error {
 		return nil
 	}
 	err := p.store(ctx, at, false)
-	p.saves(at, covered, err, ctx)
+	p.noteSave(at, covered, err, ctx)
 	return err
 }
 
@@ -222,8 +222,8 @@ func (o *Options) checkpoint(partition string, at processed) azeventhubs.Checkpo
 	}
 }
 
-// saves notes how the writing of a checkpoint has ended, and logs it.
-func (p *progress) saves(at processed, covered int, err error, ctx context.Context) {
+// noteSave notes how the writing of a checkpoint has ended, and logs it.
+func (p *progress) noteSave(at processed, covered int, err error, ctx context.Context) {
 	p.progressMu.Lock()
 	now := time.Now()
 	p.tried = now
