@@ -17,7 +17,7 @@ import (
 
 // renewing is how a client is made to renew a token within a row.
 type renewing struct {
-	// lifetime is that of tokens, as short as the client can do with.
+	// lifetime is that of tokens.
 	lifetime time.Duration
 	// defaultPort says that it can't be told of another port.
 	defaultPort bool
@@ -27,7 +27,7 @@ type renewing struct {
 // reader reads a hub's only partition from its earliest event until each says that it wants no more.
 type reader func(ctx context.Context, s *scene, server *eventhubstest.Server, each func(body string) (more bool)) error
 
-// Each lifetime is the shortest with which the client renews at all:
+// Each lifetime is little longer than the shortest with which the client renews at all:
 //
 //   - Go renews ten minutes before the end, but not within two minutes (azeventhubs/v2, internal/namespace.go,
 //     nextClaimRefreshDuration).
@@ -37,11 +37,11 @@ type reader func(ctx context.Context, s *scene, server *eventhubstest.Server, ea
 //   - JavaScript renews two minutes before the end (@azure/event-hubs, withAuth.ts, getAadToken).
 //   - Java renews when nine tenths are over (azure-core-amqp, ActiveClientTokenManager).
 var renewals = map[string]renewing{
-	"ours":   {lifetime: 125 * time.Second, read: readAsOurs},
-	"go":     {lifetime: 125 * time.Second, read: readAsGo},
+	"ours":   {lifetime: 135 * time.Second, read: readAsOurs},
+	"go":     {lifetime: 135 * time.Second, read: readAsGo},
 	"python": {lifetime: 40 * time.Second, defaultPort: true, read: readAsProgram("watch")},
-	"js":     {lifetime: 125 * time.Second, read: readAsProgram("receive")},
-	"java":   {lifetime: 10 * time.Second, defaultPort: true, read: readAsProgram("receive")},
+	"js":     {lifetime: 135 * time.Second, read: readAsProgram("receive")},
+	"java":   {lifetime: 30 * time.Second, defaultPort: true, read: readAsProgram("receive")},
 }
 
 // renewalTime is what the row gets: JavaScript's tokens hold for two minutes, and Java's client waits for its port.
