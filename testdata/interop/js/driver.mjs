@@ -12,7 +12,13 @@ import { eventOfSize, lastEnqueued, position, receivedEvent, toSend } from "./ev
 import { failure, unsupported } from "./failure.mjs";
 import { checkpointStore } from "./store.mjs";
 
-const PACKAGES = ["@azure/event-hubs", "@azure/eventhubs-checkpointstore-blob", "@azure/storage-blob"];
+const PACKAGES = [
+  "@azure/event-hubs",
+  "@azure/eventhubs-checkpointstore-blob",
+  "@azure/identity",
+  "@azure/opentelemetry-instrumentation-azure-sdk",
+  "@azure/storage-blob",
+];
 
 // The client takes host, port and, with UseDevelopmentEmulator=true, plaintext from the connection string. The CA that it
 // trusts is in NODE_EXTRA_CA_CERTS since before node was started.

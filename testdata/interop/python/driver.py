@@ -19,7 +19,12 @@ import event
 import failure
 from failure import Unsupported
 
-PACKAGES = ("azure-eventhub", "azure-eventhub-checkpointstoreblob-aio", "azure-identity")
+PACKAGES = (
+    "azure-eventhub",
+    "azure-eventhub-checkpointstoreblob-aio",
+    "azure-identity",
+    "azure-core-tracing-opentelemetry",
+)
 
 
 # The client tries again after every error, also after those that will not pass: this keeps the pauses short.

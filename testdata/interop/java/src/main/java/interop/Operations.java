@@ -10,7 +10,8 @@ import java.util.Properties;
 /** The operations of the protocol by name. */
 final class Operations {
     private static final List<String> PACKAGES = List.of(
-        "azure-messaging-eventhubs", "azure-messaging-eventhubs-checkpointstore-blob", "azure-core-amqp", "azure-storage-blob", "proton-j");
+        "azure-messaging-eventhubs", "azure-messaging-eventhubs-checkpointstore-blob", "azure-core-amqp", "azure-identity",
+        "azure-storage-blob", "proton-j");
 
     private final Held<Reader> readers = new Held<>("reader");
     private final Held<Processor> processors = new Held<>("processor");
