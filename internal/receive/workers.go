@@ -57,8 +57,8 @@ func (c *workers) add(events []*azeventhubs.ReceivedEventData) bool {
 			return false
 		}
 		some := events[:min(len(events), n)]
-		for i, e := range some {
-			if !c.fill(c.window.free(i), e) {
+		for i := range some {
+			if !c.fill(c.window.free(i), some[i:i+1]) {
 				return false
 			}
 		}
@@ -76,13 +76,13 @@ func (c *workers) add(events []*azeventhubs.ReceivedEventData) bool {
 
 // fill puts an event into a free place. It returns false if its key can't be told, because the function for that has
 // panicked.
-func (c *workers) fill(s *slot, e *azeventhubs.ReceivedEventData) bool {
-	r := c.reader
+func (c *workers) fill(s *slot, event []*azeventhubs.ReceivedEventData) bool {
+	r, e := c.reader, event[0]
 	if s.handler == nil {
 		s.handler = r.engine.options.NewHandler()
 	}
 	s.at = processed{e.SequenceNumber, e.Offset}
-	s.handler.Fill(r.id, []*azeventhubs.ReceivedEventData{e})
+	s.handler.Fill(r.id, event)
 	err := r.guard(e.SequenceNumber, func() error {
 		s.key = s.handler.Key(0)
 		return nil
