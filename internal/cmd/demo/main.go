@@ -62,6 +62,9 @@ func run(ctx context.Context, auth string) error {
 	default:
 		return fmt.Errorf("-auth %q: leave it out, or say passwordless", auth)
 	}
+	if err := os.Setenv("TMPDIR", bin); err != nil { // the emulator is killed in the end, and leaves its files there
+		return err
+	}
 	emulator, err := start(filepath.Join(bin, "emulator"), flags...)
 	if err != nil {
 		return err
