@@ -2,6 +2,7 @@ package balance_test
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -132,6 +133,29 @@ func TestRequestsCannotBeWritten(t *testing.T) {
 		t.Log("took", await(t, 3*interval, 4, b))
 		await(t, 3*interval, 4, a)
 		requireDisjoint(t, 8, a, b)
+	})
+}
+
+// TestRequestsTakeTime: a partition counts as asked for while its request is being written.
+func TestRequestsTakeTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newMemory()
+		a := start(t, store, "a", 8)
+		time.Sleep(time.Minute)
+		var asked sync.Map
+		b := start(t, store, "b", 8, func(o *balance.Options) {
+			o.Store.(*faulty).set(func(_ context.Context, call, partition string) error {
+				if call == putRequest {
+					asked.Store(partition, true)
+					time.Sleep(5 * time.Second)
+				}
+				return nil
+			}, nil)
+		})
+		await(t, 4*interval, 4, a, b)
+		n := 0
+		asked.Range(func(_, _ any) bool { n++; return true })
+		require.Equal(t, 4, n, "no more than its share")
 	})
 }
 

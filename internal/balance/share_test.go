@@ -75,6 +75,32 @@ func TestSlowStore(t *testing.T) {
 	})
 }
 
+// TestListingOverlapsClaim: a listing that was begun before a claim was answered says nothing of that partition.
+func TestListingOverlapsClaim(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := shared(t, 12)
+		b.finishIn(4 * time.Second) // so that one half of c's share is claimed while it waits for the other
+		c := start(t, a.store.Store, "c", 12, func(o *balance.Options) {
+			o.Store.(*faulty).set(func(_ context.Context, call, _ string) error {
+				if call == claim {
+					time.Sleep(2500 * time.Millisecond)
+				}
+				return nil
+			}, func(call, _ string) error {
+				if call == list {
+					time.Sleep(2 * time.Second)
+				}
+				return nil
+			})
+		})
+		await(t, 4*interval, 4, a, b, c)
+		time.Sleep(time.Minute)
+		lost, handed := c.count()
+		require.Zero(t, lost)
+		require.Equal(t, 4, c.taken-handed)
+	})
+}
+
 // TestIdleCost counts the calls of two consumers that share 32 partitions for ten minutes.
 func TestIdleCost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
