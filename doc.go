@@ -49,7 +49,7 @@
 //   - when another consumer takes the partition without asking, as other SDKs do: the handler's context ends with the
 //     cause [ErrOwnershipLost], and the new owner gets the events after the last checkpoint;
 //   - when Receive has to end and a handler takes longer than ConsumerOptions.DrainTimeout: the cause is [ErrDraining].
-//     With Concurrency, that includes the events processed ahead of one that is not, at most MaxAhead;
+//     With Concurrency, what was processed ahead of its event comes again too, as it does if a handler keeps failing;
 //   - when the checkpoint store is down as Receive ends, so that the last checkpoint cannot be written;
 //   - when a checkpoint is damaged, or the service refuses its position: the partition is read from its earliest event;
 //   - when an event was sent twice.
