@@ -5,9 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"strings"
-	"unicode/utf8"
 
+	"github.com/go-eventhubs/eventhubs/internal/event"
 	"github.com/go-eventhubs/eventhubs/internal/sdkerr"
 )
 
@@ -140,23 +139,23 @@ const reasonLength = 1024
 
 // sendDeadLetter sends an event with why and where it has failed, or as much of that as fits.
 func (p *Producer) sendDeadLetter(ctx context.Context, e *ReceivedEvent, reason error) error {
-	event, err := e.Event()
+	letter, err := e.Event()
 	if err != nil {
 		return err
 	}
 	log := p.target.Config.Logger.With("dead_letters", p.target.Config.EventHub, "partition", e.PartitionID,
 		"sequence", e.SequenceNumber, "attempts", e.failures, "error", reason)
-	sent := event.Properties
+	sent := letter.Properties
 	where := e.whereDead()
 	why := maps.Clone(where)
-	why["dead_letter_reason"] = cut(reason.Error(), reasonLength)
+	why["dead_letter_reason"] = event.Cut(reason.Error(), reasonLength)
 	for _, added := range []struct {
 		properties map[string]any
 		left       string
 	}{{why, ""}, {where, "dead_letter_reason"}, {nil, "all properties of a dead letter"}} {
-		event.Properties = maps.Clone(sent)
-		maps.Copy(event.Properties, added.properties)
-		if err = p.Send(ctx, event); errors.As(err, new(*EventTooLargeError)) {
+		letter.Properties = maps.Clone(sent)
+		maps.Copy(letter.Properties, added.properties)
+		if err = p.Send(ctx, letter); errors.As(err, new(*EventTooLargeError)) {
 			continue
 		}
 		switch {
@@ -184,18 +183,4 @@ func (e *ReceivedEvent) whereDead() map[string]any {
 		where["dead_letter_event_hub"], where["dead_letter_consumer_group"] = e.from.eventHub, e.from.group
 	}
 	return where
-}
-
-// cut shortens a text to a number of bytes, and makes it valid UTF-8.
-func cut(s string, length int) string {
-	s = strings.ToValidUTF8(s, string(utf8.RuneError))
-	if len(s) <= length {
-		return s
-	}
-	const mark = "…"
-	n := length - len(mark)
-	for !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n] + mark
 }

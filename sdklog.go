@@ -4,11 +4,12 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
-	"regexp"
 	"sync"
 	"sync/atomic"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/log"
+
+	"github.com/go-eventhubs/eventhubs/internal/signin"
 )
 
 // LogSDK sends the logs of Microsoft's SDKs (azeventhubs, azblob, azidentity) to a logger, at debug level, until stop
@@ -33,15 +34,6 @@ var (
 
 func logOfSDK(e log.Event, message string) {
 	if l := sdkLog.Load(); l != nil && l.Enabled(context.Background(), slog.LevelDebug) {
-		l.LogAttrs(context.Background(), slog.LevelDebug, withoutSignatures(message), slog.String("sdk_event", string(e)))
+		l.LogAttrs(context.Background(), slog.LevelDebug, signin.WithoutSecrets(message), slog.String("sdk_event", string(e)))
 	}
-}
-
-var (
-	signature = regexp.MustCompile(`(?i)\b(sig|SharedAccessKey|AccountKey)=[^&;"\s]+`)
-	password  = regexp.MustCompile(`://[^/@\s"]*@`)
-)
-
-func withoutSignatures(text string) string {
-	return password.ReplaceAllString(signature.ReplaceAllString(text, "$1=…"), "://…@")
 }

@@ -2,6 +2,7 @@ package signin
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 )
 
@@ -52,4 +53,14 @@ func Redact(s string) string {
 		return s[:i] + "…"
 	}
 	return s
+}
+
+var (
+	signature = regexp.MustCompile(`(?i)\b(sig|SharedAccessKey|AccountKey)=[^&;"\s]+`)
+	password  = regexp.MustCompile(`://[^/@\s"]*@`)
+)
+
+// WithoutSecrets cuts signatures, keys, and passwords in addresses out of a text.
+func WithoutSecrets(text string) string {
+	return password.ReplaceAllString(signature.ReplaceAllString(text, "$1=…"), "://…@")
 }
