@@ -158,13 +158,14 @@ func (l *Loop) act(ctx context.Context, now time.Time, d Decision) {
 	for _, r := range d.Claim {
 		l.claim(ctx, r, false)
 	}
-	for id, p := range l.partitions {
-		p.asked = d.Asked[id]
+	for _, p := range l.partitions {
+		p.asked = ""
 		if p.claim == nil && !p.claiming && !now.Before(p.retryAt) {
 			p.settle() // nor do we want it any more
 		}
 	}
-	if len(d.Asked) > 0 {
+	for id, from := range d.Asked {
+		l.partition(id).asked = from
 		l.listSoon(now.Add(l.soon()))
 	}
 	for _, r := range d.Ask {
