@@ -8,8 +8,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 )
 
-// lastAnswer is why the last try of a call failed, other than by the end of ctx. Once ctx has ended, azcore returns that
-// alone (azcore, runtime/policy_retry.go), so that a service that answers 503 looks like one that does not answer.
+// lastAnswer is why the last try of a call failed, other than by the end of ctx. Once ctx has ended, azcore returns
+// that alone (azcore, runtime/policy_retry.go), so that a service that answers 503 looks like one that does not answer.
 type lastAnswer struct{ err error }
 
 // cutOffError says that ctx ended before a call that had failed could be retried.
