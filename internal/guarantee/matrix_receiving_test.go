@@ -44,7 +44,7 @@ var keys = []string{"a", "c"}
 // runReceiving runs a cell.
 func runReceiving(t *recorder, c cell) {
 	r := &receiving{
-		cell: c, t: t, s: scene.New(t, len(partitions)), store: eventhubs.NewMemoryCheckpointStore(),
+		cell: c, t: t, s: scene.Bare(t, len(partitions)), store: eventhubs.NewMemoryCheckpointStore(),
 		expect: c.expectedOfReading(), taken: len(partitions), remove: func() {},
 		waits: map[string]time.Duration{}, recovered: map[string]time.Duration{},
 	}

@@ -54,7 +54,7 @@ type failedCall struct {
 
 func runSending(t *recorder, c cell) {
 	s := &sending{
-		cell: c, t: t, s: scene.New(t, len(partitions)), expect: c.expectedOfSending(), remove: func() {},
+		cell: c, t: t, s: scene.Bare(t, len(partitions)), expect: c.expectedOfSending(), remove: func() {},
 		stopped: make(chan struct{}),
 	}
 	s.host = s.s.Host()

@@ -32,7 +32,7 @@ func TestMoreThanTheRoom(t *testing.T) {
 	}{
 		"of 300 KiB to a partition":   {0, 64, 300, "0"},
 		"of 300 KiB to anywhere":      {0, 64, 300, ""},
-		"of 1,000 KiB":                {0, 64, 1000, "0"},
+		"of 1,000 KiB":                {0, 20, 1000, "0"},
 		"larger than the room":        {100, 5, 300, "0"},
 		"smallest room":               {1, 20, 1, "0"},
 		"many small ones, small room": {64, 2000, 1, ""},

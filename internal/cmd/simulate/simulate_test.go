@@ -27,10 +27,10 @@ const (
 	roundTrip = 5 * time.Millisecond
 )
 
-// TestSimulation runs SIM of virtual time, or 20 minutes, with the seed SEED, or 1. SEED=0 takes a random one. With
+// TestSimulation runs SIM of virtual time, or 10 minutes, with the seed SEED, or 1. SEED=0 takes a random one. With
 // CONCURRENCY above 1, consumers that do not take batches run so many handlers of a partition at once.
 func TestSimulation(t *testing.T) {
-	length, seed, concurrency := 20*time.Minute, uint64(1), 1
+	length, seed, concurrency := 10*time.Minute, uint64(1), 1
 	var err error
 	if s := os.Getenv("CONCURRENCY"); s != "" {
 		concurrency, err = strconv.Atoi(s)

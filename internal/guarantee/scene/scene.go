@@ -61,8 +61,22 @@ func New(t testing.TB, partitions int) *Scene {
 	return Open(t, eventhubstest.Options{InMemory: true, Hubs: []eventhubstest.Hub{hub}})
 }
 
+// Bare is New without a Store of the scene's own, for consumers whose checkpoints are somewhere else.
+func Bare(t testing.TB, partitions int) *Scene {
+	t.Helper()
+	hub := eventhubstest.Hub{Name: Hub, Partitions: partitions}
+	return open(t, eventhubstest.Options{InMemory: true, Hubs: []eventhubstest.Hub{hub}})
+}
+
 // Open makes a scene whose server has these options. They name an event hub "hub", or none.
 func Open(t testing.TB, o eventhubstest.Options) *Scene {
+	t.Helper()
+	s := open(t, o)
+	s.Store = s.OpenStore(Container)
+	return s
+}
+
+func open(t testing.TB, o eventhubstest.Options) *Scene {
 	t.Helper()
 	s := &Scene{T: t, Log: &Log{}, Tally: NewTally(), options: o}
 	var err error
@@ -73,7 +87,6 @@ func Open(t testing.TB, o eventhubstest.Options) *Scene {
 	s.logger = slog.New(slog.NewTextHandler(s.Log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	s.Config = s.Server.Config(Hub)
 	s.Config.Logger = s.logger
-	s.Store = s.OpenStore(Container)
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("the library's log:\n%s", s.Log)

@@ -13,7 +13,7 @@ import (
 
 // Many goroutines fill and wake the same links. If a wake-up were lost, a link would stand still.
 func TestWakeIsNeverLost(t *testing.T) {
-	const links, producers, total = 4, 8, 50_000
+	const links, producers, total = 4, 8, 20_000
 	h, attached := queues()
 	s := serve(t, amqp.Config{}, h)
 	c := dial(t, s, nil)
