@@ -38,10 +38,12 @@ func (l *Loop) renew(ctx context.Context, now time.Time) (next time.Time) {
 // claim claims a record, or renews the claim to it, in a call of its own, so that one that can't be written holds up
 // no other. (The SDK's own store claims one after the other, until one fails: azeventhubs, blob_store.go.)
 func (l *Loop) claim(ctx context.Context, record azeventhubs.Ownership, renewal bool) {
-	l.partition(record.PartitionID).claiming = true
+	p := l.partition(record.PartitionID)
+	calling, cut := context.WithCancel(ctx)
+	p.claiming, p.cut = true, cut
 	l.claiming.underWay++
 	began := time.Now()
-	l.begin(ctx, true, func(bounded context.Context) func() {
+	l.begin(calling, true, func(bounded context.Context) func() {
 		got, err := l.o.Store.ClaimOwnership(bounded, []azeventhubs.Ownership{record}, nil)
 		return func() { l.claimed(ctx, began, record.PartitionID, renewal, got, err) }
 	})
@@ -52,6 +54,7 @@ func (l *Loop) claimed(
 	ctx context.Context, began time.Time, id string, renewal bool, got []azeventhubs.Ownership, err error,
 ) {
 	p := l.partition(id)
+	p.cut()
 	p.claiming = false
 	l.claiming.underWay--
 	l.claiming.answered = l.claiming.answered || err == nil
@@ -75,6 +78,19 @@ func (l *Loop) claimed(
 		}
 	}
 	l.takeOutcome(&l.claiming, began, err)
+}
+
+// retryRenewals renews the claims that could not be renewed, now that the store answers again. What was called before
+// may never be answered.
+func (l *Loop) retryRenewals() {
+	for _, p := range l.partitions {
+		if p.claim != nil && p.trouble.failures > 0 {
+			p.trouble.failures, p.retryAt = 1, time.Now()
+			if p.claiming {
+				p.cut()
+			}
+		}
+	}
 }
 
 // gained begins a claim to a record that was claimed.

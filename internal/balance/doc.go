@@ -46,7 +46,8 @@
 //     takes two failures in a row, since a call that was under way when the process was paused fails once. Check
 //     fails, so that a consumer writes no checkpoint if it may have lost its partition to one that can reach the
 //     store. The time in which our own calls failed does not make the claims of others older: they could not renew
-//     them either, and read on.
+//     them either, and read on. Once the store answers a listing, all claims that could not be renewed are
+//     renewed at once; calls that still wait for an answer from before are cut off.
 //   - The store can be listed but not written: the same, if all of at least two claims fail.
 //   - The store refuses us for lack of a right or a name. Before the first listing or claim has succeeded, Run ends
 //     with that error. After that it is a failure like others, and the warning names the role: reading is still

@@ -235,6 +235,40 @@ func TestSlowListing(t *testing.T) {
 	})
 }
 
+// TestOutageThatEnds leaves calls that began in an outage without an answer: as soon as the store is listed again, the
+// claims are renewed by other calls, and checkpoints may be written.
+func TestOutageThatEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := shared(t, 8)
+		for range 20 { // the calls that are under way differ
+			listed := make(chan struct{})
+			a.store.set(func(ctx context.Context, _, _ string) error { return hang(ctx) }, nil)
+			time.Sleep(2 * time.Minute)
+			a.store.set(nil, func(call, _ string) error {
+				if call == list && !isClosed(listed) {
+					close(listed)
+				}
+				return nil
+			})
+			<-listed
+			time.Sleep(time.Second)
+			for _, c := range a.Claims() {
+				require.NoError(t, c.Check())
+			}
+		}
+		requireRest(t, 8, a, b)
+	})
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
 // TestListingThatHangs holds up no renewal.
 func TestListingThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

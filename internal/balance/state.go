@@ -8,15 +8,16 @@ import (
 
 // partition is what is known of a partition, whether it is ours or not.
 type partition struct {
-	claim     *Claim    // nil unless it is ours
-	touched   uint64    // the moment when we may last have changed its record
-	claiming  bool      // a claim or a renewal is under way
-	releasing bool      // a release is
-	writing   bool      // a call about its request is
-	trouble   trouble   // claims that have failed, with no success since
-	refusals  int       // claims that the store has refused, with no success since
-	retryAt   time.Time // when to claim it after that
-	asked     string    // whom we have asked for it
+	claim     *Claim             // nil unless it is ours
+	touched   uint64             // the moment when we may last have changed its record
+	claiming  bool               // a claim or a renewal is under way
+	cut       context.CancelFunc // cuts it off
+	releasing bool               // a release is
+	writing   bool               // a call about its request is
+	trouble   trouble            // claims that have failed, with no success since
+	refusals  int                // claims that the store has refused, with no success since
+	retryAt   time.Time          // when to claim it after that
+	asked     string             // whom we have asked for it
 }
 
 // partition returns what is known of a partition. stateMu is held, here and in what follows.

@@ -64,6 +64,9 @@ func (l *Loop) takeOutcome(c *calls, began time.Time, err error) bool {
 			after := retry.Text(time.Since(t.since))
 			l.log(slog.LevelInfo, "eventhubs: the checkpoint store answers again", "call", c.what, "after", after)
 		}
+		if t.failures > 0 && c == &l.listing {
+			l.retryRenewals()
+		}
 		c.answered, c.trouble = true, trouble{}
 		return false
 	}
