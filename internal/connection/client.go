@@ -11,14 +11,14 @@ import (
 //
 //	opening → unproven → proven → retired → closed
 //
-// An unproven client takes one call at a time. The first success proves it. A retired one takes no new calls; it is
-// closed when the last user has left. One that is given up is retired, and its users are thrown out.
+// An unproven client takes one call at a time. The first success proves it. A retired client takes no new calls, and is
+// closed when its last user has left. A client that is given up is retired, and its users are thrown out.
 type client[C any] struct {
 	ctx context.Context // ends when the client is given up
 	end context.CancelCauseFunc
 
 	opened chan struct{} // closed when it is no longer opening
-	first  chan struct{} // holds an element while a call is in it that may prove it
+	first  chan struct{} // holds an element while a call that may prove it is in it
 	proven chan struct{} // closed when it is proven
 	places chan struct{} // holds an element for each call in it
 	gone   chan struct{} // closed when it is retired
@@ -26,9 +26,9 @@ type client[C any] struct {
 	// The Shared's clientsMu guards the following, and who closes the channels above. sdk and dialer don't change once
 	// opened is closed.
 	sdk     C
-	dialer  *dial.Dialer // nil: the SDK's client isn't made yet, or can't be
+	dialer  *dial.Dialer // nil: the SDK's client was not made yet, or cannot be made
 	users   int          // calls in it, and the goroutine that opens it
-	openErr error        // why it couldn't be opened; doesn't change once opened is closed either
+	openErr error        // why it could not be opened; does not change after opened is closed
 	given   bool         // it was given up
 	late    bool         // because CallTimeout had passed
 }
@@ -96,8 +96,8 @@ func (s *Shared[C]) enter(ctx context.Context, c *client[C]) (leave func(), err 
 	return func() { giveBack(); s.leave(c) }, nil
 }
 
-// join counts a call as a user. When the first call in a client has waited in vain for CallTimeout, those that wait for
-// it have too: otherwise one after the other would wait for so long.
+// join counts a call as a user. When the first call in a client has waited for CallTimeout in vain, so have those that
+// wait for it: otherwise they would wait that long one after the other.
 func (s *Shared[C]) join(c *client[C]) error {
 	s.clientsMu.Lock()
 	defer s.clientsMu.Unlock()
@@ -113,7 +113,7 @@ func (s *Shared[C]) join(c *client[C]) error {
 	return nil
 }
 
-// leave ends the use of a client. The last user has a retired client closed.
+// leave ends the use of a client. The last user closes a retired client.
 func (s *Shared[C]) leave(c *client[C]) {
 	s.clientsMu.Lock()
 	defer s.clientsMu.Unlock()
@@ -146,7 +146,7 @@ func (s *Shared[C]) succeed(c *client[C]) {
 // fail notes why a client can't be opened, and gives it up.
 func (s *Shared[C]) fail(c *client[C], err error) {
 	s.clientsMu.Lock()
-	s.retire(c) // first: who learns of it, and comes again, gets another one
+	s.retire(c) // first, so that a caller who comes again gets another client
 	if !isClosed(c.opened) {
 		c.openErr = err
 		close(c.opened)
@@ -174,9 +174,9 @@ func (s *Shared[C]) prove(c *client[C]) {
 	}
 }
 
-// ended is told by the Dialer that the connection has ended, or is about to lose a link. The calls in the client are
-// about to fail, and the SDK to recover. Until the client is proven there is one call at the most, and the SDK does
-// what it likes.
+// ended is called by the Dialer when the connection has ended or is about to lose a link. The calls in the client are
+// about to fail, and the SDK is about to recover. While the client is unproven there is at most one call, and the SDK
+// may recover.
 func (s *Shared[C]) ended(c *client[C]) {
 	s.clientsMu.Lock()
 	if !isClosed(c.proven) {
@@ -191,7 +191,7 @@ func (s *Shared[C]) ended(c *client[C]) {
 	}
 }
 
-// retire has a client take no more calls. The caller holds clientsMu.
+// retire stops a client from taking calls. The caller holds clientsMu.
 func (s *Shared[C]) retire(c *client[C]) {
 	if isClosed(c.gone) {
 		return
@@ -205,8 +205,8 @@ func (s *Shared[C]) retire(c *client[C]) {
 	}
 }
 
-// giveUp retires a client and throws its users out: their contexts end, its socket is dropped, and it can't dial any
-// more. So nothing in it waits for the network.
+// giveUp retires a client and throws its users out: their contexts end, its socket is dropped, and it can no longer
+// dial. So nothing in it waits for the network.
 func (s *Shared[C]) giveUp(c *client[C], why error) {
 	s.clientsMu.Lock()
 	first, dialer := !c.given, c.dialer

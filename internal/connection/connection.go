@@ -1,16 +1,16 @@
-// Package connection has many goroutines share one client of the SDK without contention on the SDK's locks.
+// Package connection lets many goroutines share one client of the SDK without contention on the SDK's locks.
 //
 // The SDK holds mutexes over the network while it opens a link, replaces one or makes a new connection (azeventhubs,
 // internal/links.go and internal/namespace.go). One call that waits for an answer then blocks every other call of that
-// client, whatever their contexts say. So a Shared sees to it that no two calls are in a client where it may take these
+// client, whatever their contexts say. So a Shared makes sure that no two calls are in a client while it may take these
 // locks:
 //
-//   - One goroutine opens a client. Those who want to use it wait for that on a channel, each with its own context.
-//   - Until a first call has succeeded, one call at a time is in the client, and the SDK recovers as it likes: it comes
-//     back with the reason of a failure. After that, calls that may run side by side do.
-//   - When the connection ends, or the link, while several calls are in the client, it is given up before the SDK
-//     starts to recover: its socket is dropped, it can't dial any more, and the contexts of all its calls end. The next
-//     caller makes a new one.
+//   - One goroutine opens a client. The others wait for it on a channel, each with its own context.
+//   - Until a first call has succeeded, one call at a time is in the client, and the SDK recovers by itself, so that
+//     the call returns the reason of a failure. After that, calls run concurrently.
+//   - When the connection or the link ends while several calls are in the client, the client is given up before the SDK
+//     starts to recover: its socket is dropped, it can no longer dial, and the contexts of all its calls end. The next
+//     caller makes a new client.
 package connection
 
 import (
@@ -25,8 +25,8 @@ import (
 )
 
 const (
-	// openTimeout bounds opening a client: a connection, a token and a link. Dialling has bounds of its own (package dial)
-	// and so has a credential (package signin), but the SDK waits for each answer of the service without one.
+	// openTimeout bounds opening a client: a connection, a token and a link. Dialling and credentials have bounds of their
+	// own (packages dial and signin), but the SDK waits for each answer of the service without a bound.
 	openTimeout = 30 * time.Second
 	// closeTimeout bounds closing a client whose peer does not answer.
 	closeTimeout = 5 * time.Second
@@ -34,36 +34,35 @@ const (
 
 // Errors of Shared that are not the SDK's.
 var (
-	// ErrClosed is what a closed Shared fails with.
+	// ErrClosed is the error of calls of a closed Shared.
 	ErrClosed = errors.New("the client is closed")
-	// ErrLost is what a call fails with whose client was given up for what befell another call. Nothing is known about
-	// the outcome.
+	// ErrLost is the error of a call whose client was given up because of another call. The outcome of the call is
+	// unknown.
 	ErrLost = errors.New("the connection was lost while other calls used it")
-	// ErrNoAnswer is what a call, or opening a client, fails with when the service does not answer.
+	// ErrNoAnswer is the error of a call, or of opening a client, when the service does not answer.
 	ErrNoAnswer = errors.New("the service has not answered in time")
 )
 
-// Options say how a Shared makes its clients. C is *azeventhubs.ProducerClient or *azeventhubs.ConsumerClient.
+// Options say how a Shared makes and uses its clients. C is *azeventhubs.ProducerClient or *azeventhubs.ConsumerClient.
 type Options[C any] struct {
 	// New makes a client, and says which Dialer makes its connections. It must not connect.
 	New func() (C, *dial.Dialer, error)
-	// Open connects the client and opens the link that its calls use, so that they don't.
+	// Open connects the client and opens the link that its calls use, so that the calls do not have to.
 	Open func(ctx context.Context, client C) error
-	// Close closes a client, also one that was never open or whose connection is lost. Nothing else uses it any more.
+	// Close closes a client, even if it was never open or its connection is lost. Nothing else uses the client by then.
 	Close func(ctx context.Context, client C, dialer *dial.Dialer) error
-	// Broken says whether a call's error means that its client is to be given up. Nil means that none does.
+	// Broken reports whether a call's error means that its client must be given up. Nil means that none does.
 	Broken func(err error) bool
-	// AtOnce is how many calls may run side by side in one client, once a first call has succeeded. 0 means one: calls
-	// take turns.
+	// AtOnce is how many calls may run at once in one client, after a first call has succeeded. 0 means one.
 	AtOnce int
-	// CallTimeout bounds how long a call is in the client. Then the client is given up. 0 means that it is not bounded.
+	// CallTimeout bounds how long a call is in the client. After that the client is given up. 0 means no bound.
 	CallTimeout time.Duration
 	// OpenTimeout and CloseTimeout replace the package's bounds of 30 and 5 seconds if they are positive.
 	OpenTimeout, CloseTimeout time.Duration
 }
 
-// Shared is one client of the SDK at a time, made when it is first used, and replaced when it is given up. It is safe
-// for concurrent use.
+// Shared has one client of the SDK at a time, which it makes when it is first used, and replaces when it is given up.
+// It is safe for concurrent use.
 type Shared[C any] struct {
 	options Options[C]
 	// hurry ends when Close's context does: what is still being closed then is cut off.
@@ -93,12 +92,12 @@ func New[C any](o Options[C]) *Shared[C] {
 
 // Do runs use with an open client.
 //
-// It waits for a client to be open, OpenTimeout at the most, and for its turn. If a client can't be opened, all who
-// wait for it get the reason. use gets a context that also ends when the client is given up. A call whose ctx ends
-// while it is in the client costs the client, as when CallTimeout has passed: the service may never answer, and some
-// calls of the SDK don't look at their context (mgmt.go, getPartitionPropertiesInternal).
+// It waits for a client to open, at most for OpenTimeout, and for its turn. If a client cannot be opened, all who wait
+// for it get the reason. use gets a context that also ends when the client is given up. If ctx ends, or CallTimeout
+// passes, while the call is in the client, the client is given up: the service may never answer, and some calls of the
+// SDK don't look at their context (mgmt.go, getPartitionPropertiesInternal).
 //
-// The error is use's own, ErrClosed, ErrLost, ErrNoAnswer, ctx's cause, or why no client could be opened.
+// The error is that of use, ErrClosed, ErrLost, ErrNoAnswer, ctx's cause, or the reason why no client could be opened.
 func (s *Shared[C]) Do(ctx context.Context, use func(ctx context.Context, client C) error) error {
 	for {
 		c, err := s.client()
@@ -155,9 +154,9 @@ func (s *Shared[C]) call(ctx context.Context, c *client[C], use func(context.Con
 func noAnswer(bound time.Duration) error { return fmt.Errorf("%w: %v", ErrNoAnswer, bound) }
 
 // Close gives up the client. Calls in it fail with ErrClosed, and so do later ones. It returns when everything is
-// closed, CloseTimeout at the most after the last call has left, or with ctx's cause when ctx ends. What is left then
-// is cut off, and ends by itself: at the latest when the credential has answered that the SDK waits for (package
-// signin bounds that). It may be called more than once.
+// closed, at most CloseTimeout after the last call has left, or with ctx's cause when ctx ends. The rest is then cut
+// off and ends by itself, at the latest when a credential that the SDK waits for has answered (package signin bounds
+// that). It may be called more than once.
 func (s *Shared[C]) Close(ctx context.Context) error {
 	s.clientsMu.Lock()
 	s.closed = true

@@ -1,7 +1,7 @@
 // Package dial makes the connections of the SDK's clients: sockets, TLS, proxies and WebSockets.
 //
-// The SDK's own way (go-amqp, conn.go, dialConn) differs from it only in what it lacks. It waits for a socket, and for
-// the first bytes of AMQP, without a bound, and with WebSockets it ignores the endpoint.
+// The SDK's own dialling (go-amqp, conn.go, dialConn) has no bound for the wait for a socket or for the first bytes of
+// AMQP, and ignores the endpoint with WebSockets.
 package dial
 
 import (
@@ -17,14 +17,14 @@ import (
 )
 
 const (
-	// connectTimeout bounds the wait for a socket. Where a firewall swallows packets the kernel would try for two minutes.
+	// connectTimeout bounds the wait for a socket. If a firewall drops packets, the kernel tries for two minutes.
 	connectTimeout = 5 * time.Second
-	// handshakeTimeout bounds all that comes between the socket and AMQP: a proxy, TLS, WebSockets; and then, again, the
+	// handshakeTimeout bounds what comes between the socket and AMQP (proxy, TLS, WebSockets), and then, once more, the
 	// wait for the peer's first bytes of AMQP.
 	handshakeTimeout = 10 * time.Second
 )
 
-// The ports of a namespace that names none.
+// The default ports of a namespace.
 const (
 	portTLS        = "5671"
 	portPlaintext  = "5672" // of an emulator, which has no other
@@ -35,13 +35,13 @@ const (
 type Options struct {
 	// Namespace is the namespace's host, or host:port. Certificates and HTTP's Host are for it.
 	Namespace string
-	// Endpoint is the host, or host:port, to dial in place of the namespace. "" means the namespace.
+	// Endpoint is the host, or host:port, to dial instead of the namespace. "" means the namespace.
 	Endpoint string
 	// Plaintext means that the peer is an emulator, which speaks AMQP without TLS.
 	Plaintext bool
 	// WebSockets carries AMQP over WebSockets.
 	WebSockets bool
-	// TLS is copied. Nil means the system's roots. Its ServerName is the namespace, unless it names one.
+	// TLS is copied. Nil means the system's roots. Its ServerName defaults to the namespace.
 	TLS *tls.Config
 	// DialContext makes the socket to the first hop. Nil means a net.Dialer.
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
@@ -109,14 +109,14 @@ func hostOf(address string) string {
 	return strings.Trim(address, "[]")
 }
 
-// ErrClosed is what a closed Dialer fails with. The SDK does not retry it.
+// ErrClosed is the error of a closed Dialer. The SDK does not retry it.
 var ErrClosed error = errClosed{}
 
 type errClosed struct{}
 
 func (errClosed) Error() string { return "the client is closed" }
 
-// NonRetriable is how the SDK knows that an error is final (azeventhubs, internal/errors.go, GetRecoveryKind).
+// NonRetriable tells the SDK that an error is final (azeventhubs, internal/errors.go, GetRecoveryKind).
 func (errClosed) NonRetriable() {}
 
 // Drop closes the socket without a word. Calls of the client that wait for an answer fail, and the SDK makes a new
@@ -131,8 +131,8 @@ func (d *Dialer) Drop() {
 	}
 }
 
-// Close drops the socket, and has every later dial fail with ErrClosed. So nothing of the client waits for the network
-// any more.
+// Close drops the socket, and makes every later dial fail with ErrClosed. So nothing of the client waits for the
+// network after that.
 func (d *Dialer) Close() {
 	d.socketMu.Lock()
 	d.closed = true
@@ -203,7 +203,7 @@ func (d *Dialer) keep(socket net.Conn) error {
 	return nil
 }
 
-// handshake goes through what comes between the socket and AMQP. The socket's deadline bounds it.
+// handshake does what comes between the socket and AMQP. The socket's deadline bounds it.
 func (d *Dialer) handshake(socket net.Conn, r route) (net.Conn, error) {
 	switch {
 	case d.options.WebSockets:

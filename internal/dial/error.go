@@ -34,7 +34,7 @@ func (e *Error) Unwrap() error {
 // As finds the cause of a timeout all the same.
 func (e *Error) As(target any) bool { return errors.As(e.cause, target) }
 
-// failed describes a dial that has failed. If its context has ended, that is why.
+// failed describes a dial that has failed. If its context has ended, that is the reason.
 func (d *Dialer) failed(ctx context.Context, r route, err error) error {
 	if err == ErrClosed { //nolint:errorlint // it is ours, and never wrapped
 		return err
@@ -67,7 +67,7 @@ func (d *Dialer) what() string {
 // errBadProxy doesn't quote the variable: it may hold a password.
 var errBadProxy = errors.New("HTTPS_PROXY is not the URL of a proxy")
 
-// Parts of the texts of errors that advice is given for.
+// Parts of the texts of errors, by which Advice recognizes them.
 const (
 	proxyUnreached = "the proxy can't be reached"
 	proxyRefused   = "the proxy refused to connect"

@@ -6,11 +6,10 @@ import (
 	"time"
 )
 
-// Watch has ended called when a connection of the Dialer is of no more use: it ends, for whatever reason, or the
-// client tries to renew a token again and again; and detached when the client takes leave of a link on it. Nil means
-// that nobody wants to know. They are called before the client's calls notice, so that there is time to keep the
-// client from recovering; from goroutines that the connection waits for; and possibly more than once. Watch comes
-// before the first dial.
+// Watch calls ended when a connection of the Dialer is no longer of use, because it ends or because the client keeps
+// trying to renew a token. It calls detached when the client detaches a link on it. Either may be nil. They are called
+// before the client's calls notice, so that there is time to keep the client from recovering; from goroutines that the
+// connection waits for; and possibly more than once. Call Watch before the first dial.
 func (d *Dialer) Watch(ended, detached func()) {
 	nothing := func() {}
 	d.watch = &watch{ended: nothing, detached: nothing}
@@ -22,7 +21,7 @@ func (d *Dialer) Watch(ended, detached func()) {
 	}
 }
 
-// Cause is why reading from a connection that is watched has failed, or nil. Nothing fails if the peer says good-bye.
+// Cause is why reading from a watched connection has failed, or nil. An orderly close is no failure.
 func (d *Dialer) Cause() error {
 	if err := d.cause.Load(); err != nil {
 		return *err
@@ -30,14 +29,14 @@ func (d *Dialer) Cause() error {
 	return nil
 }
 
-// watch is who wants to know of a Dialer's connections.
+// watch has the callbacks of Watch.
 type watch struct{ ended, detached func() }
 
 // renewal is shorter than the SDK waits between a token and the next one, if all is well (azeventhubs,
 // internal/namespace.go, nextClaimRefreshDuration).
 const renewal = time.Minute
 
-// watchedConn is a connection whose end is told.
+// watchedConn is a connection that reports its end.
 type watchedConn struct {
 	net.Conn
 	watch *watch
@@ -45,7 +44,7 @@ type watchedConn struct {
 	begun atomic.Int64           // when the latest session was begun, in nanoseconds since 1970
 }
 
-// Read notes why it fails, but for the first time only: what comes after may be of our own making.
+// Read notes why it fails, the first time only: later failures may be of our own making.
 func (w *watchedConn) Read(b []byte) (int, error) {
 	n, err := w.Conn.Read(b)
 	if err != nil {

@@ -60,7 +60,7 @@ func (r route) unreached(err error) error {
 	return err
 }
 
-// upgrade makes a WebSocket of a socket to the first hop.
+// upgrade makes a WebSocket over a socket to the first hop.
 func (d *Dialer) upgrade(socket net.Conn, r route) (net.Conn, error) {
 	scheme := "ws://"
 	if d.tls != nil {
@@ -89,7 +89,7 @@ func (d *Dialer) upgrade(socket net.Conn, r route) (net.Conn, error) {
 
 func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-// transport speaks HTTP over the socket, and with the proxy if there is one.
+// transport speaks HTTP over the socket, through the proxy if there is one.
 func (d *Dialer) transport(socket net.Conn, r route) *http.Transport {
 	// It is called once: there is one request, and redirects are not followed.
 	dial := func(context.Context, string, string) (net.Conn, error) { return socket, nil }
