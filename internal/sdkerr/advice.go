@@ -20,7 +20,7 @@ const (
 	WithSignature               // a shared access signature in a connection string
 )
 
-// Target is what the calls of a client are about.
+// Target is what a client works with.
 type Target struct {
 	Namespace, EventHub string
 	SignIn              SignIn
@@ -28,13 +28,13 @@ type Target struct {
 	DialAdvice func(text string) string
 }
 
-// The things that are done to a Target.
+// What is done to a Target.
 const (
 	Send    = "send"
 	Receive = "receive"
 )
 
-// Advice is what an operator can do about an error of doing something to the target, Send or Receive, or "".
+// Advice is what an operator can do about an error of Send or Receive, or "".
 func (t Target) Advice(do string, err error) string {
 	text := err.Error()
 	var sign *signin.Error
@@ -58,7 +58,7 @@ func (t Target) Advice(do string, err error) string {
 	return ""
 }
 
-// Explain is the error with what was done, to what, and what an operator can do about it.
+// Explain adds to an error what was done, to what, and what an operator can do about it.
 func (t Target) Explain(do, on string, err error) error {
 	if advice := t.Advice(do, err); advice != "" {
 		return fmt.Errorf("%s %s: %s: %w", do, on, advice, err)
@@ -66,7 +66,7 @@ func (t Target) Explain(do, on string, err error) error {
 	return fmt.Errorf("%s %s: %w", do, on, err)
 }
 
-// refusedToken is what the service calls what is wrong with a token, when it doesn't look at roles.
+// refusedToken matches the service's words for a token that is wrong in itself, whatever the roles.
 var refusedToken = regexp.MustCompile(`\b(Invalid(Token|Signature|Issuer|Audience)|ExpiredToken)\b`)
 
 // Role is the role that an identity needs.

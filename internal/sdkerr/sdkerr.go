@@ -1,7 +1,7 @@
-// Package sdkerr tells what an error of Microsoft's SDKs means. It is the only place that reads their texts: past its
-// own retries azeventhubs hands out an error that hides its cause (internal/exported/error.go), and its type for the
-// answers of $management and $cbs is internal (internal/rpc.go, RPCError). What is not an error of an SDK is none of
-// these.
+// Package sdkerr tells what an error of Microsoft's SDKs means. It is the only package that reads their texts. It has
+// to: after its own retries azeventhubs returns an error that hides its cause (internal/exported/error.go), and its
+// type for the answers of $management and $cbs is internal (internal/rpc.go, RPCError). For other errors all functions
+// report false.
 package sdkerr
 
 import (
@@ -34,7 +34,7 @@ const (
 	condEntityDisabled       amqp.ErrCond = "com.microsoft:entity-disabled"
 )
 
-// IsUnauthorized reports whether the service refuses a token, or what it is to allow.
+// IsUnauthorized reports whether the service refuses a token, or says that it does not allow the operation.
 func IsUnauthorized(err error) bool {
 	var sdk *azeventhubs.Error
 	return errors.As(err, &sdk) && sdk.Code == azeventhubs.ErrorCodeUnauthorizedAccess ||
@@ -64,10 +64,10 @@ func IsInvalid(err error) bool {
 	return false
 }
 
-// IsFull reports whether a limit of the service is reached that waiting does not lift.
+// IsFull reports whether a limit of the service is reached, which waiting does not lift.
 func IsFull(err error) bool { return hasCondition(err, amqp.ErrCondResourceLimitExceeded) }
 
-// IsBusy reports whether the service has said that it can't do it now: it leaves links and connection as they are.
+// IsBusy reports whether the service cannot do it now. Links and connection stay as they are.
 func IsBusy(err error) bool {
 	return hasCondition(err, condServerBusy) || hasCondition(err, condTimeout) ||
 		hasCondition(err, condOperationCancelled) ||
@@ -97,9 +97,8 @@ func Thief(err error) (name string, epoch int64, ok bool) {
 	return m[1] + m[3], epoch, convErr == nil
 }
 
-// IsRefusedPosition reports whether a reader can't begin where it is to begin: after the end of its partition. To the
-// SDK this is an unknown error, for which it makes a new connection again and again (internal/errors.go,
-// GetRecoveryKind).
+// IsRefusedPosition reports whether the service refuses the position of a reader: it is after the end of the partition.
+// The SDK does not know this error, and keeps making new connections (internal/errors.go, GetRecoveryKind).
 func IsRefusedPosition(err error) bool {
 	return hasCondition(err, condArgument) || hasCondition(err, condGeoReplicationOffset)
 }
@@ -110,18 +109,18 @@ func IsContext(err error) bool {
 		err.Error() == "context canceled" // go-amqp makes errors of its own of some (azeventhubs, internal/errors.go)
 }
 
-// IsStorageRefusal reports whether the storage account wants somebody to change a right, or a name.
+// IsStorageRefusal reports whether the storage account refuses access, or does not find something.
 func IsStorageRefusal(err error) bool {
 	return hasStorageStatus(err, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound)
 }
 
-// NeedsRight reports whether somebody has to give a right, or to replace a key or a token, in the namespace or in the
-// storage account.
+// NeedsRight reports whether an identity lacks a right, or a key or token is wrong, in the namespace or the storage
+// account.
 func NeedsRight(err error) bool {
 	return IsUnauthorized(err) || hasStorageStatus(err, http.StatusUnauthorized, http.StatusForbidden)
 }
 
-// NeedsName reports whether something that was named is not there: an event hub, a consumer group, a partition, or a
+// NeedsName reports whether something that was named does not exist: an event hub, consumer group, partition or
 // container.
 func NeedsName(err error) bool {
 	return IsNotFound(err) || IsNoPartition(err) || hasStorageStatus(err, http.StatusNotFound)
@@ -132,18 +131,18 @@ func hasStorageStatus(err error, codes ...int) bool {
 	return errors.As(err, &e) && slices.Contains(codes, e.StatusCode)
 }
 
-// localDecodeError is how go-amqp closes a link whose peer's message it can't decode (receiver.go, muxReceive). An
-// error of the service has its condition in another form.
+// localDecodeError begins the error with which go-amqp closes a link when it cannot decode a message (receiver.go,
+// muxReceive). Errors of the service have another form.
 const localDecodeError = "amqp:internal-error: "
 
-// IsUndecodable reports whether go-amqp could not decode a message, which closes the link: nothing after that message
-// can be read over it.
+// IsUndecodable reports whether go-amqp could not decode a message. That closes the link: nothing after the message can
+// be read over it.
 func IsUndecodable(err error) bool {
 	text := err.Error()
 	return strings.Contains(text, localDecodeError) && !strings.Contains(text, "unexpected frame")
 }
 
-// IsLost reports whether a link or its connection was lost, or can't be made.
+// IsLost reports whether a link or its connection was lost, or cannot be made.
 func IsLost(err error) bool {
 	var sdk *azeventhubs.Error
 	var network net.Error
@@ -166,7 +165,7 @@ func hasCondition(err error, condition amqp.ErrCond) bool {
 	return strings.Contains(err.Error(), "*Error{Condition: "+string(condition)+",")
 }
 
-// rpcFailed begins what the SDK makes of a refusal by $management or $cbs (internal/rpc.go, asRPCError).
+// rpcFailed begins the SDK's error for a refusal by $management or $cbs (internal/rpc.go, asRPCError).
 const rpcFailed = "rpc: failed"
 
 // hasStatus looks for the status code of an answer from $management or $cbs.
@@ -174,10 +173,10 @@ func hasStatus(err error, code int) bool {
 	return strings.Contains(err.Error(), rpcFailed+fmt.Sprintf(", status code %d ", code))
 }
 
-// limitInError ends the error for a batch that is to be larger than its link allows.
+// limitInError ends the error for a batch that would be larger than its link allows.
 var limitInError = regexp.MustCompile(`\((\d+)\)$`)
 
-// Limit is the link's max-message-size, which the SDK tells only in the error for a batch that is to be larger
+// Limit is the link's max-message-size, which the SDK reveals only in the error for a batch that would be larger
 // (event_data_batch.go, newEventDataBatch). 0: the error doesn't say.
 func Limit(err error) int64 {
 	if err == nil {

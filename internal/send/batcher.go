@@ -19,15 +19,15 @@ func (d Destination) options() *azeventhubs.EventDataBatchOptions {
 	return o
 }
 
-// work is a batcher: it sends what is in a queue, until there is nothing left.
+// work is a batcher: it sends the batches of a queue until none is left.
 func (e *Engine) work(q *queue) {
 	for b := e.next(q); b != nil; b = e.next(q) {
 		(&batcher{engine: e, batch: b}).deliver()
-		runtime.Gosched() // who has waited for this batch may have more for the next
+		runtime.Gosched() // callers that waited for this batch may have events for the next
 	}
 }
 
-// batcher sends one batch, in parts if the link does not take it as a whole.
+// batcher sends one batch, in parts if it is too large for the link.
 type batcher struct {
 	engine *Engine
 	batch  *batch
@@ -53,7 +53,7 @@ func (s *batcher) deliver() {
 	s.engine.settle(b)
 }
 
-// send fills a part, unless it is filled, and sends it. One that was filled for a link that took more is filled again.
+// send fills a part, unless it is filled, and sends it. A part that was filled for a higher limit is filled again.
 func (s *batcher) send() error {
 	use := func(ctx context.Context, client *azeventhubs.ProducerClient) error {
 		if s.part != nil && s.part.NumBytes() > uint64(s.batch.queue.link.limit.Load()) {
@@ -68,7 +68,7 @@ func (s *batcher) send() error {
 			s.part = part
 		}
 		if s.part.NumEvents() == 0 {
-			return nil // all who had events in it have left, or learn why those can't be sent
+			return nil // its callers have left, or learn why their events cannot be sent
 		}
 		return client.SendEventDataBatch(ctx, s.part, nil)
 	}
@@ -130,7 +130,7 @@ func add(part *azeventhubs.EventDataBatch, events Events, i int) error {
 	return part.AddEventData(events.Data(i), nil)
 }
 
-// fail notes that a part was not acknowledged, or all that is left if it could not even be filled.
+// fail notes that a part was not acknowledged, or, if it could not be filled, that the rest was not.
 func (s *batcher) fail(err error) {
 	b := s.batch
 	b.readingMu.Lock()

@@ -10,9 +10,9 @@ const chunk = 128 << 10
 
 // Send sends events, and returns nil once the service has accepted every one of them.
 //
-// It fails with a TooLargeError before anything is sent, and with whatever keeps the link to a partition from being
-// opened for the first time. A failure after that is an Error. When ctx ends, Send returns: what is in no batch of the
-// SDK's yet is not sent any more.
+// Before anything is sent it fails with a TooLargeError, or with the reason why the link to a partition cannot be
+// opened for the first time. A later failure is an Error. When ctx ends, Send returns, and events that are not yet in a
+// batch of the SDK are not sent.
 func (e *Engine) Send(ctx context.Context, events Events) error {
 	if events.Len() == 0 {
 		return nil
@@ -28,7 +28,7 @@ func (e *Engine) Send(ctx context.Context, events Events) error {
 	return c.wait(ctx, err)
 }
 
-// sendOne is Send for one event, which needs no account of what became of others.
+// sendOne is Send for one event.
 func (e *Engine) sendOne(ctx context.Context, events Events) error {
 	p, err := e.put(ctx, events.To(0), span{events: events, to: 1}, events.Cost(0))
 	if err != nil {
@@ -45,7 +45,7 @@ func (e *Engine) sendOne(ctx context.Context, events Events) error {
 	return nil
 }
 
-// await waits until a batch is done. If ctx ends before, it says what that leaves open.
+// await waits until a batch is done. If ctx ends first, it says what is unknown.
 func (e *Engine) await(ctx context.Context, p place) (open string) {
 	select {
 	case <-p.batch.done:
@@ -70,13 +70,13 @@ func isDone(done <-chan struct{}) bool {
 	}
 }
 
-// What a call leaves open whose context has ended.
+// What is unknown when the context of a call has ended.
 const (
 	withdrawnEvents = "what is listed was not sent"
 	unknownEvents   = "whether what is listed was stored is unknown"
 )
 
-// outcome is what became of an event, once its batch is done.
+// outcome is why an event was not acknowledged, or nil. Its batch must be done.
 func (p place) outcome(event int) error {
 	for _, f := range p.batch.failures {
 		if f.span == p.span && f.from <= event && event < f.to {
@@ -86,7 +86,7 @@ func (p place) outcome(event int) error {
 	return p.batch.err
 }
 
-// call is one call of Send with several events, and where they are.
+// call is a call of Send with several events.
 type call struct {
 	engine *Engine
 	events Events
@@ -94,12 +94,12 @@ type call struct {
 	seen   int // of parts: those that were done when they were last looked at
 	failed bool
 
-	// failuresMu guards why events for a destination with an order failed: those after them must not overtake them.
+	// failuresMu guards the failures of events for ordered destinations, which later events must not overtake.
 	failuresMu sync.Mutex
 	failures   map[Destination]error
 }
 
-// part is a row of events of a call that are in one batch.
+// part is a run of events of a call that are in one batch.
 type part struct {
 	at        place
 	from, to  int
@@ -119,7 +119,7 @@ func (c *call) fail(to Destination, err error) {
 	c.failures[to] = err
 }
 
-// broken returns why an earlier event for a destination with an order has failed, or nil.
+// broken returns why an earlier event for an ordered destination has failed, or nil.
 func (c *call) broken(to Destination) error {
 	if c == nil {
 		return nil
@@ -129,8 +129,7 @@ func (c *call) broken(to Destination) error {
 	return c.failures[to]
 }
 
-// enqueue puts the events into their queues, and waits where there is no room. When one has failed, the rest is not
-// sent.
+// enqueue puts the events into their queues, and waits while there is no room. After a failure the rest is not sent.
 func (c *call) enqueue(ctx context.Context) error {
 	for i, n := 0, c.events.Len(); i < n && !c.noteFailure(); {
 		from, to, cost := i, c.events.To(i), 0
@@ -169,7 +168,7 @@ func (c *call) reason(p part) error {
 	return nil
 }
 
-// wait waits for all outcomes, or until ctx ends, and sums them up. enqueued is why not all events are in queues.
+// wait waits for all outcomes, or until ctx ends, and sums them up. enqueued is why some events are in no queue.
 func (c *call) wait(ctx context.Context, enqueued error) error {
 	open := withdrawnEvents
 	for i := range c.parts {

@@ -2,8 +2,8 @@ package send
 
 import "context"
 
-// check finds out before anything is sent what can't be sent: what is for a partition that isn't there, or too large.
-// Most events need no look for that. A link that was never open has to be opened.
+// check reports, before anything is sent, events that cannot be sent: those for a partition that does not exist, and
+// those that are too large. It opens links that were never open.
 func (e *Engine) check(ctx context.Context, events Events) error {
 	var links []*link // to be opened
 	last, large := "", false
@@ -50,7 +50,7 @@ func (e *Engine) unopened(partition string) (*link, error) {
 	return l, nil
 }
 
-// ensureAll opens links side by side. It returns why the first of them can't be opened.
+// ensureAll opens links concurrently. It returns the error of the first that cannot be opened.
 func ensureAll(ctx context.Context, links []*link) error {
 	if len(links) == 1 {
 		return links[0].ensure(ctx)

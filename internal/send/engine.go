@@ -1,13 +1,13 @@
-// Package send is the engine of a Producer: it has calls that run at the same time share batches, keeps the order of
-// what goes to one key or partition, bounds what is on its way, and tries again what fails.
+// Package send is the engine of a Producer. Calls that run at the same time share batches. It keeps the order of events
+// for one key or partition, limits the bytes in flight, and retries transient failures.
 //
 // An event goes from its call into a batch of the queue for its destination. A batcher takes the queue's batches one
-// after the other, fills a batch of the SDK's from each, sends it over the queue's link, and tells the calls that wait
-// for it. A queue with an order has one batcher at a time. What comes in while a batch is on its way fills the next
-// one; nothing waits for a batch to be full.
+// after the other, fills a batch of the SDK from each, sends it over the queue's link, and tells the calls that wait
+// for it. A queue with an order has one batcher at a time. Events that arrive while a batch is being sent fill the next
+// one; no event waits for a batch to fill.
 //
-// There is one link, with a client of the SDK and a connection of its own, for all that goes to no partition in
-// particular, and one for each partition that events name. A failure of one does not affect the others.
+// Each partition that events name has a link, with a client of the SDK and a connection of its own. All other events
+// share one. A failure of one does not affect the others.
 package send
 
 import (
@@ -24,50 +24,50 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/dial"
 )
 
-// Events are the events of one call. They have to stay as they are until the call returns.
+// Events are the events of one call. They must not change until the call returns.
 type Events interface {
 	Len() int
 	// To is where an event goes.
 	To(i int) Destination
-	// Cost is an upper bound of an event's size in a batch of its own, and what it takes of the room.
+	// Cost is an upper bound of an event's size in a batch of its own. It counts against the room.
 	Cost(i int) int
-	// Data is the event as the SDK takes it. It is asked for when a batch takes the event.
+	// Data returns the SDK's event. It is called when a batch takes the event.
 	Data(i int) *azeventhubs.EventData
-	// Raw takes the place of Data for an event that has more than that can hold. Nearly all have not: then it is nil.
+	// Raw replaces Data for an event that EventData cannot hold. It is nil for nearly all events.
 	Raw(i int) *azeventhubs.AMQPAnnotatedMessage
 }
 
-// Destination is where an event goes: to the partition of a key, to a partition, or, if both are empty, wherever the
-// service likes. It can't have both.
+// Destination is where an event goes: to the partition of a key, to a partition, or, if both are empty, to any
+// partition. It cannot have both.
 type Destination struct{ Key, Partition string }
 
-// ordered reports whether what goes there has to keep its order.
+// ordered reports whether events for it keep their order.
 func (d Destination) ordered() bool { return d != Destination{} }
 
-// Options say how an Engine works. Each has to be set.
+// Options say how an Engine works. All are required.
 type Options struct {
 	// New makes a client of the SDK whose retries are off, and the dialer of its connections.
 	New func() (*azeventhubs.ProducerClient, *dial.Dialer, error)
 	// EventHub is named in logs.
 	EventHub string
-	// Room is how many bytes may be on their way, as Events.Cost measures them.
+	// Room is how many bytes may be in flight, as Events.Cost measures them.
 	Room int
-	// AnswerTimeout is how long the service may take to answer for a batch.
+	// AnswerTimeout is how long the service may take to acknowledge a batch.
 	AnswerTimeout time.Duration
 	// RetryFor is how long transient failures are retried.
 	RetryFor time.Duration
-	// Retry is how often, and how long, anything is tried before a link was ever opened.
+	// Retry says how often opening a link is tried until one has been opened.
 	Retry  azeventhubs.RetryOptions
 	Logger *slog.Logger
-	// Explain adds to an error what it means, for logs.
+	// Explain adds to an error what it means. It is for logs.
 	Explain func(error) error
 }
 
-// ErrClosed is what a closed Engine fails with.
+// ErrClosed is the error of calls of a closed Engine.
 var ErrClosed = connection.ErrClosed
 
-// Error says which events of a call were not acknowledged, by index in ascending order, and why the first of them was
-// not.
+// Error lists the events of a call that were not acknowledged, by index in ascending order, with the reason for the
+// first of them.
 type Error struct {
 	Unacknowledged []int
 	Err            error
@@ -79,7 +79,7 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// add lists events, which come after those that are listed, unless err is nil. The first one says why.
+// add lists events after those already listed, unless err is nil. The first error is kept.
 func (e *Error) add(from, to int, err error) {
 	if err == nil || from >= to || len(e.Unacknowledged) > 0 && e.Unacknowledged[len(e.Unacknowledged)-1] >= from {
 		return
@@ -118,7 +118,7 @@ func (e *EncodeError) Unwrap() error { return e.Err }
 type AbandonedError struct {
 	Open  string
 	Cause error // of the context's end
-	Last  error // what sending there has failed with last; nil if it does not fail
+	Last  error // the last failure of sending there; nil if it does not fail
 }
 
 func (e *AbandonedError) Error() string {
@@ -132,12 +132,12 @@ type Engine struct {
 	ctx     context.Context // ends with Close
 	end     context.CancelCauseFunc
 	reached atomic.Bool   // a link was opened: name, rights and address are right
-	idle    chan struct{} // closed when it is closed and no batcher is left
+	idle    chan struct{} // closed when the Engine is closed and no batcher is left
 	spans   sync.Pool     // of *[]span: see newSpans
 
-	// queuesMu guards everything that calls and batchers meet in.
+	// queuesMu guards what calls and batchers share.
 	queuesMu sync.Mutex
-	anywhere *queue                 // for what goes to wherever the service likes
+	anywhere *queue                 // for events without a destination
 	queues   map[Destination]*queue // the others
 	links    map[string]*link       // of partitions; anywhere has the hub's own
 	room     room
@@ -156,9 +156,9 @@ func New(o Options) *Engine {
 	return e
 }
 
-// Close has calls that are under way fail with ErrClosed, and closes all connections. It returns when everything is
-// closed, or with ctx's cause when ctx ends; what is left then is cut off, and ends by itself (see
-// connection.Shared.Close). It may be called more than once.
+// Close makes running calls fail with ErrClosed, and closes all connections. It returns when everything is closed, or
+// with ctx's cause when ctx ends; the rest is then cut off and ends by itself (see connection.Shared.Close). It may be
+// called more than once.
 func (e *Engine) Close(ctx context.Context) error {
 	e.queuesMu.Lock()
 	e.closed = true
@@ -192,7 +192,7 @@ func (e *Engine) Close(ctx context.Context) error {
 	}
 }
 
-// signalIdle notes that nothing is left of a closed Engine. The caller holds queuesMu.
+// signalIdle closes idle if the Engine is closed and no batcher is left. The caller holds queuesMu.
 func (e *Engine) signalIdle() {
 	if !e.closed || e.batchers > 0 {
 		return

@@ -16,14 +16,14 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/sdkerr"
 )
 
-// smallestLimit is a size that the link of every event hub takes: that of the Basic tier, 256 KB.
+// smallestLimit is the limit of the Basic tier, 256 KB: every event hub accepts that much.
 const smallestLimit = 250 << 10
 
-// onTheirWay is how many batches a link has on their way at most: fewer than the service grants credit for, which is
-// 1,000. go-amqp waits for credit with a lock held that all senders need (sender.go, send).
+// onTheirWay is how many batches of a link may be in flight: fewer than the 1,000 that the service grants credit for,
+// because go-amqp waits for credit with a lock held that all senders need (sender.go, send).
 const onTheirWay = 256
 
-// link is the way to one partition, or, with none, to the whole hub.
+// link leads to one partition, or, without one, to the whole hub.
 type link struct {
 	engine    *Engine
 	partition string
@@ -38,7 +38,7 @@ type link struct {
 	failure   outage
 }
 
-// outage is what is known about a link on which nothing succeeds.
+// outage is what is known about a link that keeps failing.
 type outage struct {
 	since time.Time // of the first failure
 	tries int
@@ -59,7 +59,7 @@ func newLink(e *Engine, partition string) *link {
 func (l *link) open(ctx context.Context, client *azeventhubs.ProducerClient) error {
 	o := Destination{Partition: l.partition}.options()
 	o.MaxBytes = math.MaxUint64
-	_, err := client.NewEventDataBatch(ctx, o) // fails on purpose: that tells the limit
+	_, err := client.NewEventDataBatch(ctx, o) // fails on purpose: the error has the limit
 	limit := sdkerr.Limit(err)
 	if limit == 0 {
 		return err
@@ -92,8 +92,8 @@ func (l *link) abandoned(ctx context.Context, open string) error {
 	return &AbandonedError{Open: open, Cause: context.Cause(ctx), Last: l.failure.last}
 }
 
-// try does one step of sending, again and again while it fails for what may pass and somebody wants it. It is given
-// RetryFor for that since the link began to fail, or since began if that is later. ctx ends the waits between tries.
+// try does one step of sending, and repeats it while it fails transiently and somebody wants it. It may take RetryFor
+// since the link began to fail, or since began if that is later. ctx ends the waits between tries.
 func (l *link) try(ctx context.Context, began time.Time, wanted func() bool, step func() error) error {
 	var first time.Time // failure
 	for n := 1; ; n++ {
@@ -136,8 +136,8 @@ func (l *link) fail(err error, first, began time.Time) (since time.Time) {
 	return failingSince(l.failure.since, first, began)
 }
 
-// failingSince is since when something has been failing: since its link began to fail, or since it began itself, if
-// that was later; but no later than its own first failure, for it may be the only thing that fails.
+// failingSince returns since when a step has been failing: since its link began to fail, or since the step began if
+// that was later; but no later than its own first failure, because it may be the only one that fails.
 func failingSince(link, first, began time.Time) time.Time {
 	since := link
 	if began.After(since) {
@@ -163,7 +163,7 @@ func (l *link) succeed() {
 	l.failing.Store(false)
 }
 
-// log says that something failed and is tried again: for the first time, and then at intervals that double.
+// log reports a failure that is retried: the first one, and then at doubling intervals.
 func (l *link) log(err error, wait time.Duration) {
 	l.failureMu.Lock()
 	now := time.Now()

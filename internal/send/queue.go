@@ -9,16 +9,16 @@ import (
 )
 
 const (
-	// together is how many batches are on their way at once that may go to any partition. Those with a key or for a
-	// partition go one by one, in order.
+	// together is how many batches without a destination may be in flight at once. Those with a key or for a partition go
+	// one by one, in order.
 	together = 4
-	// freshness is how much of RetryFor may have passed for a batch that waits while its link fails. Events that come
-	// after that get a batch of their own, and with it a time of their own until it is given up.
+	// freshness is how much of RetryFor may have passed for a batch that waits while its link fails. Later events get
+	// another batch, with its own time until it is given up.
 	freshness = 8
 )
 
-// queue holds the batches for one destination that wait. One with an order is there only as long as it has batches or
-// batchers, so that keys leave nothing behind. The Engine's queuesMu guards it.
+// queue holds the waiting batches for one destination. An ordered queue exists only while it has batches or batchers,
+// so that keys leave nothing behind. The Engine's queuesMu guards it.
 type queue struct {
 	link     *link
 	to       Destination
@@ -26,8 +26,8 @@ type queue struct {
 	batchers int
 }
 
-// batch is a row of events on their way to one destination, and what has become of them. Its events fit into one batch
-// of the SDK's, unless the link takes less than it did before: then it takes several.
+// batch is a run of events for one destination, and their outcome. They fit into one batch of the SDK, unless the
+// link's limit has become smaller: then they take several.
 type batch struct {
 	queue   *queue
 	began   time.Time // when it got its first event
@@ -37,19 +37,19 @@ type batch struct {
 	spans  []span
 	sealed bool
 
-	// readingMu is held while a batcher reads events, which takes no longer than encoding them. A caller that leaves
-	// takes it to get its events back.
+	// readingMu is held while a batcher reads events, which takes as long as encoding them. A caller that leaves takes it
+	// to withdraw its events.
 	readingMu sync.Mutex
 	read      int // spans that were read, or left out
 
-	// done is closed when the outcome is known. The following don't change any more then. An event may be in more than
-	// one failure: the first one counts, and err last.
+	// done is closed when the outcome is known; the following fields do not change after that. If an event is in several
+	// failures, the first counts, and err last.
 	done     chan struct{}
 	failures []failure // of some events
 	err      error     // of all events
 }
 
-// span is a row of events of one call.
+// span is a run of events of one call.
 type span struct {
 	events   Events
 	call     *call // nil: the call has one event only
@@ -136,7 +136,7 @@ func (q *queue) isOld(b *batch) bool {
 	return time.Since(b.began) > q.link.engine.options.RetryFor/freshness
 }
 
-// startBatcher starts a batcher if there is something to send and the order allows it.
+// startBatcher starts a batcher if there is a batch to send and the order allows it.
 func (q *queue) startBatcher() {
 	most := together
 	if q.to.ordered() {
@@ -150,7 +150,7 @@ func (q *queue) startBatcher() {
 	go q.link.engine.work(q)
 }
 
-// next takes the next batch out of a queue, or ends the batcher if there is none: unless one has come in just now.
+// next takes the next batch from a queue, or ends the batcher if there is none.
 func (e *Engine) next(q *queue) *batch {
 	e.queuesMu.Lock()
 	defer e.queuesMu.Unlock()
@@ -171,7 +171,7 @@ func (e *Engine) next(q *queue) *batch {
 	return nil
 }
 
-// settle notes that the outcome of a batch is known, and tells those who wait for it.
+// settle notes the outcome of a batch, and wakes those who wait for it.
 func (e *Engine) settle(b *batch) {
 	b.readingMu.Lock()
 	spans := b.spans
@@ -192,8 +192,7 @@ func (e *Engine) release(l *link, held int) {
 	e.room.release(&l.share, held)
 }
 
-// withdraw takes the events of a caller that leaves back. It reports whether that was possible: they may have been
-// read.
+// withdraw takes back the events of a caller that leaves. It reports whether it could: they may have been read already.
 func (e *Engine) withdraw(p place) bool {
 	b := p.batch
 	b.present.Add(-1)

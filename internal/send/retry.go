@@ -12,22 +12,22 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/sdkerr"
 )
 
-// kind says what kind of an error it is, which decides whether it is tried again.
+// kind is the kind of an error, which decides whether it is retried.
 type kind int
 
 const (
-	// final errors are not mended by waiting: an argument that the service refuses, a name that it doesn't know.
+	// final errors do not clear by waiting: a refused argument, an unknown name.
 	final kind = iota
-	// busy is a service that says so. It is waited for.
+	// busy means that the service says so. It is retried.
 	busy
-	// lost is a connection that was lost, or can't be made, or an answer that does not come.
+	// lost means a lost connection, one that cannot be made, or a missing answer.
 	lost
-	// unauthorized may be a token that has just run out, or a right that was taken away.
+	// unauthorized may be a token that has just expired, or a right that was revoked.
 	unauthorized
 )
 
-// kindOf tells what kind of an error it is. What an error of the SDK doesn't name otherwise counts as a lost
-// connection, as it does to the SDK (azeventhubs, internal/errors.go, GetRecoveryKind).
+// kindOf returns the kind of an error. An unknown error of the SDK counts as a lost connection, as it does in the SDK
+// (azeventhubs, internal/errors.go, GetRecoveryKind).
 func kindOf(err error) kind {
 	switch {
 	case errors.Is(err, connection.ErrLost), errors.Is(err, connection.ErrNoAnswer):
@@ -44,7 +44,7 @@ func kindOf(err error) kind {
 	return final
 }
 
-// pause says whether something is tried again that has failed n times, for so long, and how long to wait before.
+// pause says whether to retry what has failed n times, for the time failing, and how long to wait first.
 func (e *Engine) pause(err error, n int, failing time.Duration) (wait time.Duration, again bool) {
 	if failing >= e.options.RetryFor {
 		return 0, false
@@ -58,7 +58,7 @@ func (e *Engine) pause(err error, n int, failing time.Duration) (wait time.Durat
 		}
 		return sdkPause(e.options.Retry, n)
 	case unauthorized:
-		// A link may be opened just as its token runs out. Before anything was ever authorized, no more is tried.
+		// A link may be opened just as its token expires. If nothing was ever authorized, it is not retried.
 		return backoff(n), e.reached.Load() || n == 1 && !sdkerr.IsRefusedToken(err)
 	default:
 		return 0, false
@@ -73,7 +73,7 @@ const (
 // backoff is the pause after n failures: 100 ms after the first, doubling up to 5 seconds, give or take a quarter.
 func backoff(n int) time.Duration { return retry.Jitter(retry.Exponential(shortest, longest, n)) }
 
-// sdkPause is the pause that the SDK makes after n failures, and whether it tries again at all (azeventhubs,
+// sdkPause is the SDK's pause after n failures, and whether it retries at all (azeventhubs,
 // internal/utils/retrier.go, setDefaults and calcDelay).
 func sdkPause(o azeventhubs.RetryOptions, n int) (wait time.Duration, again bool) {
 	switch {

@@ -1,16 +1,15 @@
 package send
 
-// room bounds what is on its way. Who wants more than there is waits: the calls of one link in turn, and links in the
-// order in which their first call came. A call asks for a little at a time, so that one that wants a lot does not hold
-// up others.
+// room limits the bytes in flight. Calls that want more than is free wait: those of one link in turn, and links in the
+// order of their first waiting call. A call asks for a little at a time, so that a large call does not hold up others.
 //
-// A link may have three times as much as it leaves free. So one link alone gets three quarters of the room, and one
-// that does not get rid of what it has leaves some for others.
+// A link may hold three times as much as it leaves free. So a single link gets three quarters of the room, and a link
+// that is stuck leaves some for others.
 type room struct {
 	size, free int
 	arrivals   uint64   // counts those who had to wait
 	waiting    []*share // that calls wait for
-	blocked    bool     // the first of those who may have it waits for free, which others must not take away then
+	blocked    bool     // the first that may have more waits for it, and others must not take it
 }
 
 // share is what one link has of a room.
@@ -33,12 +32,12 @@ func (r *room) fits(s *share, n int) bool {
 	return n <= r.free && r.mayHave(s, n)
 }
 
-// mayHave reports whether a share may have n more as far as the others are concerned.
+// mayHave reports whether a share may have n more, in fairness to the others.
 func (r *room) mayHave(s *share, n int) bool {
 	return s.held == 0 || s.held+n <= sharing*(r.free-n)
 }
 
-// take takes n for a share if that is possible without waiting.
+// take takes n for a share if it need not wait.
 func (r *room) take(s *share, n int) bool {
 	if len(s.waiting) > 0 || r.blocked || !r.fits(s, n) {
 		return false
@@ -48,7 +47,7 @@ func (r *room) take(s *share, n int) bool {
 	return true
 }
 
-// await has a call wait for n. More than the whole room counts as the whole.
+// await makes a call wait for n. More than the whole room counts as the whole.
 func (r *room) await(s *share, n int) *waiter {
 	r.arrivals++
 	w := &waiter{want: min(n, r.size), arrival: r.arrivals, granted: make(chan struct{})}
@@ -60,7 +59,7 @@ func (r *room) await(s *share, n int) *waiter {
 	return w
 }
 
-// leave has a call not wait any more. It may have been granted what it wanted by now.
+// leave ends the wait of a call, which may have been granted its room by now.
 func (r *room) leave(s *share, w *waiter) {
 	for i, o := range s.waiting {
 		if o != w {
@@ -83,7 +82,7 @@ func (r *room) release(s *share, n int) {
 	r.grant()
 }
 
-// grant gives those who wait what is there.
+// grant gives free room to those who wait.
 func (r *room) grant() {
 	for {
 		s := r.next()
@@ -102,7 +101,7 @@ func (r *room) grant() {
 	}
 }
 
-// next returns the share whose turn it is, or nil if those that are waited for may not have more.
+// next returns the share whose turn it is, or nil if none of those waiting may have more.
 func (r *room) next() (first *share) {
 	for _, s := range r.waiting {
 		if r.mayHave(s, s.waiting[0].want) && (first == nil || s.waiting[0].arrival < first.waiting[0].arrival) {
@@ -112,7 +111,7 @@ func (r *room) next() (first *share) {
 	return first
 }
 
-// remove takes a share off those that are waited for.
+// remove removes a share from those with waiting calls.
 func (r *room) remove(s *share) {
 	s.waiting = nil
 	for i, o := range r.waiting {

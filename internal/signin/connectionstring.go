@@ -8,7 +8,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
 )
 
-// ConnectionString is what a connection string of Event Hubs says.
+// ConnectionString has the parts of a connection string of Event Hubs.
 type ConnectionString struct {
 	Namespace  string // host, or host:port
 	EntityPath string // "": it has none, or an empty one
@@ -18,12 +18,12 @@ type ConnectionString struct {
 	rest []string // the parts that are neither Endpoint nor EntityPath
 }
 
-// errMalformed has nothing of the string in it: it may be a key.
+// errMalformed quotes nothing of the string, which may be a key.
 var errMalformed = errors.New(`is malformed: copy it from the portal; it reads ` +
 	`"Endpoint=sb://…/;SharedAccessKeyName=…;SharedAccessKey=…" and may end in ";EntityPath=…"`)
 
-// ParseConnectionString takes a connection string apart. White space around the string and its parts is dropped. The
-// errors say what is wrong with the string, and hold no secret.
+// ParseConnectionString parses a connection string. White space around the string and its parts is dropped. The errors
+// say what is wrong, and hold no secret.
 func ParseConnectionString(s string) (ConnectionString, error) {
 	var c ConnectionString
 	s = Pasted(s)
@@ -62,13 +62,13 @@ func ParseConnectionString(s string) (ConnectionString, error) {
 	return c, nil
 }
 
-// SDK is the connection string as the SDK takes it: without an EntityPath, so that the event hub is named beside it,
-// and with the Namespace that c has now.
+// SDK returns the connection string for the SDK: without an EntityPath, as the event hub is named beside it, and with
+// c's current Namespace.
 func (c ConnectionString) SDK() string {
 	return strings.Join(append([]string{"Endpoint=sb://" + c.Namespace}, c.rest...), ";")
 }
 
-// WithoutEntityPath is a connection string without the event hub that it names.
+// WithoutEntityPath returns a connection string without its EntityPath.
 func WithoutEntityPath(s string) string {
 	var parts []string
 	for part := range strings.SplitSeq(Pasted(s), ";") {
@@ -80,7 +80,7 @@ func WithoutEntityPath(s string) string {
 	return strings.Join(parts, ";")
 }
 
-// foreign says what a connection string of another service is, and what to use in its place. "": it is none.
+// foreign says which other service a connection string is for, and what to use instead. "": none.
 func foreign(s string) string {
 	keys := map[string]bool{}
 	for part := range strings.SplitSeq(Pasted(s), ";") {
@@ -108,7 +108,7 @@ func isConnectionString(s string) bool {
 
 func isEmpty(s *string) bool { return s != nil && *s == "" }
 
-// known is a key as it may be shown: anything else may be a secret in the wrong place.
+// known returns a key if it may be shown: anything else may be a secret in the wrong place.
 func known(key string) string {
 	for _, k := range []string{"Endpoint", "SharedAccessKeyName", "SharedAccessKey", "SharedAccessSignature"} {
 		if strings.EqualFold(k, key) {

@@ -13,7 +13,7 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/retry"
 )
 
-// Error is what a credential has failed with, so that it can be told from what a service answers.
+// Error is a failure of a credential, as opposed to an answer of a service.
 type Error struct{ Err error }
 
 func (e *Error) Error() string { return e.Err.Error() }
@@ -28,16 +28,16 @@ const (
 	// timeout bounds the wait for a token where the SDK sets no bound: azeventhubs asks with context.TODO
 	// (internal/sbauth/token_provider.go, getAZCoreToken).
 	timeout = time.Minute
-	// pause comes before a failed renewal is told. A client of azeventhubs whose retries are off asks again at once, for
-	// as long as it is open (internal/namespace.go, startNegotiateClaimRenewer).
+	// pause comes before a failed renewal is reported. A client of azeventhubs whose retries are off asks again at once,
+	// for as long as it is open (internal/namespace.go, startNegotiateClaimRenewer).
 	pause = time.Second
 )
 
-// Credential is cred with its failures marked as Error, and a bound to how long it may take.
+// Credential returns cred with its failures marked as Error, and with a bound on how long it may take.
 //
 // Once it has given a token, a failure no longer counts as final: azeventhubs would stop renewing the token of a link
-// for good, which then ends when the token does (internal/namespace.go, startNegotiateClaimRenewer), though what ails
-// the credential may have passed by then.
+// for good, and the link would end with the token (internal/namespace.go, startNegotiateClaimRenewer), although the
+// failure may be transient.
 func Credential(cred azcore.TokenCredential) azcore.TokenCredential {
 	return &credential{cred: cred}
 }
@@ -55,7 +55,7 @@ func (c *credential) GetToken(ctx context.Context, opts policy.TokenRequestOptio
 	case err == nil:
 		c.given.Store(true)
 		return token, nil
-	case ctx.Err() != nil: // the caller has gone, and no sign-in has failed
+	case ctx.Err() != nil: // the caller has left, and no sign-in has failed
 		return token, ctx.Err()
 	case c.given.Load():
 		retry.Sleep(ctx, pause)
@@ -69,7 +69,7 @@ type renewal struct{ err error }
 
 func (r renewal) Error() string { return r.err.Error() }
 
-// Is finds what the error is all the same, but for the end of a context that is not the caller's.
+// Is still finds the error, except the end of a context that is not the caller's.
 func (r renewal) Is(target error) bool {
 	return target != context.DeadlineExceeded && target != context.Canceled && errors.Is(r.err, target)
 }

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// CheckNames finds what can't be a host's or an event hub's name, and says where it belongs. Empty names pass. The
-// errors show names, and no more of a connection string than its beginning.
+// CheckNames refuses what cannot be the name of a host or event hub, and says where it belongs. Empty names pass. The
+// errors show names, but only the beginning of a connection string.
 func CheckNames(namespace, eventHub, endpoint string) error {
 	for _, f := range []struct{ name, value string }{
 		{"Namespace", namespace}, {"EventHub", eventHub}, {"Endpoint", endpoint},
@@ -32,7 +32,7 @@ func checkHub(field, name string) error {
 	return checkName(field, name, "an event hub: it has letters, digits, and the characters . - _")
 }
 
-// CheckGroup finds what can't be a consumer group's name.
+// CheckGroup refuses what cannot be the name of a consumer group.
 func CheckGroup(name string) error {
 	return checkName("ConsumerGroup", name, `a consumer group: give the last part of it alone, such as "$Default"`)
 }
@@ -60,7 +60,7 @@ var (
 	password  = regexp.MustCompile(`://[^/@\s"]*@`)
 )
 
-// WithoutSecrets cuts signatures, keys, and passwords in addresses out of a text.
+// WithoutSecrets removes signatures, keys, and passwords in addresses from a text.
 func WithoutSecrets(text string) string {
 	return password.ReplaceAllString(signature.ReplaceAllString(text, "$1=…"), "://…@")
 }

@@ -6,8 +6,8 @@ import (
 	"unicode"
 )
 
-// Pasted is a setting without what comes with it from a secret, a file or a web page: white space, characters of no
-// width such as a byte order mark, and a pair of quotes around it.
+// Pasted returns a setting without what often surrounds it in a secret, a file or a web page: white space, invisible
+// characters such as a byte order mark, and a pair of quotes.
 func Pasted(s string) string {
 	s = strings.TrimFunc(s, invisible)
 	for _, quote := range []string{`"`, `'`} {
@@ -23,9 +23,9 @@ func hasInvisible(s string) bool { return strings.ContainsFunc(s, invisible) }
 
 func invisible(r rune) bool { return unicode.IsSpace(r) || !unicode.IsGraphic(r) }
 
-// Host is a host, or host:port, of which a URL may be pasted, such as the "Service Bus endpoint" that the Azure portal
-// shows for a namespace: https://contoso.servicebus.windows.net:443/. The port that such a URL has is that of HTTPS,
-// and is dropped. What can't be a host is returned as it is.
+// Host returns the host, or host:port, of a setting that may be a URL, such as the "Service Bus endpoint" that the
+// Azure portal shows for a namespace: https://contoso.servicebus.windows.net:443/. The port of such a URL is that of
+// HTTPS, and is dropped. What cannot be a host is returned unchanged.
 func Host(s string) string {
 	s = Pasted(s)
 	scheme, host, ok := strings.Cut(s, "://")
