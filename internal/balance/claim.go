@@ -71,8 +71,13 @@ func (l *Loop) life() time.Duration { return l.o.Expiration - min(dating, l.o.Ex
 // that it is ours; and while the store is known to be down, so that nobody can have taken it. Otherwise this process
 // was paused, and somebody may have.
 func (c *Claim) Await(ctx context.Context) bool {
+	l, p := c.loop, c.partition
 	for {
-		held, certain, changed := c.certain()
+		l.stateMu.Lock()
+		held, changed := p.claim == c, l.changed
+		certain := time.Since(c.renewed) <= l.life() || time.Since(c.seen) <= min(l.life(), 2*l.o.UpdateInterval) ||
+			l.isDown(l.listing.trouble) || l.isDown(p.trouble)
+		l.stateMu.Unlock()
 		if !held || certain {
 			return held
 		}
@@ -82,16 +87,6 @@ func (c *Claim) Await(ctx context.Context) bool {
 			return false
 		}
 	}
-}
-
-// certain reports what is known now, and returns what is closed when more is.
-func (c *Claim) certain() (held, certain bool, changed <-chan struct{}) {
-	l, p := c.loop, c.partition
-	l.stateMu.Lock()
-	defer l.stateMu.Unlock()
-	certain = time.Since(c.renewed) <= l.life() || time.Since(c.seen) <= min(l.life(), 2*l.o.UpdateInterval) ||
-		l.isDown(l.listing.trouble) || l.isDown(p.trouble)
-	return p.claim == c, certain, l.changed
 }
 
 // Check returns nil while a checkpoint may be written: the partition is ours, and the claim has not expired, even if

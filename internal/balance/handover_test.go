@@ -150,12 +150,18 @@ func TestRequestsTakeTime(t *testing.T) {
 					time.Sleep(5 * time.Second)
 				}
 				return nil
-			}, nil)
+			}, func(call, _ string) error {
+				if call == list {
+					time.Sleep(900 * time.Millisecond) // one overlaps the end of the requests
+				}
+				return nil
+			})
 		})
 		await(t, 4*interval, 4, a, b)
 		n := 0
 		asked.Range(func(_, _ any) bool { n++; return true })
 		require.Equal(t, 4, n, "no more than its share")
+		require.Equal(t, 4, b.store.taken()[putRequest], "each once")
 	})
 }
 

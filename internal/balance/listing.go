@@ -104,7 +104,7 @@ func (l *Loop) listed(
 	}
 	v := l.view(now, moment)
 	v.Records, v.Requests = records, asked
-	l.round = false
+	l.round, l.planned = false, moment
 	l.act(ctx, now, Plan(v))
 }
 
@@ -181,13 +181,14 @@ func (l *Loop) act(ctx context.Context, now time.Time, d Decision) {
 	}
 }
 
-// write writes a request, or deletes it, and then calls done, unless such a call is under way. If it fails, the next
-// listing shows what is still to be done.
+// write writes a request, or deletes it, and then calls done. It does nothing if such a call is under way, or has ended
+// since the listing was begun that it follows from: it could replace a promise. The next listing shows what is still to
+// be done.
 func (l *Loop) write(
 	ctx context.Context, r handover.Request, call func(context.Context, handover.Request) error, done func(),
 ) {
 	p := l.partition(r.PartitionID)
-	if p.writing {
+	if p.writing || p.wrote > l.planned {
 		return
 	}
 	p.writing = true
@@ -196,6 +197,8 @@ func (l *Loop) write(
 		err := call(bounded, r)
 		return func() {
 			p.writing = false
+			l.moment++
+			p.wrote = l.moment
 			if !l.takeOutcome(&l.asking, began, err) && done != nil {
 				done()
 			}

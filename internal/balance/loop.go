@@ -90,6 +90,7 @@ type Loop struct {
 	round      bool      // a round has begun, and no listing has succeeded since
 	isListing  bool      // a listing is under way
 	moment     uint64    // counts what happens, so that it is known what a listing can't have seen
+	planned    uint64    // the moment of the listing that was last planned from
 	listing    calls
 	claiming   calls
 	asking     calls     // about requests
@@ -233,7 +234,15 @@ func (l *Loop) finish(ctx context.Context, cut context.CancelFunc) {
 	for l.underWay > 0 {
 		l.takeIn(<-l.answers)
 	}
-	if !l.endClaims() {
+	l.stateMu.Lock()
+	for _, p := range l.partitions {
+		if p.claim != nil {
+			l.doubt = true
+			l.drop(p)
+		}
+	}
+	l.unlock()
+	if !l.doubt || l.listing.trouble.failures > 1 { // then the store is down
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), min(lastCalls, l.bound))
@@ -243,19 +252,6 @@ func (l *Loop) finish(ctx context.Context, cut context.CancelFunc) {
 		l.o.Logger.Warn("eventhubs: partitions could not be released: others can claim them once their claims expire",
 			"after", retry.Text(l.o.Expiration), "error", err)
 	}
-}
-
-// endClaims ends the claims, and reports whether something may have to be released, and the store may take it.
-func (l *Loop) endClaims() bool {
-	l.stateMu.Lock()
-	defer l.unlock()
-	for _, p := range l.partitions {
-		if p.claim != nil {
-			l.doubt = true
-			l.drop(p)
-		}
-	}
-	return l.doubt && l.listing.trouble.failures < 2
 }
 
 // Hurry has Run, once its context has ended, return without waiting for the store. What is not released by then has

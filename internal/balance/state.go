@@ -14,6 +14,7 @@ type partition struct {
 	cut       context.CancelFunc // cuts it off
 	releasing bool               // a release is
 	writing   bool               // a call about its request is
+	wrote     uint64             // the moment when the last of these was answered
 	trouble   trouble            // claims that have failed, with no success since
 	refusals  int                // claims that the store has refused, with no success since
 	retryAt   time.Time          // when to claim it after that
