@@ -127,8 +127,8 @@ type usageOf struct {
 // usages are what a partition costs that is being read, by how many there are. They are measured when they are first
 // asked for.
 type usages struct {
-	mu    sync.Mutex
-	known map[usageOf]usage
+	knownMu sync.Mutex
+	known   map[usageOf]usage
 }
 
 // row has to show that a partition costs no more where there are many: then the whole is linear.
@@ -150,8 +150,8 @@ func (u *usages) row(what string, partitions int, in unit, pick func(usage) floa
 }
 
 func (u *usages) of(ctx context.Context, of usageOf, receive receiver) (usage, error) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
+	u.knownMu.Lock()
+	defer u.knownMu.Unlock()
 	if v, ok := u.known[of]; ok {
 		return v, nil
 	}

@@ -21,9 +21,9 @@ type process struct {
 	ended  chan struct{} // closed when the program has ended and all that it printed was read
 	result error
 
-	mu      sync.Mutex
-	printed []string
-	news    chan struct{} // holds a token when something was printed
+	printedMu sync.Mutex
+	printed   []string
+	news      chan struct{} // holds a token when something was printed
 }
 
 func start(path string, args ...string) (*process, error) {
@@ -54,9 +54,9 @@ func (p *process) read(out io.Reader) {
 		if !strings.HasPrefix(lines.Text(), "export ") { // keys of the emulator, that are no use on a screen
 			fmt.Printf("  %s: %s\n", p.name, lines.Text())
 		}
-		p.mu.Lock()
+		p.printedMu.Lock()
 		p.printed = append(p.printed, lines.Text())
-		p.mu.Unlock()
+		p.printedMu.Unlock()
 		select {
 		case p.news <- struct{}{}:
 		default:
@@ -65,8 +65,8 @@ func (p *process) read(out io.Reader) {
 }
 
 func (p *process) lines() []string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.printedMu.Lock()
+	defer p.printedMu.Unlock()
 	return append([]string(nil), p.printed...)
 }
 

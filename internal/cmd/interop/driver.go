@@ -24,11 +24,11 @@ type driver struct {
 	log     tail
 	logFile *os.File
 
-	writing sync.Mutex
-	mu      sync.Mutex
-	last    int
-	waiting map[int]chan answer
-	err     error // why there are no answers any more
+	writing   sync.Mutex
+	waitingMu sync.Mutex
+	last      int
+	waiting   map[int]chan answer
+	err       error // why there are no answers any more
 }
 
 type answer struct {
@@ -87,10 +87,10 @@ func (d *driver) read(out io.Reader) error {
 				fmt.Fprintf(&d.log, "not an answer: %s\n", line)
 				continue
 			}
-			d.mu.Lock()
+			d.waitingMu.Lock()
 			c := d.waiting[a.ID]
 			delete(d.waiting, a.ID)
-			d.mu.Unlock()
+			d.waitingMu.Unlock()
 			if c != nil {
 				c <- a
 			}
@@ -105,8 +105,8 @@ func (d *driver) read(out io.Reader) error {
 }
 
 func (d *driver) fail(err error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.waitingMu.Lock()
+	defer d.waitingMu.Unlock()
 	d.err = err
 	for id, c := range d.waiting {
 		delete(d.waiting, id)
@@ -132,15 +132,15 @@ func (d *driver) call(ctx context.Context, op string, at target, args, result an
 		return err
 	}
 	c := make(chan answer, 1)
-	d.mu.Lock()
+	d.waitingMu.Lock()
 	if d.err != nil {
-		defer d.mu.Unlock()
+		defer d.waitingMu.Unlock()
 		return d.err
 	}
 	d.last++
 	id := d.last
 	d.waiting[id] = c
-	d.mu.Unlock()
+	d.waitingMu.Unlock()
 	line["id"] = id
 	if err := d.write(line); err != nil {
 		return fmt.Errorf("ask the driver for %s: %w", d.name, err)
@@ -159,9 +159,9 @@ func (d *driver) call(ctx context.Context, op string, at target, args, result an
 		}
 		return nil
 	case <-ctx.Done():
-		d.mu.Lock()
+		d.waitingMu.Lock()
 		delete(d.waiting, id)
-		d.mu.Unlock()
+		d.waitingMu.Unlock()
 		return fmt.Errorf("the driver for %s has not answered to %s: %w", d.name, op, ctx.Err())
 	}
 }
@@ -193,15 +193,15 @@ func (d *driver) write(request map[string]any) error {
 
 // tail keeps the end of what is written to it.
 type tail struct {
-	mu  sync.Mutex
-	buf []byte
+	bufMu sync.Mutex
+	buf   []byte
 }
 
 const tailBytes = 2000
 
 func (t *tail) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	t.bufMu.Lock()
+	defer t.bufMu.Unlock()
 	t.buf = append(t.buf, p...)
 	if len(t.buf) > tailBytes {
 		t.buf = append([]byte(nil), t.buf[len(t.buf)-tailBytes:]...)
@@ -210,7 +210,7 @@ func (t *tail) Write(p []byte) (int, error) {
 }
 
 func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	t.bufMu.Lock()
+	defer t.bufMu.Unlock()
 	return string(t.buf)
 }

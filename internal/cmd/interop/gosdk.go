@@ -23,20 +23,20 @@ const sdkModule = "github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v
 
 // goSDK is Microsoft's client for Go, as it comes.
 type goSDK struct {
-	mu   sync.Mutex
-	last int
-	open map[string]*background // readers and processors that go on
+	openMu sync.Mutex
+	last   int
+	open   map[string]*background // readers and processors that go on
 }
 
 // background is something that goes on until it is stopped.
 type background struct {
-	stop   context.CancelFunc
-	ended  chan struct{}
-	mu     sync.Mutex
-	count  int
-	events []processedEvent
-	owned  map[string]bool
-	err    error
+	stop     context.CancelFunc
+	ended    chan struct{}
+	eventsMu sync.Mutex
+	count    int
+	events   []processedEvent
+	owned    map[string]bool
+	err      error
 }
 
 func newGoSDK() *goSDK { return &goSDK{open: map[string]*background{}} }
@@ -214,14 +214,14 @@ func (g *goSDK) background(run func(context.Context, *background) error) string 
 	go func() {
 		defer close(b.ended)
 		err := run(ctx, b)
-		b.mu.Lock()
-		defer b.mu.Unlock()
+		b.eventsMu.Lock()
+		defer b.eventsMu.Unlock()
 		if ctx.Err() == nil {
 			b.err = err
 		}
 	}()
-	g.mu.Lock()
-	defer g.mu.Unlock()
+	g.openMu.Lock()
+	defer g.openMu.Unlock()
 	g.last++
 	name := fmt.Sprint(g.last)
 	g.open[name] = b
@@ -229,8 +229,8 @@ func (g *goSDK) background(run func(context.Context, *background) error) string 
 }
 
 func (g *goSDK) find(name string) (*background, error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
+	g.openMu.Lock()
+	defer g.openMu.Unlock()
 	if b := g.open[name]; b != nil {
 		return b, nil
 	}
@@ -245,20 +245,20 @@ func (g *goSDK) end(name string) error {
 	}
 	b.stop()
 	<-b.ended
-	g.mu.Lock()
-	defer g.mu.Unlock()
+	g.openMu.Lock()
+	defer g.openMu.Unlock()
 	delete(g.open, name)
 	return nil
 }
 
 // close ends all that goes on.
 func (g *goSDK) close() {
-	g.mu.Lock()
+	g.openMu.Lock()
 	var all []*background
 	for _, b := range g.open {
 		all = append(all, b)
 	}
-	g.mu.Unlock()
+	g.openMu.Unlock()
 	for _, b := range all {
 		b.stop()
 		<-b.ended

@@ -62,12 +62,12 @@ func (b *background) readAll(ctx context.Context, pc *azeventhubs.ProcessorParti
 		if err != nil {
 			return
 		}
-		b.mu.Lock()
+		b.eventsMu.Lock()
 		if stopAfter == 0 || len(b.events) < stopAfter {
 			b.events = append(b.events, processedEvent{pc.PartitionID(), events[0].SequenceNumber})
 			err = pc.UpdateCheckpoint(ctx, events[0], nil)
 		}
-		b.mu.Unlock()
+		b.eventsMu.Unlock()
 		if err != nil {
 			return
 		}
@@ -75,8 +75,8 @@ func (b *background) readAll(ctx context.Context, pc *azeventhubs.ProcessorParti
 }
 
 func (b *background) own(partition string, yes bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	b.eventsMu.Lock()
+	defer b.eventsMu.Unlock()
 	if yes {
 		b.owned[partition] = true
 	} else {
@@ -89,8 +89,8 @@ func (g *goSDK) processed(_ context.Context, _ target, processor string) (proces
 	if err != nil {
 		return processed{}, err
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	b.eventsMu.Lock()
+	defer b.eventsMu.Unlock()
 	p := processed{Events: slices.Clone(b.events), Error: b.fault()}
 	for partition := range b.owned {
 		p.Owned = append(p.Owned, partition)

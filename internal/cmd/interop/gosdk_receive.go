@@ -158,9 +158,9 @@ func (g *goSDK) holdWith(c *azeventhubs.ConsumerClient, r reading) string {
 			if err != nil {
 				return err
 			}
-			b.mu.Lock()
+			b.eventsMu.Lock()
 			b.count += len(events)
-			b.mu.Unlock()
+			b.eventsMu.Unlock()
 		}
 	})
 }
@@ -170,8 +170,8 @@ func (g *goSDK) held(_ context.Context, _ target, reader string) (held, error) {
 	if err != nil {
 		return held{}, err
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	b.eventsMu.Lock()
+	defer b.eventsMu.Unlock()
 	return held{b.count, b.fault()}, nil
 }
 

@@ -195,12 +195,12 @@ func (o *ours) process(ctx context.Context, at target, p processing) (string, er
 	name := o.background(func(ctx context.Context, b *background) error {
 		defer c.Close(context.Background())
 		return c.Receive(ctx, func(ctx context.Context, e *eventhubs.ReceivedEvent) error {
-			b.mu.Lock()
+			b.eventsMu.Lock()
 			enough := p.StopAfter > 0 && len(b.events) >= p.StopAfter
 			if !enough {
 				b.events = append(b.events, processedEvent{e.PartitionID, e.SequenceNumber})
 			}
-			b.mu.Unlock()
+			b.eventsMu.Unlock()
 			if enough {
 				<-ctx.Done()
 				return fmt.Errorf("enough was processed: %w", context.Cause(ctx))
@@ -208,8 +208,8 @@ func (o *ours) process(ctx context.Context, at target, p processing) (string, er
 			return nil
 		})
 	})
-	o.mu.Lock()
-	defer o.mu.Unlock()
+	o.openMu.Lock()
+	defer o.openMu.Unlock()
 	o.stores[name] = claims{store, c.Client().InstanceID()}
 	return name, nil
 }
@@ -230,9 +230,9 @@ func (o *ours) processed(ctx context.Context, at target, processor string) (proc
 	if err != nil {
 		return p, err
 	}
-	o.mu.Lock()
+	o.openMu.Lock()
 	mine := o.stores[processor]
-	o.mu.Unlock()
+	o.openMu.Unlock()
 	list, err := mine.store.ListOwnership(ctx, cs.FullyQualifiedNamespace, at.Hub, at.Group, nil)
 	for _, claim := range list {
 		if claim.OwnerID == mine.owner {

@@ -44,8 +44,8 @@ type table struct {
 	azurite   *azuriteServer // nil: noAzurite says why
 	noAzurite error
 
-	mu      sync.Mutex
-	results map[cell]result
+	resultsMu sync.Mutex
+	results   map[cell]result
 }
 
 type cell struct {
@@ -137,8 +137,8 @@ func (t *table) runRow(ctx context.Context, column, row int) {
 }
 
 func (t *table) put(at cell, r result) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	t.resultsMu.Lock()
+	defer t.resultsMu.Unlock()
 	t.results[at] = r
 	if !t.verbose {
 		return
@@ -215,8 +215,8 @@ func (t *table) missing() string {
 }
 
 func (t *table) count(o outcome) (n int) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	t.resultsMu.Lock()
+	defer t.resultsMu.Unlock()
 	for _, r := range t.results {
 		if r.outcome == o {
 			n++

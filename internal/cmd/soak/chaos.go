@@ -27,7 +27,7 @@ type chaos struct {
 	verbose bool
 	down    sync.Mutex // locked while the storage account fails
 
-	mu      sync.Mutex
+	logMu   sync.Mutex
 	counted map[string]int
 	log     []incident
 }
@@ -92,8 +92,8 @@ func (c *chaos) between(least, most time.Duration) time.Duration {
 
 // took counts a harm that is about to be done.
 func (c *chaos) took(name, format string, args ...any) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.logMu.Lock()
+	defer c.logMu.Unlock()
 	c.counted[name]++
 	i := incident{time.Since(c.began), name + ": " + fmt.Sprintf(format, args...)}
 	c.log = append(c.log, i)
@@ -107,10 +107,10 @@ func (c *chaos) took(name, format string, args ...any) {
 func (c *chaos) inSlot(order []int, do func(*slot) error) error {
 	for _, i := range order {
 		s := c.fleet.slots[i]
-		if !s.mu.TryLock() {
+		if !s.slotMu.TryLock() {
 			continue
 		}
-		defer s.mu.Unlock()
+		defer s.slotMu.Unlock()
 		if s.p == nil {
 			return nil
 		}
@@ -317,8 +317,8 @@ func set(fault any) string {
 
 // String counts what was done.
 func (c *chaos) String() string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.logMu.Lock()
+	defer c.logMu.Unlock()
 	var out []string
 	for name, n := range c.counted {
 		out = append(out, fmt.Sprintf("%s=%d", name, n))
@@ -329,8 +329,8 @@ func (c *chaos) String() string {
 
 // before lists what was done in the time before a moment.
 func (c *chaos) before(t time.Time, d time.Duration) (lines []string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.logMu.Lock()
+	defer c.logMu.Unlock()
 	end := t.Sub(c.began)
 	for _, i := range c.log {
 		if i.at <= end && i.at >= end-d {

@@ -126,9 +126,9 @@ func openStore(ctx context.Context, logger *slog.Logger) (eventhubs.CheckpointSt
 
 // handler reports what it is given. Now and then it is slow, or fails.
 type handler struct {
-	mu       sync.Mutex
-	holdings map[context.Context]int64 // the handlers of one holding of a partition share their context
-	running  map[string]*sync.Mutex    // locked while an event of the partition is handled
+	runningMu sync.Mutex
+	holdings  map[context.Context]int64 // the handlers of one holding of a partition share their context
+	running   map[string]*sync.Mutex    // locked while an event of the partition is handled
 }
 
 var errHandler = errors.New("the handler fails now and then")
@@ -166,8 +166,8 @@ func (h *handler) handle(ctx context.Context, events []*eventhubs.ReceivedEvent)
 }
 
 func (h *handler) of(ctx context.Context, partition string) (holding int64, running *sync.Mutex) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+	h.runningMu.Lock()
+	defer h.runningMu.Unlock()
 	if _, ok := h.holdings[ctx]; !ok {
 		h.holdings[ctx] = int64(len(h.holdings))
 	}

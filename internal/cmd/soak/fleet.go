@@ -20,7 +20,7 @@ type fleet struct {
 	number atomic.Int64 // of processes that were started
 	gaveUp atomic.Int64 // processes that ended by themselves before they had handled anything
 
-	mu      sync.Mutex
+	allMu   sync.Mutex
 	closing bool
 	all     map[*process]struct{} // that run
 	running sync.WaitGroup        // goroutines that watch them
@@ -28,8 +28,8 @@ type fleet struct {
 
 // slot is the place of a process. Whoever does something to it holds the lock meanwhile.
 type slot struct {
-	mu sync.Mutex
-	p  *process // nil: none runs now
+	slotMu sync.Mutex
+	p      *process // nil: none runs now
 }
 
 func newFleet(size int, env []string, j *judge, verbose bool, fail func(error)) *fleet {
@@ -46,8 +46,8 @@ func (f *fleet) fill() error {
 	var starting sync.WaitGroup
 	for i, s := range f.slots {
 		starting.Go(func() {
-			s.mu.Lock()
-			defer s.mu.Unlock()
+			s.slotMu.Lock()
+			defer s.slotMu.Unlock()
 			if s.p == nil {
 				errs[i] = f.startIn(s, "")
 			}
@@ -60,9 +60,9 @@ func (f *fleet) fill() error {
 // allHandle reports whether a process runs in each slot, and has handled something.
 func (f *fleet) allHandle() bool {
 	for _, s := range f.slots {
-		s.mu.Lock()
+		s.slotMu.Lock()
 		p := s.p
-		s.mu.Unlock()
+		s.slotMu.Unlock()
 		if p == nil || p.handled.Load() == 0 {
 			return false
 		}
@@ -95,13 +95,13 @@ func (f *fleet) start(name string) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	f.mu.Lock()
+	f.allMu.Lock()
 	closing := f.closing
 	if !closing {
 		f.all[p] = struct{}{}
 		f.running.Go(func() { f.bury(p) })
 	}
-	f.mu.Unlock()
+	f.allMu.Unlock()
 	if closing {
 		p.kill()
 		return nil, errClosing
@@ -114,9 +114,9 @@ var errClosing = errors.New("the soak is ending")
 // bury waits for the end of a process, and looks at whether it has crashed.
 func (f *fleet) bury(p *process) {
 	<-p.ended
-	f.mu.Lock()
+	f.allMu.Lock()
 	delete(f.all, p)
-	f.mu.Unlock()
+	f.allMu.Unlock()
 	if err := p.crashed(); err != nil {
 		f.fail(err)
 	}
@@ -134,8 +134,8 @@ func (f *fleet) watch(s *slot, p *process) {
 	}
 	f.gaveUp.Add(1)
 	say("consumer %s gave up before it had read anything: %s", p.name, p.lastWords())
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.slotMu.Lock()
+	defer s.slotMu.Unlock()
 	if s.p == p {
 		if err := f.startIn(s, ""); err != nil {
 			f.fail(err)
@@ -149,8 +149,8 @@ func (f *fleet) terminateAll(slots []*slot) error {
 	var ending sync.WaitGroup
 	for i, s := range slots {
 		ending.Go(func() {
-			s.mu.Lock()
-			defer s.mu.Unlock()
+			s.slotMu.Lock()
+			defer s.slotMu.Unlock()
 			if s.p != nil {
 				errs[i] = s.p.terminate()
 				s.p = nil
@@ -163,13 +163,13 @@ func (f *fleet) terminateAll(slots []*slot) error {
 
 // close kills what still runs, and starts nothing more.
 func (f *fleet) close() {
-	f.mu.Lock()
+	f.allMu.Lock()
 	f.closing = true
 	var left []*process
 	for p := range f.all {
 		left = append(left, p)
 	}
-	f.mu.Unlock()
+	f.allMu.Unlock()
 	for _, p := range left {
 		p.kill()
 	}

@@ -27,9 +27,9 @@ type process struct {
 	expected atomic.Bool   // its end is wanted
 	handled  atomic.Int64
 
-	mu   sync.Mutex
-	logs []string // the last lines that it has logged
-	bad  string   // the line with which a crash or a data race began
+	logsMu sync.Mutex
+	logs   []string // the last lines that it has logged
+	bad    string   // the line with which a crash or a data race began
 }
 
 const (
@@ -135,8 +135,8 @@ func (p *process) readLogs(stderr io.Reader, verbose bool) {
 
 // note keeps what the process logs. From the beginning of a crash or a data race on everything is kept.
 func (p *process) note(line string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.logsMu.Lock()
+	defer p.logsMu.Unlock()
 	for _, begin := range []string{"panic:", "fatal error:", "WARNING: DATA RACE"} {
 		if p.bad == "" && strings.HasPrefix(line, begin) {
 			p.bad = line
@@ -151,8 +151,8 @@ func (p *process) note(line string) {
 
 // crashed is not nil if the process has crashed or has had a data race. That counts even if it was killed.
 func (p *process) crashed() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.logsMu.Lock()
+	defer p.logsMu.Unlock()
 	if p.bad == "" {
 		return nil
 	}
@@ -161,8 +161,8 @@ func (p *process) crashed() error {
 
 // failure tells how the process has ended, with its last words.
 func (p *process) failure() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.logsMu.Lock()
+	defer p.logsMu.Unlock()
 	err := p.err
 	if err == nil {
 		err = errors.New("exit status 0")
@@ -172,8 +172,8 @@ func (p *process) failure() error {
 
 // lastWords is the last line that the process has logged.
 func (p *process) lastWords() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.logsMu.Lock()
+	defer p.logsMu.Unlock()
 	if len(p.logs) == 0 {
 		return ""
 	}

@@ -218,9 +218,9 @@ func (s *soak) comeAndGo(ctx context.Context) error {
 		}
 		began := time.Now()
 		if leaving[0] == slots[0] {
-			slots[0].mu.Lock()
+			slots[0].slotMu.Lock()
 			err := s.fleet.startIn(slots[0], "")
-			slots[0].mu.Unlock()
+			slots[0].slotMu.Unlock()
 			if err != nil {
 				return err
 			}

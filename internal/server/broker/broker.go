@@ -111,10 +111,10 @@ type Broker struct {
 	connections atomic.Int64 // that there have been
 	producerIDs atomic.Int64 // the last one that was given out
 
-	mu     sync.Mutex
-	closed bool
-	peers  map[*peer]struct{}
-	served sync.WaitGroup
+	peersMu sync.Mutex
+	closed  bool
+	peers   map[*peer]struct{}
+	served  sync.WaitGroup
 }
 
 // New checks the options and returns a namespace.
@@ -172,8 +172,8 @@ func (b *Broker) Serve(nc net.Conn) {
 }
 
 func (b *Broker) admit(p *peer) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	b.peersMu.Lock()
+	defer b.peersMu.Unlock()
 	if b.closed || len(b.peers) >= maxConnections {
 		return false
 	}
@@ -184,9 +184,9 @@ func (b *Broker) admit(p *peer) bool {
 
 func (b *Broker) leave(p *peer) {
 	p.end()
-	b.mu.Lock()
+	b.peersMu.Lock()
 	delete(b.peers, p)
-	b.mu.Unlock()
+	b.peersMu.Unlock()
 	b.served.Done()
 }
 
@@ -206,8 +206,8 @@ func (b *Broker) DropConnections() {
 
 // connected returns the peers that are connected now.
 func (b *Broker) connected() []*peer {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	b.peersMu.Lock()
+	defer b.peersMu.Unlock()
 	return slices.Collect(maps.Keys(b.peers))
 }
 
@@ -216,9 +216,9 @@ const closeTimeout = 500 * time.Millisecond
 
 // Close ends all connections, and returns when nothing of the namespace runs any more.
 func (b *Broker) Close() {
-	b.mu.Lock()
+	b.peersMu.Lock()
 	b.closed = true
-	b.mu.Unlock()
+	b.peersMu.Unlock()
 	for _, p := range b.connected() {
 		p.close()
 	}

@@ -62,8 +62,8 @@ func (p *peer) takeToken(m *amqp.Message, path string) *amqp.Message {
 		return refusal(notFound("sb://" + p.conn.Hostname() + "/" + hub))
 	}
 	p.trust()
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.tokensMu.Lock()
+	defer p.tokensMu.Unlock()
 	if _, renewed := p.tokens[path]; !renewed && (len(p.tokens) >= maxTokens || p.conn.Take(tokenSize+len(path)) != nil) {
 		return refusalf(amqp.CondResourceLimitExceeded, "too many tokens on one connection")
 	}
@@ -86,8 +86,8 @@ func (b *Broker) checkToken(kind, token, path string) (grant, error) {
 
 // allowed reports whether a token gives a right on a path, or any right if right is empty.
 func (p *peer) allowed(path string, right Right) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.tokensMu.Lock()
+	defer p.tokensMu.Unlock()
 	return p.allowedLocked(path, right, time.Now())
 }
 
@@ -133,8 +133,8 @@ func (p *peer) expire() {
 
 // forgetExpired forgets the tokens that have run out.
 func (p *peer) forgetExpired(now time.Time) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.tokensMu.Lock()
+	defer p.tokensMu.Unlock()
 	if p.expiry != nil {
 		p.expiry.Stop()
 		p.expiry = nil

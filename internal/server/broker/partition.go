@@ -15,7 +15,7 @@ type partition struct {
 	id        string
 	retention int64
 
-	mu         sync.Mutex
+	eventsMu   sync.Mutex
 	events     eventLog
 	bytes      int64
 	nextSeq    int64
@@ -37,8 +37,8 @@ func newPartition(h *hub, id string, retention int64) *partition {
 
 // append stores copies of events behind each other, and wakes the readers.
 func (p *partition) append(events []Event) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.eventsMu.Lock()
+	defer p.eventsMu.Unlock()
 	p.appendLocked(events)
 }
 
@@ -78,8 +78,8 @@ func (p *partition) firstSeq() int64 { return p.nextSeq - int64(p.events.len) }
 // start returns the sequence number at which a reader begins. A place behind the last event is refused, as the service
 // does: who names it has read from another partition, or from one that was there before.
 func (p *partition) start(s selector) (int64, *amqp.Error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.eventsMu.Lock()
+	defer p.eventsMu.Unlock()
 	find := func(after func(e *Event) bool) int64 {
 		return p.firstSeq() + int64(sort.Search(p.events.len, func(i int) bool { return after(p.events.at(i)) }))
 	}
@@ -122,8 +122,8 @@ type info struct {
 func (i info) lastOffset() string { return strconv.FormatInt(i.offset, 10) }
 
 func (p *partition) info() info {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.eventsMu.Lock()
+	defer p.eventsMu.Unlock()
 	return p.infoLocked()
 }
 
@@ -137,8 +137,8 @@ func (p *partition) infoLocked() info {
 }
 
 func (p *partition) snapshot() []Event {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.eventsMu.Lock()
+	defer p.eventsMu.Unlock()
 	var events []Event
 	for i := range p.events.len {
 		events = append(events, *p.events.at(i))

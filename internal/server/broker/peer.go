@@ -22,12 +22,12 @@ type peer struct {
 	nodes  map[string]*node // by name; doesn't change
 	active linkless         // counts links for events
 
-	mu      sync.Mutex
-	ended   bool
-	excused bool             // it may take its time to put a token
-	tokens  map[string]grant // by the path that they are for, in lower case
-	open    map[*amqp.Link]opened
-	expiry  *time.Timer // goes off at expiryAt, when the next token runs out; nil: there is none
+	tokensMu sync.Mutex
+	ended    bool
+	excused  bool             // it may take its time to put a token
+	tokens   map[string]grant // by the path that they are for, in lower case
+	open     map[*amqp.Link]opened
+	expiry   *time.Timer // goes off at expiryAt, when the next token runs out; nil: there is none
 
 	expiryAt time.Time
 	deadline *time.Timer // by which there has to be a token
@@ -60,8 +60,8 @@ func newPeer(b *Broker, nc net.Conn) *peer {
 
 // awaitToken closes the connection if no valid token was put after a while.
 func (p *peer) awaitToken(timeout time.Duration) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.tokensMu.Lock()
+	defer p.tokensMu.Unlock()
 	p.deadline = time.AfterFunc(timeout, func() {
 		if p.isExcused() {
 			return
@@ -72,14 +72,14 @@ func (p *peer) awaitToken(timeout time.Duration) {
 
 // excuse is called when a fault holds a peer up: how long it takes to put a token is not its fault then.
 func (p *peer) excuse() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.tokensMu.Lock()
+	defer p.tokensMu.Unlock()
 	p.excused = true
 }
 
 func (p *peer) isExcused() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.tokensMu.Lock()
+	defer p.tokensMu.Unlock()
 	return p.excused
 }
 
@@ -112,8 +112,8 @@ func (p *peer) drop() {
 func (p *peer) end() {
 	p.once.Do(func() { close(p.done) })
 	p.active.end()
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.tokensMu.Lock()
+	defer p.tokensMu.Unlock()
 	p.ended = true
 	p.deadline.Stop()
 	if p.expiry != nil {
@@ -252,8 +252,8 @@ func receiverName(l *amqp.Link) string {
 // keep remembers a link that is about to be accepted, or says why it can't be any more. From here on expire and Reset
 // see to it.
 func (p *peer) keep(l *amqp.Link, o opened) *amqp.Error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.tokensMu.Lock()
+	defer p.tokensMu.Unlock()
 	if !p.allowedLocked(o.target.path, o.right, time.Now()) {
 		return unauthorized(o.target.path, o.right)
 	}
@@ -268,13 +268,13 @@ func (p *peer) keep(l *amqp.Link, o opened) *amqp.Error {
 // closeLinks detaches the links that a function chooses, which is called with the peer's lock held, and says why.
 func (p *peer) closeLinks(choose func(opened) bool, why func(opened) *amqp.Error) {
 	chosen := map[*amqp.Link]opened{}
-	p.mu.Lock()
+	p.tokensMu.Lock()
 	for l, o := range p.open {
 		if choose(o) {
 			chosen[l] = o
 		}
 	}
-	p.mu.Unlock()
+	p.tokensMu.Unlock()
 	for l, o := range chosen {
 		p.detach(l, why(o))
 	}
@@ -294,10 +294,10 @@ func (p *peer) detach(l *amqp.Link, reason *amqp.Error) {
 
 // forget lets go of a link that has ended. More than one may have seen its end.
 func (p *peer) forget(l *amqp.Link) {
-	p.mu.Lock()
+	p.tokensMu.Lock()
 	o, ok := p.open[l]
 	delete(p.open, l)
-	p.mu.Unlock()
+	p.tokensMu.Unlock()
 	if ok {
 		o.leave()
 		p.active.count(-1)

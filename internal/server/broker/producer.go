@@ -28,7 +28,7 @@ const (
 	recentBatches = 5
 )
 
-// producer is what a partition knows of one idempotent producer. The partition's mu guards it.
+// producer is what a partition knows of one idempotent producer. The partition's eventsMu guards it.
 type producer struct {
 	id     int64
 	epoch  int16
@@ -207,8 +207,8 @@ func (p *peer) joinProducer(l *amqp.Link, to *partition) (idempotent, amqp.Map, 
 	if refused != nil {
 		return idempotent{}, nil, refused
 	}
-	to.mu.Lock()
-	defer to.mu.Unlock()
+	to.eventsMu.Lock()
+	defer to.eventsMu.Unlock()
 	producer, epoch, last, refused := to.producers.join(c, p.broker.newProducerID)
 	if refused != nil {
 		return idempotent{}, nil, refused
@@ -229,8 +229,8 @@ func (p *partition) appendOnce(i idempotent, events []Event) *amqp.Error {
 	if refused != nil {
 		return refused
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.eventsMu.Lock()
+	defer p.eventsMu.Unlock()
 	known, refused := p.producers.accept(i.producer, i.epoch, b)
 	if refused == nil && !known {
 		p.appendLocked(events)

@@ -31,7 +31,7 @@ type reader struct {
 	hasEpoch  bool
 	metrics   bool // deliveries carry what the partition's end looks like
 
-	// The rest is guarded by the partition's mu.
+	// The rest is guarded by the partition's eventsMu.
 	next    int64 // sequence number
 	hold    hold  // whether a fault keeps the next delivery back
 	waiting bool  // it has read everything
@@ -51,8 +51,8 @@ const (
 // join lets a reader in, or says why not. It returns the readers that have to leave for it. One that has left already
 // stays out.
 func (p *partition) join(r *reader) (leaving []*reader, refused *amqp.Error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.eventsMu.Lock()
+	defer p.eventsMu.Unlock()
 	g := p.groups[r.group]
 	if g == nil {
 		g = &groupReaders{readers: map[*reader]struct{}{}}
@@ -90,8 +90,8 @@ func (p *partition) join(r *reader) (leaving []*reader, refused *amqp.Error) {
 
 // leave lets a reader go, if it is still there, and doesn't let it in any more.
 func (p *partition) leave(r *reader) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.eventsMu.Lock()
+	defer p.eventsMu.Unlock()
 	r.gone = true
 	g := p.groups[r.group]
 	if g == nil {
@@ -137,8 +137,8 @@ func (r *reader) wake() {
 // Next fills in the next event of the partition.
 func (r *reader) Next(m *amqp.Outgoing) bool {
 	p := r.partition
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.eventsMu.Lock()
+	defer p.eventsMu.Unlock()
 	if r.gone || r.hold == held {
 		return false
 	}
@@ -196,8 +196,8 @@ func (r *reader) exchange() exchange {
 
 // release lets the delivery go on that a fault has held up.
 func (r *reader) release() {
-	r.partition.mu.Lock()
+	r.partition.eventsMu.Lock()
 	r.hold = released
-	r.partition.mu.Unlock()
+	r.partition.eventsMu.Unlock()
 	r.link.Wake()
 }
