@@ -54,6 +54,7 @@ type options struct {
 	rate     int           // events sent per second
 	seed     uint64        // of the choice of faults: it repeats what happens, but not the moment
 	verbose  bool
+	shared   bool // the machine has other work: see verdict
 }
 
 func defaultOptions() options {
@@ -89,7 +90,7 @@ func run(ctx context.Context, o options) (result, error) {
 	s.judge.explain(time.Now())
 	result := s.result()
 	if err == nil {
-		err = result.verdict()
+		err = result.verdict(o.shared)
 	}
 	s.sayDetails()
 	return result, err

@@ -19,14 +19,15 @@ func TestMain(m *testing.M) {
 	leaktest.Main(m)
 }
 
-// TestSoak is "make soak", small.
+// TestSoak is "make soak", small, and beside other tests. That joining alone repeats nothing is shown where time is
+// virtual: by the tests of internal/receive and internal/guarantee, and by the simulation.
 func TestSoak(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes some seconds")
 	}
 	o := defaultOptions()
 	o.duration, o.harm, o.rate = 5*time.Second, 5*time.Second, 500
-	o.verbose = testing.Verbose()
+	o.verbose, o.shared = testing.Verbose(), true
 	if err := o.seedFromEnv(); err != nil {
 		t.Fatal(err)
 	}
