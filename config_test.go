@@ -3,6 +3,7 @@ package eventhubs_test
 import (
 	"context"
 	"errors"
+	"math"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -314,10 +315,14 @@ func TestBadConsumer(t *testing.T) {
 	}{
 		"MaxBatch":    {eventhubs.ConsumerOptions{MaxBatch: -1}, "MaxBatch is -1"},
 		"Prefetch":    {eventhubs.ConsumerOptions{Prefetch: 5001}, "Prefetch is 5001: the most is 5000"},
-		"checkpoint":  {eventhubs.ConsumerOptions{CheckpointInterval: -1}, "must not be negative"},
-		"concurrency": {eventhubs.ConsumerOptions{Concurrency: -1}, "must not be negative"},
-		"max ahead":   {eventhubs.ConsumerOptions{MaxAhead: -1}, "must not be negative"},
-		"batch wait":  {eventhubs.ConsumerOptions{BatchWait: -1}, "must not be negative"},
+		"interval":    {eventhubs.ConsumerOptions{CheckpointInterval: -1}, "CheckpointInterval is -1ns: it must not"},
+		"count":       {eventhubs.ConsumerOptions{CheckpointCount: -1}, "CheckpointCount is -1: it must not"},
+		"lag":         {eventhubs.ConsumerOptions{LagInterval: -1}, "LagInterval is -1ns: it must not"},
+		"update":      {eventhubs.ConsumerOptions{UpdateInterval: -1}, "UpdateInterval is -1ns: it must not"},
+		"concurrency": {eventhubs.ConsumerOptions{Concurrency: -1}, "Concurrency is -1: it must not"},
+		"max ahead":   {eventhubs.ConsumerOptions{MaxAhead: -1}, "MaxAhead is -1: it has to be from 0 to 1000000"},
+		"far ahead":   {eventhubs.ConsumerOptions{MaxAhead: math.MaxInt}, "it has to be from 0 to 1000000"},
+		"batch wait":  {eventhubs.ConsumerOptions{BatchWait: -1}, "BatchWait is -1ns: it must not"},
 		"expiration": {
 			eventhubs.ConsumerOptions{UpdateInterval: 60e9},
 			"ExpirationInterval (1m0s) has to be longer than UpdateInterval (1m0s)",

@@ -48,7 +48,7 @@ type ConsumerOptions struct {
 	Key func(*ReceivedEvent) string
 	// MaxAhead limits how many events of a partition are held, starting with the oldest unprocessed one, if Concurrency is
 	// above 1. They are in memory, and may be repeated after a crash. At the limit the partition waits for the oldest; a
-	// WARN in the log names it after 30 seconds, and then at growing intervals. 0 means 1,000.
+	// WARN in the log names it after 30 seconds, and then at growing intervals. 0 means 1,000; the most is 1,000,000.
 	MaxAhead int
 	// BatchWait is how long ReceiveBatch waits after the first event of a batch for it to fill up to MaxBatch. When
 	// Receive has to end, the handler gets the batch at once. 0 means no wait.
@@ -101,6 +101,7 @@ const (
 	defaultUpdateInterval     = 10 * time.Second
 	defaultExpiration         = time.Minute
 	maxPrefetch               = 5000
+	maxMaxAhead               = 1_000_000
 )
 
 func (o *ConsumerOptions) withDefaults() (ConsumerOptions, error) {
@@ -125,13 +126,24 @@ func (o *ConsumerOptions) withDefaults() (ConsumerOptions, error) {
 	switch {
 	case out.MaxBatch < 0:
 		return out, fmt.Errorf("eventhubs: options: MaxBatch is %d: it has to be positive", out.MaxBatch)
-	case out.Concurrency < 0 || out.MaxAhead < 0 || out.BatchWait < 0:
-		return out, errors.New("eventhubs: options: Concurrency, MaxAhead and BatchWait must not be negative")
+	case out.Concurrency < 0:
+		return out, fmt.Errorf("eventhubs: options: Concurrency is %d: it must not be negative", out.Concurrency)
+	case out.MaxAhead < 0 || out.MaxAhead > maxMaxAhead:
+		return out, fmt.Errorf("eventhubs: options: MaxAhead is %d: it has to be from 0 to %d", out.MaxAhead, maxMaxAhead)
+	case out.BatchWait < 0:
+		return out, fmt.Errorf("eventhubs: options: BatchWait is %v: it must not be negative", out.BatchWait)
 	case out.Prefetch > maxPrefetch:
 		return out, fmt.Errorf("eventhubs: options: Prefetch is %d: the most is %d", out.Prefetch, maxPrefetch)
-	case out.CheckpointInterval < 0 || out.CheckpointCount < 0 || out.LagInterval < 0:
-		return out, errors.New("eventhubs: options: CheckpointInterval, CheckpointCount and LagInterval must not be negative")
-	case out.UpdateInterval < 0 || out.ExpirationInterval <= out.UpdateInterval:
+	case out.CheckpointInterval < 0:
+		return out, fmt.Errorf("eventhubs: options: CheckpointInterval is %v: it must not be negative",
+			out.CheckpointInterval)
+	case out.CheckpointCount < 0:
+		return out, fmt.Errorf("eventhubs: options: CheckpointCount is %d: it must not be negative", out.CheckpointCount)
+	case out.LagInterval < 0:
+		return out, fmt.Errorf("eventhubs: options: LagInterval is %v: it must not be negative", out.LagInterval)
+	case out.UpdateInterval < 0:
+		return out, fmt.Errorf("eventhubs: options: UpdateInterval is %v: it must not be negative", out.UpdateInterval)
+	case out.ExpirationInterval <= out.UpdateInterval:
 		return out, fmt.Errorf("eventhubs: options: ExpirationInterval (%v) has to be longer than UpdateInterval (%v), "+
 			"or consumers lose partitions that they are reading", out.ExpirationInterval, out.UpdateInterval)
 	case out.Balance != azeventhubs.ProcessorStrategyGreedy && out.Balance != azeventhubs.ProcessorStrategyBalanced:
