@@ -51,8 +51,8 @@ func isStop(err error) bool {
 	return errors.As(err, &stop)
 }
 
-// HandlerError is what Receive returns when a handler has ended it: with Stop, by giving up in Backoff, or with a
-// panic.
+// HandlerError is what Receive returns when a handler has ended it: with Stop, by giving up in Backoff, or with a panic.
+// A panic of a function in ConsumerOptions is reported in the same way.
 type HandlerError struct {
 	PartitionID    string
 	SequenceNumber int64  // of the event, or the first one of the batch; -1: of none, as in PartitionOpened
@@ -110,9 +110,11 @@ func (e *HandlerError) Unwrap() error {
 //
 // A [BatchHandler] may call the handler for the events of its batch one by one, and return its first error. When the
 // batch comes again, events that have become dead letters are skipped.
+//
+// Attempts below 1 count as 1. DeadLetter panics if producer or h is nil.
 func DeadLetter(producer *Producer, attempts int, h Handler) Handler {
 	if producer == nil || h == nil {
-		panic("eventhubs: DeadLetter: the producer or the handler is nil")
+		panic("eventhubs: DeadLetter: the producer or the handler is nil: check the error of NewProducer")
 	}
 	return func(ctx context.Context, e *ReceivedEvent) error {
 		if e.dead {

@@ -87,7 +87,9 @@ func (r *reader) decide(err error, attempt int, first int64) (wait time.Duration
 	if r.endIfPermanent(err, first) {
 		return 0, false
 	}
-	wait = r.engine.options.Backoff(attempt, err)
+	if p := r.guard(first, func() error { wait = r.engine.options.Backoff(attempt, err); return nil }); p != nil {
+		return 0, !r.endIfPermanent(p, first)
+	}
 	if wait < 0 {
 		r.engine.fail(&Failure{Partition: r.id, Sequence: first, Err: err})
 		return 0, false

@@ -319,7 +319,12 @@ func (r *reader) skip(err error) bool {
 			"skips it", "sequence", bad, "failures", r.unreadable, "error", err)
 	}
 	if skip := r.engine.options.Unreadable; skip != nil {
-		refused := skip(r.id, bad, err)
+		refused := r.guard(bad, func() error { return skip(r.id, bad, err) })
+		var p *panicked
+		if errors.As(refused, &p) {
+			r.engine.fail(&p.failure)
+			return false
+		}
 		if refused == nil {
 			r.log.Warn("eventhubs: an event that can't be decoded was skipped", "sequence", bad)
 			r.at, r.unreadable = after(bad), 0
