@@ -217,6 +217,15 @@ func TestBadConfig(t *testing.T) {
 			eventhubs.Config{ConnectionString: keyed, EventHub: "orders", Endpoint: "http://10.0.0.4"},
 			`eventhubs: config: Endpoint "http://10.0.0.4" is not a host or host:port`,
 		},
+		"endpoint with a port that isn't there": {
+			eventhubs.Config{ConnectionString: keyed, EventHub: "orders", Endpoint: "10.0.0.4:567110"},
+			`eventhubs: config: Endpoint "10.0.0.4:567110" has a port that does not exist: leave it out, or write 1 to 65535`,
+		},
+		"namespace with a port that isn't there": {
+			eventhubs.Config{Namespace: "contoso.servicebus.windows.net:none", EventHub: "orders"},
+			`eventhubs: config: Namespace "contoso.servicebus.windows.net:none" has a port that does not exist: ` +
+				`leave it out, or write 1 to 65535`,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := eventhubs.NewProducer(tc.cfg, nil)

@@ -1,6 +1,7 @@
 package eventhubs
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
@@ -80,6 +81,9 @@ type origin struct{ eventHub, group string }
 // It fails if the event cannot be encoded again unchanged. A symbol and a string, or a null and an empty data section,
 // cannot be told apart, because go-amqp decodes both alike.
 func (e *ReceivedEvent) Event() (Event, error) {
+	if e.ReceivedEventData == nil {
+		return Event{}, errors.New("eventhubs: the received event can't be sent on: its ReceivedEventData is nil")
+	}
 	f, err := event.Received(e.ReceivedEventData)
 	if err != nil {
 		return Event{}, fmt.Errorf("eventhubs: event %d of partition %s can't be sent on unchanged: it %w",

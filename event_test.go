@@ -265,6 +265,12 @@ func TestEventOfATest(t *testing.T) {
 	require.Equal(t, eventhubs.Event{Body: []byte("b"), Properties: map[string]any{}}, event)
 }
 
+// TestEventWithoutData is an error: a test may make an event that has none.
+func TestEventWithoutData(t *testing.T) {
+	_, err := (&eventhubs.ReceivedEvent{PartitionID: "0"}).Event()
+	require.EqualError(t, err, "eventhubs: the received event can't be sent on: its ReceivedEventData is nil")
+}
+
 // TestLargeEventIsSentOn has a body that is an AMQP value, of nearly the size that one message may have.
 func TestLargeEventIsSentOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -61,6 +62,9 @@ func (e *Event) cost() int {
 func (e *Event) Check() error {
 	if e.PartitionKey != "" && e.PartitionID != "" {
 		return fmt.Errorf("has both PartitionKey %q and PartitionID %q: set one of them", e.PartitionKey, e.PartitionID)
+	}
+	if strings.ContainsAny(e.PartitionID, "/?#") { // would make another address of it
+		return fmt.Errorf("has the PartitionID %q: partitions are numbered from 0, so write it like \"0\"", e.PartitionID)
 	}
 	for _, s := range [...]struct{ name, value string }{
 		{"PartitionKey", e.PartitionKey}, {"PartitionID", e.PartitionID}, {"MessageID", e.MessageID},

@@ -27,6 +27,7 @@ var unsendable = map[string]struct {
 	},
 	"key":              {eventhubs.Event{PartitionKey: notUTF8}, `has a PartitionKey that is not valid UTF-8: "\xff`},
 	"partition":        {eventhubs.Event{PartitionID: notUTF8}, "has a PartitionID that is not valid UTF-8"},
+	"partition's path": {eventhubs.Event{PartitionID: "../$cbs"}, `has the PartitionID "../$cbs"`},
 	"message id":       {eventhubs.Event{MessageID: notUTF8}, "has a MessageID that is not valid UTF-8"},
 	"content type":     {eventhubs.Event{ContentType: "téxt"}, "has a ContentType that is not ASCII"},
 	"correlation id":   {eventhubs.Event{CorrelationID: notUTF8}, "has a CorrelationID that is not valid UTF-8"},

@@ -2,6 +2,7 @@ package signin
 
 import (
 	"fmt"
+	"net"
 	"regexp"
 	"strings"
 )
@@ -24,8 +25,22 @@ func CheckNames(namespace, eventHub, endpoint string) error {
 		return fmt.Errorf("Namespace %q is not a host name: write it like contoso.servicebus.windows.net", Redact(namespace))
 	case strings.ContainsAny(endpoint, "/;=\"'") || hasInvisible(endpoint):
 		return fmt.Errorf("Endpoint %q is not a host or host:port", Redact(endpoint))
+	case !hasGoodPort(namespace):
+		return fmt.Errorf("Namespace %q has a port that does not exist: leave it out, or write 1 to 65535", namespace)
+	case !hasGoodPort(endpoint):
+		return fmt.Errorf("Endpoint %q has a port that does not exist: leave it out, or write 1 to 65535", endpoint)
 	}
 	return checkHub("EventHub", eventHub)
+}
+
+// hasGoodPort reports whether a host has no port, or one that can be dialled: a number or a name, such as amqps.
+func hasGoodPort(host string) bool {
+	_, port, err := net.SplitHostPort(host)
+	if err != nil {
+		return true
+	}
+	_, err = net.LookupPort("tcp", port)
+	return err == nil
 }
 
 func checkHub(field, name string) error {
