@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"net"
 	"net/http"
 	"strconv"
@@ -15,16 +16,18 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/server/memnet"
 )
 
+const anotherAddress = "choose another address, with port 0 for any that is free"
+
 func (s *Server) listen(o Options) (err error) {
 	for _, address := range append([]string{o.Address}, o.MoreAddresses...) {
 		l, err := s.listenAMQP(address, o.RoundTrip)
 		if err != nil {
-			return err
+			return fmt.Errorf("serve AMQP: %w: "+anotherAddress, err)
 		}
 		s.amqp = append(s.amqp, l)
 	}
 	if s.blob, err = s.listenBlob(o); err != nil {
-		return err
+		return fmt.Errorf("serve blobs: %w: "+anotherAddress, err)
 	}
 	if o.TLS {
 		err = s.listenTLS()

@@ -76,10 +76,10 @@ func TestOptionsRefused(t *testing.T) {
 		`eventhubstest: shared access rule "r" has the right "send"`: {Rules: []eventhubstest.Rule{
 			{Name: "r", Key: "k", Rights: []eventhubstest.Right{"send"}},
 		}},
-		"eventhubstest: listen tcp " + taken:          {Address: taken},
-		"eventhubstest: listen tcp " + blobTaken:      {BlobAddress: blobTaken},
-		"eventhubstest: listen tcp: address nonsense": {Address: "nonsense"},
-		"eventhubstest: listen tcp: address 99999":    {BlobAddress: "127.0.0.1:99999"},
+		"eventhubstest: serve AMQP: listen tcp " + taken:          {Address: taken},
+		"eventhubstest: serve blobs: listen tcp " + blobTaken:     {BlobAddress: blobTaken},
+		"eventhubstest: serve AMQP: listen tcp: address nonsense": {Address: "nonsense"},
+		"eventhubstest: serve blobs: listen tcp: address 99999":   {BlobAddress: "127.0.0.1:99999"},
 	} {
 		s, err := eventhubstest.New(&o)
 		require.ErrorContains(t, err, why)

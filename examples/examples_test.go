@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -146,6 +147,7 @@ func untilHealth(t *testing.T, address string, status int) {
 // emulator prints the environment in which the other programs find it: with a connection string, and without a password
 // over TLS, whose CA they trust. It prints the connection strings of more policies.
 func emulator(t *testing.T, path string, _ *eventhubstest.Server) {
+	emulatorFlags(t, path)
 	env := emulated(t, path, nil)
 	require.Len(t, env, 4)
 	policies := map[string]string{}
@@ -158,6 +160,29 @@ func emulator(t *testing.T, path string, _ *eventhubstest.Server) {
 		require.Contains(t, strings.Join(env, "\n"), "NODE_EXTRA_CA_CERTS=/")
 		require.NotContains(t, strings.Join(env, "\n"), "CONNECTION_STRING")
 	}
+}
+
+// emulatorFlags are refused if they are wrong, and their values are quoted for the shell.
+func emulatorFlags(t *testing.T, path string) {
+	free := []string{"-amqp", "127.0.0.1:0", "-blob", "127.0.0.1:0"}
+	for _, c := range []struct {
+		want  string
+		flags []string
+	}{
+		{"\"now\" is not a flag", []string{"now"}},
+		{"-ca: there is a CA only with -tls", []string{"-ca", "ca.pem"}},
+		{"an address is empty", []string{"-amqp", "127.0.0.1:0,"}},
+		{`"x" does not say what it allows`, []string{"-rules", "x"}},
+		{`the right ""`, []string{"-rules", "x:Send+"}},
+		{"-ca: write the CA's certificate: open nowhere/ca.pem", []string{"-tls", "-ca", "nowhere/ca.pem"}},
+	} {
+		start(t, path, nil, append(slices.Clone(free), c.flags...)...).fails(c.want)
+	}
+	start(t, path, []string{"TMPDIR=/nowhere"}, append(slices.Clone(free), "-tls")...).fails("TMPDIR says where")
+	p := start(t, path, nil, append(free, "-hubs", "it's:1, b:1", "-groups", "a, b", "-rules", "x: Send + Listen")...)
+	require.Equal(t, `export EVENT_HUB_NAME='it'\''s'`, p.line("export EVENT_HUB_NAME"))
+	p.line("# The emulator is ready")
+	require.Empty(t, p.end(syscall.SIGINT))
 }
 
 // emulated starts the emulator, tries it with other programs, and ends it. It returns the environment that was printed,

@@ -4,12 +4,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"log"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -47,20 +49,29 @@ func parse(args []string) (s settings, err error) {
 	if err := flags.Parse(args); err != nil {
 		return s, err
 	}
+	s.server.BlobAddress, s.server.TLS = *blob, *tls || s.passwordless
+	switch {
+	case flags.NArg() > 0:
+		return s, fmt.Errorf("%q is not a flag: see -help", flags.Arg(0))
+	case s.ca != "" && !s.server.TLS:
+		return s, errors.New("-ca: there is a CA only with -tls or -passwordless: add one of them")
+	}
 	if s.server.Hubs, err = parseHubs(*hubs, *groups); err != nil {
 		return s, err
 	}
 	if s.server.Rules, err = parseRules(*rules); err != nil {
 		return s, err
 	}
-	s.server.BlobAddress, s.server.TLS = *blob, *tls || s.passwordless
 	if *amqp == "" {
 		*amqp = "127.0.0.1:5672"
 		if s.server.TLS {
 			*amqp = "127.0.0.1:5671"
 		}
 	}
-	addresses := strings.Split(*amqp, ",")
+	addresses := split(*amqp)
+	if slices.Contains(addresses, "") {
+		return s, fmt.Errorf("-amqp %q: an address is empty: write them like 127.0.0.1:5671,127.0.0.1:443", *amqp)
+	}
 	s.server.Address, s.server.MoreAddresses = addresses[0], addresses[1:]
 	return s, nil
 }
@@ -79,7 +90,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if s.server.TLS {
 		folder, err := os.MkdirTemp("", "eventhubs-emulator-")
 		if err != nil {
-			return err
+			return fmt.Errorf("make a folder for what programs trust; TMPDIR says where: %w", err)
 		}
 		defer os.RemoveAll(folder)
 		if env, err = srv.WriteTrust(folder); err != nil {
@@ -88,7 +99,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	if s.ca != "" {
 		if err := os.WriteFile(s.ca, srv.CA(), 0o644); err != nil {
-			return err
+			return fmt.Errorf("-ca: write the CA's certificate: %w", err)
 		}
 	}
 	if hub := s.server.Hubs[0].Name; s.passwordless {
@@ -98,7 +109,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	for _, variable := range env {
 		name, value, _ := strings.Cut(variable, "=")
-		fmt.Fprintf(out, "export %s='%s'\n", name, value)
+		fmt.Fprintf(out, "export %s=%s\n", name, quote(value))
 	}
 	for _, r := range s.server.Rules[1:] {
 		fmt.Fprintf(out, "# With %s: %s\n", r.Name, srv.RuleConnectionString(r.Name, ""))
