@@ -293,6 +293,7 @@ func (c *Consumer) Close(ctx context.Context) error {
 func (c *Consumer) receive(ctx context.Context, unit int, h BatchHandler) error {
 	r := &receiving{engine: c.engine(ctx, unit, h), returned: make(chan struct{})}
 	if err := c.begin(r); err != nil {
+		r.engine.Abort() // lets go of ctx
 		return err
 	}
 	defer c.end(r)

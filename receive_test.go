@@ -257,6 +257,29 @@ func TestReceiveRunsOnce(t *testing.T) {
 	})
 }
 
+// watchedContext counts who waits for its end.
+type watchedContext struct {
+	context.Context
+	done    chan struct{}
+	waiting int
+}
+
+func (c *watchedContext) Done() <-chan struct{} { return c.done }
+
+func (c *watchedContext) AfterFunc(func()) (stop func() bool) {
+	c.waiting++
+	return func() bool { c.waiting--; return true }
+}
+
+// TestReceiveThatCannotBegin leaves nothing behind in its context, which may live long.
+func TestReceiveThatCannotBegin(t *testing.T) {
+	c := newConsumer(t, eventhubs.Config{ConnectionString: keyed, EventHub: "orders"}, memory(), nil)
+	require.NoError(t, c.Close(t.Context()))
+	ctx := &watchedContext{Context: context.Background(), done: make(chan struct{})}
+	require.ErrorIs(t, c.Receive(ctx, nothing), eventhubs.ErrClosed)
+	require.Zero(t, ctx.waiting)
+}
+
 // TestReceiveDoesNotWaitForMore has each event be sent only when the one before it was handled.
 func TestReceiveDoesNotWaitForMore(t *testing.T) {
 	t.Parallel()
