@@ -370,25 +370,27 @@ type unitHandler struct {
 	handle   BatchHandler
 	from     *origin
 	key      func(*ReceivedEvent) string // nil: PartitionKey
-	pointers []*ReceivedEvent
+	all      []ReceivedEvent
+	pointers []*ReceivedEvent // what the handler gets: it may change the slice
 }
 
 // Fill makes events of what was read. The handler may keep the events, but not the slice.
 func (u *unitHandler) Fill(partition string, events []*azeventhubs.ReceivedEventData) {
 	clear(u.pointers)
-	all := make([]ReceivedEvent, len(events))
+	u.all = make([]ReceivedEvent, len(events))
 	u.pointers = u.pointers[:0]
 	for i, e := range events {
-		all[i] = ReceivedEvent{ReceivedEventData: e, PartitionID: partition, from: u.from}
-		u.pointers = append(u.pointers, &all[i])
+		u.all[i] = ReceivedEvent{ReceivedEventData: e, PartitionID: partition, from: u.from}
+		u.pointers = append(u.pointers, &u.all[i])
 	}
 }
 
 // Handle calls the handler with a part of the events.
 func (u *unitHandler) Handle(ctx context.Context, from, to, attempt int) error {
 	unit := u.pointers[from:to:to]
-	for _, e := range unit {
-		e.Attempt = attempt
+	for i := range unit {
+		unit[i] = &u.all[from+i]
+		unit[i].Attempt = attempt
 	}
 	return u.handle(ctx, unit)
 }
