@@ -253,10 +253,12 @@ func (c *workers) resumeAt(now time.Time) {
 	}
 }
 
-// left notes that a worker has ended, with an event if its handler has ended the goroutine.
+// left notes that a worker has ended, with an event if its handler has ended the goroutine. Then another worker may
+// take its place: earlier events may have to be finished.
 func (c *workers) left(s *slot) {
 	c.reader.done.locked(func() {
 		if s != nil {
+			c.started--
 			c.window.abandon(s)
 		}
 		c.share()
