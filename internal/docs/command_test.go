@@ -131,7 +131,7 @@ func (s *shell) example(name string, args []string) {
 	switch name {
 	case "emulator":
 		s.end()
-		args = append(args, "-amqp", "127.0.0.1:0", "-blob", "127.0.0.1:0", "-ca", filepath.Join(s.bin, "ca.pem"))
+		args = append(args, "-amqp", "127.0.0.1:0", "-blob", "127.0.0.1:0")
 		p := start(s.t, environment(), program, args...)
 		p.until("The emulator is ready")
 		s.env = append(environment(), p.exports()...)
