@@ -271,7 +271,8 @@ func ExampleDeadLetter_batch() {
 		log.Fatal(err)
 	}
 	defer deadLetters.Close(context.Background())
-	consumer, err := eventhubs.NewConsumer(cfg, eventhubs.NewMemoryCheckpointStore(), nil)
+	options := &eventhubs.ConsumerOptions{MaxBatch: 3, BatchWait: time.Minute} // the example wants one batch
+	consumer, err := eventhubs.NewConsumer(cfg, eventhubs.NewMemoryCheckpointStore(), options)
 	if err != nil {
 		log.Fatal(err)
 	}
