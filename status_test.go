@@ -61,7 +61,7 @@ func TestPartitions(t *testing.T) {
 		require.Equal(s.T, &eventhubs.AttemptStatus{Number: 1, SequenceNumber: 1}, p.Attempt, "it has failed")
 		require.Equal(s.T, &eventhubs.FailureStatus{Since: p.HandlerFailure.Since, Error: "not yet"}, p.HandlerFailure)
 		require.WithinRange(s.T, p.HandlerFailure.Since, p.Handled.At, time.Now())
-		require.Equal(s.T, 2, p.Fetched)
+		require.Contains(s.T, []int{1, 2}, p.Fetched, "the last event may be fetched later")
 		require.EqualValues(s.T, 2, p.Lag.Events)
 		require.EqualValues(s.T, 2, p.Lag.LastEnqueuedSequenceNumber)
 		require.WithinRange(s.T, p.Lag.AsOf, time.Now().Add(-10*time.Second), time.Now())
