@@ -27,6 +27,7 @@ const (
 
 // Handler wraps a handler. Each call, so each attempt, has a span, which is in the context that h gets. It links to the
 // span that has sent the event; see Options.ChildSpans. If the context of Receive has a span, that is its parent.
+// Nil stays nil, which Receive refuses.
 func (t *Telemetry) Handler(h eventhubs.Handler) eventhubs.Handler {
 	if h == nil {
 		return nil // Receive says so
@@ -54,7 +55,8 @@ func (t *Telemetry) Handler(h eventhubs.Handler) eventhubs.Handler {
 	}
 }
 
-// BatchHandler wraps a batch handler. Each call has a span, which links to the spans that have sent the events.
+// BatchHandler wraps a batch handler. Each call has a span, which links to the spans that have sent the events. Nil
+// stays nil, which ReceiveBatch refuses.
 func (t *Telemetry) BatchHandler(h eventhubs.BatchHandler) eventhubs.BatchHandler {
 	if h == nil {
 		return nil

@@ -35,9 +35,9 @@ const (
 	changePromised  = "promised"
 )
 
-// CheckpointStore wraps a store. Each checkpoint that is written has a span, and each call is measured. What the store
-// can do beyond the interface, such as to keep the requests by which consumers hand partitions over, it still can,
-// if it is one of package eventhubs.
+// CheckpointStore wraps a store. Each checkpoint that is written has a span, and each call is measured. A store of
+// package eventhubs keeps what it does beyond the interface: consumers still ask each other for partitions through it.
+// Nil stays nil, which NewConsumer refuses.
 func (t *Telemetry) CheckpointStore(s eventhubs.CheckpointStore) eventhubs.CheckpointStore {
 	if b, ok := s.(*eventhubs.BlobCheckpointStore); s == nil || ok && b == nil {
 		return nil // NewConsumer says so

@@ -47,8 +47,8 @@ type Telemetry struct {
 	consumers   consumers
 }
 
-// New makes the Telemetry for a Config. Of a Config that NewProducer would refuse it knows no names. Errors of the
-// providers go to otel.Handle.
+// New returns the Telemetry for a Config. If NewProducer would refuse the Config, what is exported names no event hub
+// and no server. Errors of the providers go to otel.Handle.
 func New(cfg eventhubs.Config, o *Options) *Telemetry {
 	if o == nil {
 		o = &Options{}

@@ -26,8 +26,8 @@ func (s *Server) RuleConnectionString(rule, hub string) string {
 	return s.connectionString(keyOf(r), hub)
 }
 
-// SASConnectionString is the same with a shared access signature in the key's place. It holds for that event hub, until
-// it expires.
+// SASConnectionString is a RuleConnectionString with a shared access signature in place of the key. The signature is
+// valid for that event hub, until it expires.
 func (s *Server) SASConnectionString(rule, hub string, expires time.Time) string {
 	r, ok := s.rule(rule)
 	if !ok {

@@ -81,7 +81,7 @@ type Fault struct {
 	// it: "amqp:connection:…" closes the connection, "amqp:link:…" detaches the link, and anything else refuses the
 	// exchange. A reader's link is detached in that case, and a new connection or session is closed as soon as it is
 	// open. Requests for tokens and properties are answered with the condition and the status code that stands for it.
-	// SASL has but codes.
+	// SASL has only codes.
 	Condition   string
 	Description string
 	// Hang never answers: the client has to give up. The connection stays as it is. A reader's link delivers nothing more.
@@ -98,8 +98,8 @@ type Fault struct {
 	After bool
 }
 
-// Fault declares something that goes wrong from now on, and returns a function that removes it. What it holds up
-// already is not let go by that.
+// Fault declares something that goes wrong from now on, and returns a function that removes it. Removing it does not
+// release what it already holds up.
 func (s *Server) Fault(f Fault) (remove func()) {
 	return s.broker.AddFault(broker.Fault{
 		On: broker.Operation(f.On), Hub: f.Hub, Partition: f.Partition, ConsumerGroup: f.ConsumerGroup,

@@ -142,7 +142,7 @@ func (s *Server) IdentityFault(f IdentityFault) (remove func()) {
 }
 
 // PasswordlessConfig is what producers and consumers need to reach an event hub of the server without a connection
-// string. It signs in with Credential. It takes a server with TLS.
+// string. It signs in with Credential. The server needs TLS.
 func (s *Server) PasswordlessConfig(hub string) eventhubs.Config {
 	return eventhubs.Config{
 		Namespace: s.namespace(), EventHub: hub, Credential: s.Credential(), TLSConfig: s.clientTLS(),
@@ -150,7 +150,8 @@ func (s *Server) PasswordlessConfig(hub string) eventhubs.Config {
 	}
 }
 
-// PasswordlessBlobConfig is the same for a checkpoint store.
+// PasswordlessBlobConfig is what a checkpoint store needs to reach a container of the server's storage account without
+// a connection string. It signs in with Credential. The server needs TLS.
 func (s *Server) PasswordlessBlobConfig(container string) eventhubs.BlobConfig {
 	cfg := eventhubs.BlobConfig{AccountURL: s.accountURL(), Container: container, Credential: s.Credential()}
 	s.reach(&cfg)

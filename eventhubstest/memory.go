@@ -18,7 +18,7 @@ func inBubble() bool { return time.Now().Year() < 2020 }
 
 // SilenceConnections makes all AMQP connections that are open now go silent, as when a NAT drops their state: nothing
 // arrives any more on either side. What is written is lost without an error, and neither side notices when the other
-// one closes. New connections work. It takes a server in memory; with real sockets it does nothing.
+// one closes. New connections work. It works in memory only; with real sockets it does nothing.
 func (s *Server) SilenceConnections() {
 	if s.memory != nil {
 		for _, l := range s.memory.amqp {
@@ -27,7 +27,7 @@ func (s *Server) SilenceConnections() {
 	}
 }
 
-// SilenceBlobConnections does the same to the connections to the storage account.
+// SilenceBlobConnections does to the connections to the storage account what SilenceConnections does to AMQP.
 func (s *Server) SilenceBlobConnections() {
 	if s.memory != nil {
 		s.memory.blob.Silence()
@@ -35,7 +35,7 @@ func (s *Server) SilenceBlobConnections() {
 }
 
 // IgnoreDials leaves new AMQP connections unanswered from now on, as a firewall does that swallows packets: dials wait
-// until their contexts end, or until resume is called. Connections that are open stay. It takes a server in memory;
+// until their contexts end, or until resume is called. Connections that are open stay. It works in memory only;
 // with real sockets it does nothing.
 func (s *Server) IgnoreDials() (resume func()) {
 	if s.memory == nil {

@@ -13,8 +13,8 @@ func (s *Server) AddPartitions(hub string, n int) error {
 	return nil
 }
 
-// Reset has an event hub be as if it were deleted and created again, with as many partitions and the same consumer
-// groups: it is empty, sequence numbers and offsets start over, and its properties tell when that was. Links to it
+// Reset deletes an event hub and creates it again, with as many partitions and the same consumer groups. It is empty,
+// sequence numbers and offsets start over, and its properties tell when that was. Links to it
 // are detached with "amqp:not-found". Connections and tokens stay. Checkpoints of the old hub now lie past the end of
 // their partitions, where readers are refused with "com.microsoft:argument-error". It is an error if there is no such
 // hub.

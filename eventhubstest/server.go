@@ -87,9 +87,9 @@ type Options struct {
 
 // Storage has settings of a storage account that Microsoft advises against for checkpoints.
 type Storage struct {
-	// HierarchicalNamespace has the account say that it has one. It stores blobs as ever.
+	// HierarchicalNamespace makes the account report that it has one. Blobs are stored in the same way.
 	HierarchicalNamespace bool
-	// SoftDelete has the account show that it keeps what is overwritten.
+	// SoftDelete makes the account report that it keeps what is overwritten.
 	SoftDelete bool
 }
 

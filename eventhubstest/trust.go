@@ -22,9 +22,9 @@ import (
 //go:embed trust.py
 var sitecustomize []byte
 
-// WriteTrust has programs of other processes trust CA, without a change to them or to the machine: it writes files to a
-// folder, which it makes if need be, and returns the environment that names them, as entries like those of os.Environ.
-// What the machine trusts otherwise is trusted as well. The server needs TLS.
+// WriteTrust makes programs in other processes trust CA, without a change to them or to the machine. It writes files to
+// a folder, which it creates if it does not exist, and returns the environment that names them: entries like those of
+// os.Environ. These programs still trust what the machine trusts. The server needs TLS.
 //
 //   - SSL_CERT_FILE: Go on Linux and the BSDs, and all that uses OpenSSL
 //   - NODE_EXTRA_CA_CERTS: Node.js
