@@ -2,9 +2,11 @@ package receive_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-eventhubs/eventhubs"
@@ -114,6 +116,36 @@ func TestCheckpointWhileAHandlerRuns(t *testing.T) {
 		s.untilHandled(margin, "0", 3)
 		r.stop()
 		require.EqualValues(s, 2, s.checkpoint("0"), "the last checkpoint waits for no interval")
+	})
+}
+
+// slowStore takes a second for a checkpoint.
+type slowStore struct {
+	eventhubs.CheckpointStore
+	writes atomic.Int64
+}
+
+func (s *slowStore) SetCheckpoint(
+	ctx context.Context, c azeventhubs.Checkpoint, o *azeventhubs.SetCheckpointOptions,
+) error {
+	s.writes.Add(1)
+	time.Sleep(time.Second)
+	return s.CheckpointStore.SetCheckpoint(ctx, c, o)
+}
+
+// TestStopWhileACheckpointIsWritten waits for it, and writes no other one if it covers all.
+func TestStopWhileACheckpointIsWritten(t *testing.T) {
+	bubble(t, 1, func(s *scene) {
+		store := &slowStore{CheckpointStore: s.store}
+		s.store = store
+		s.send("0", 3)
+		r := s.receive("one", eventhubs.ConsumerOptions{}, nothing)
+		s.untilHandled(margin, "0", 3)
+		s.until(soon+margin, "a write has begun", func() bool { return store.writes.Load() == 1 })
+		require.EqualValues(s, none, s.checkpoint("0"))
+		r.stop()
+		require.EqualValues(s, 2, s.checkpoint("0"))
+		require.EqualValues(s, 1, store.writes.Load())
 	})
 }
 

@@ -152,15 +152,20 @@ func (p *progress) saveLast(ctx context.Context, claim *balance.Claim) error {
 	}
 }
 
-// save writes a checkpoint for all that is processed, unless there is one already.
+// save writes a checkpoint for all that is processed, unless there is one already. It looks what that is when no other
+// write is under way: what it saw before could be older than what is stored by now.
 func (p *progress) save(ctx context.Context) error {
+	if err := p.beginWrite(ctx); err != nil {
+		return err
+	}
+	defer p.endWrite()
 	p.progressMu.Lock()
 	at, covered, nothing := p.at, p.pending, !p.any || p.pending == 0
 	p.progressMu.Unlock()
 	if nothing {
 		return nil
 	}
-	err := p.store(ctx, at, false)
+	err := p.write(ctx, at, false)
 	p.noteSave(at, covered, err, ctx)
 	return err
 }
@@ -176,15 +181,30 @@ func (p *progress) cutOffWrite() {
 	})
 }
 
-// store writes one checkpoint, once, if the partition is ours beyond doubt. To replace the stored one it may move
-// backwards.
-func (p *progress) store(ctx context.Context, at processed, replace bool) error {
+// beginWrite waits until no checkpoint of the partition is being written. It returns an error if ctx ends before.
+func (p *progress) beginWrite(ctx context.Context) error {
 	select {
 	case p.writeMu <- struct{}{}:
-		defer func() { <-p.writeMu }()
+		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+}
+
+func (p *progress) endWrite() { <-p.writeMu }
+
+// store writes one checkpoint, after what is being written. To replace the stored one it may move backwards.
+func (p *progress) store(ctx context.Context, at processed, replace bool) error {
+	if err := p.beginWrite(ctx); err != nil {
+		return err
+	}
+	defer p.endWrite()
+	return p.write(ctx, at, replace)
+}
+
+// write writes one checkpoint, once, if the partition is ours beyond doubt. It is called between beginWrite and
+// endWrite.
+func (p *progress) write(ctx context.Context, at processed, replace bool) error {
 	p.progressMu.Lock()
 	claim := p.claim
 	p.progressMu.Unlock()
