@@ -54,6 +54,7 @@ func (r *reader) open() bool {
 		}
 		err := r.guard(noEvent, func() error { return opened(r.handling, r.id) })
 		if err == nil {
+			r.done.readingWorks()
 			return true
 		}
 		r.done.readingFails(err)

@@ -178,6 +178,25 @@ func TestPartitionIsClosedHoweverItEnds(t *testing.T) {
 	}
 }
 
+// TestPartitionOpenedFailsForAWhile shows in the status only while it does, of a partition without events too.
+func TestPartitionOpenedFailsForAWhile(t *testing.T) {
+	bubble(t, 1, func(s *scene) {
+		all := openings{fail: func(_ string, call int) error {
+			if call <= 6 {
+				return errors.New("not yet")
+			}
+			return nil
+		}}
+		r := s.receive("one", all.options(), all.handle)
+		time.Sleep(5 * time.Second)
+		failing := r.partition("0").Reading
+		require.NotNil(s, failing)
+		require.Equal(s, "not yet", failing.Error)
+		s.until(10*time.Second, "it shows no more", func() bool { return r.partition("0").Reading == nil })
+		require.Equal(s, []string{"opened 0"}, all.told)
+	})
+}
+
 // TestPartitionOpenedEndsReceive with Stop and with a panic: nothing is opened, so nothing is closed.
 func TestPartitionOpenedEndsReceive(t *testing.T) {
 	for name, fail := range map[string]func(string, int) error{

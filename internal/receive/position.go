@@ -81,6 +81,7 @@ func (r *reader) begin() bool {
 		if err == nil {
 			r.at = p
 			r.done.begins(p)
+			r.done.readingWorks() // as far as is known
 			r.refused = time.Time{}
 			return true
 		}

@@ -198,6 +198,8 @@ func TestLatestWithoutAnAnswer(t *testing.T) {
 		s.srv.Fault(eventhubstest.Fault{On: eventhubstest.OnManagement, Partition: "0", Times: 1, After: true})
 		r := s.receive("one", eventhubs.ConsumerOptions{Start: latest()}, nothing)
 		s.until(answerTimeout+margin, "the position is stored", func() bool { return s.checkpoint("0") == -1 })
+		time.Sleep(time.Second)
+		require.Nil(s, r.partition("0").Reading, "without an event too")
 		s.send("0", 1)
 		s.untilHandled(margin, "0", 1)
 		require.NotZero(s, s.log.count("level=WARN", "where to begin is not known", "partition=0"))
