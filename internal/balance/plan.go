@@ -133,7 +133,7 @@ func (p *plan) add(s *part) {
 }
 
 // overdue reports whether a partition that we have asked for should be ours by now. Its owner looks at requests once in
-// each of its UpdateIntervals, which we take to be as long as ours.
+// each of its UpdateIntervals, which we take to be as long as ours. A request looks older than it is: see dating.
 func (p *plan) overdue(s *part) bool {
 	if !s.ours {
 		return !p.v.CanAsk
@@ -142,7 +142,7 @@ func (p *plan) overdue(s *part) bool {
 	if s.request.Promised > 0 {
 		patience = s.request.Promised + promiseMargin
 	}
-	return p.v.Now.Sub(s.request.LastModifiedTime) > patience
+	return p.v.Now.Sub(s.request.LastModifiedTime) > patience+dating
 }
 
 // pass makes somebody heir to a partition.
