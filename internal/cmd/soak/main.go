@@ -54,7 +54,6 @@ type options struct {
 	rate     int           // events sent per second
 	seed     uint64        // of the choice of faults: it repeats what happens, but not the moment
 	verbose  bool
-	shared   bool // the machine has other work: see verdict
 }
 
 func defaultOptions() options {
@@ -90,7 +89,7 @@ func run(ctx context.Context, o options) (result, error) {
 	s.judge.explain(time.Now())
 	result := s.result()
 	if err == nil {
-		err = result.verdict(o.shared)
+		err = result.verdict()
 	}
 	s.sayDetails()
 	return result, err

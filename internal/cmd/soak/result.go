@@ -26,17 +26,16 @@ func (r result) String() string {
 		r.unread.Round(time.Millisecond), r.storedTwice, math.Round(float64(r.handled)/r.seconds))
 }
 
-// verdict is not nil if a guarantee was broken. On a machine that has other work, an owner may not get to answer a
-// request for a partition in time, which is a second here. It loses the partition then, so repeats tell nothing.
-func (r result) verdict(shared bool) error {
+// verdict is not nil if a guarantee was broken.
+func (r result) verdict() error {
 	switch {
 	case r.lost > 0:
 		return errors.New("events were lost")
 	case r.outOfOrder > 0:
 		return errors.New("events were out of order")
-	case r.repeatedClean > 0 && !shared:
+	case r.repeatedClean > 0:
 		return errors.New("events were repeated although consumers only came, and were stopped in good order")
-	case r.by[byJoin] > 0 && !shared:
+	case r.by[byJoin] > 0:
 		return errors.New("events were repeated although nothing but consumers joining had happened")
 	case r.uncovered > 0:
 		return errors.New("events were handled that no checkpoint covers after consumers were stopped in good order")

@@ -19,15 +19,14 @@ func TestMain(m *testing.M) {
 	leaktest.Main(m)
 }
 
-// TestSoak is "make soak", small, and beside other tests. That joining alone repeats nothing is shown where time is
-// virtual: by the tests of internal/receive and internal/guarantee, and by the simulation.
+// TestSoak is "make soak", small.
 func TestSoak(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes some seconds")
 	}
 	o := defaultOptions()
 	o.duration, o.harm, o.rate = 5*time.Second, 5*time.Second, 500
-	o.verbose, o.shared = testing.Verbose(), true
+	o.verbose = testing.Verbose()
 	if err := o.seedFromEnv(); err != nil {
 		t.Fatal(err)
 	}
