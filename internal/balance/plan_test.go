@@ -89,6 +89,12 @@ func TestDecisions(t *testing.T) {
 			partitions: []string{"me 1s", "me 1s", "x 1s", "x 1s"}, want: []string{"claim", "claim", "", ""},
 			change: func(v *balance.View) { v.Known = nil },
 		},
+		"an owner has two intervals to answer, and a second, by which a request may look older than it is": {
+			partitions: []string{"x 1s < me x 21s 0s", "x 1s", "x 1s", "me 1s"}, want: []string{"", "", "", ""},
+		},
+		"then the partition is taken": {
+			partitions: []string{"x 1s < me x 22s 0s", "x 1s", "x 1s", "me 1s"}, want: []string{"claim", "", "", ""},
+		},
 		"nothing is asked of who has one more than we have": {
 			partitions: []string{"x 1s", "x 1s", "x 1s", "me 1s", "me 1s"}, want: []string{"", "", "", "", ""},
 		},
