@@ -51,8 +51,8 @@ type Config struct {
 	// namespace.
 	TLSConfig *tls.Config
 	// DialContext makes the connection to the first hop, as http.Transport's field of the same name does: for SSH tunnels,
-	// private networks, and tests in memory. TLS, proxies and WebSockets run on top of it. It has 5 seconds. It must be
-	// safe for concurrent use. Nil means a net.Dialer.
+	// private networks, and tests in memory. TLS, proxies and WebSockets run on top of it. It has 5 seconds, and
+	// must return when its ctx ends. It must be safe for concurrent use. Nil means a net.Dialer.
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
 	// Retry is how the SDK retries an operation. The zero value means 3 retries, after 0.5, 1.5 and 3.5 seconds, give or
 	// take 30 %, so that a permanent failure is reported within 10 seconds. (The SDK's own default takes 44: see

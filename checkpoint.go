@@ -16,7 +16,8 @@ import (
 
 // CheckpointStore is where consumers agree on who reads which partition, and record how far each partition has been
 // processed. It is the SDK's interface: every store for the SDK fits. To keep this package's guarantees, a store must
-// also refuse to move a checkpoint backwards; package eventhubstest/storetest checks that of any store.
+// also refuse to move a checkpoint backwards; package eventhubstest/storetest checks that of any store. Its calls must
+// return when their ctx ends, because Receive waits for them.
 //
 // Consumers of this package ask each other for partitions through the stores of this package. With any other store,
 // including one that wraps a store of this package, a consumer takes a partition without asking, and the events after

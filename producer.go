@@ -203,8 +203,8 @@ func (p *Producer) sendError(err error) error {
 }
 
 // Close closes all connections. Calls of Send that are running fail with ErrClosed, and so do later ones. Close returns
-// when everything is closed: within 5 seconds, unless a credential has not answered yet. When ctx ends, it cuts off the
-// rest and returns ctx's cause. It may be called more than once.
+// when everything is closed: within 5 seconds, unless a credential or DialContext does not return. When ctx ends, it
+// cuts off the rest and returns ctx's cause. It may be called more than once.
 func (p *Producer) Close(ctx context.Context) error {
 	defer context.AfterFunc(ctx, p.dialer.Close)() // the SDK waits for answers of the service
 	err := p.engine.Close(ctx)

@@ -250,6 +250,13 @@ func requireTimedOut(t *testing.T, err error) {
 	require.ErrorAs(t, err, &op)
 }
 
+// TestDialContextReturnsNothing is an error that says so.
+func TestDialContextReturnsNothing(t *testing.T) {
+	nothing := func(context.Context, string, string) (net.Conn, error) { return nil, nil }
+	_, err := connect(t.Context(), dial.Options{Namespace: "contoso.servicebus.windows.net", DialContext: nothing})
+	require.ErrorContains(t, err, "DialContext returned neither a connection nor an error")
+}
+
 // TestDialEndsWithItsContext cancels a dial while the peer's answer is waited for.
 func TestDialEndsWithItsContext(t *testing.T) {
 	for how, webSockets := range map[string]bool{"TLS": false, "WebSockets": true} {

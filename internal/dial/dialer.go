@@ -7,6 +7,7 @@ package dial
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"strings"
 	"sync"
@@ -186,6 +187,9 @@ func (d *Dialer) connect(ctx context.Context, r route) (net.Conn, error) {
 	connecting, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	socket, err := d.options.DialContext(connecting, "tcp", r.first)
+	if err == nil && socket == nil {
+		err = errors.New("DialContext returned neither a connection nor an error")
+	}
 	if err != nil {
 		return nil, r.unreached(err)
 	}
