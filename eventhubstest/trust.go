@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -34,9 +35,12 @@ func (s *Server) WriteTrust(folder string) ([]string, error) {
 	if s.tls == nil {
 		return nil, errors.New("eventhubstest: write the CA: there is none: set Options.TLS")
 	}
+	if folder == "" {
+		return nil, errors.New("eventhubstest: write the CA: name a folder")
+	}
 	folder, err := filepath.Abs(folder)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("eventhubstest: write the CA: %w", err)
 	}
 	var (
 		roots  = append(systemRoots(), s.tls.pem...)
@@ -46,7 +50,7 @@ func (s *Server) WriteTrust(folder string) ([]string, error) {
 		python = filepath.Join(folder, "python")
 	)
 	if err := os.MkdirAll(python, 0o755); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("eventhubstest: write the CA: %w", err)
 	}
 	for _, f := range []struct {
 		path    string
@@ -56,7 +60,7 @@ func (s *Server) WriteTrust(folder string) ([]string, error) {
 		{filepath.Join(python, "sitecustomize.py"), sitecustomize},
 	} {
 		if err := os.WriteFile(f.path, f.content, 0o644); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("eventhubstest: write the CA: %w", err)
 		}
 	}
 	java := "-Djavax.net.ssl.trustStore=" + quoted(store) + " -Djavax.net.ssl.trustStoreType=JKS"

@@ -70,7 +70,9 @@ func TestWriteTrustRefused(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
 	_, err = s.WriteTrust(file)
-	require.ErrorContains(t, err, file)
+	require.ErrorContains(t, err, "eventhubstest: write the CA: mkdir "+file)
+	_, err = s.WriteTrust("")
+	require.EqualError(t, err, "eventhubstest: write the CA: name a folder")
 }
 
 // Python's programs, Node's and Java's read the environment, where there is such a program.
