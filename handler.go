@@ -51,7 +51,8 @@ func isStop(err error) bool {
 	return errors.As(err, &stop)
 }
 
-// HandlerError is what Receive returns when a handler has ended it: with Stop, by giving up in Backoff, or with a panic.
+// HandlerError is what Receive returns when a handler has ended it: with Stop, by giving up in Backoff, or with a
+// panic.
 // A panic of a function in ConsumerOptions is reported in the same way.
 type HandlerError struct {
 	PartitionID    string
