@@ -109,7 +109,7 @@ func TestBusyAtTheStart(t *testing.T) {
 				require.Equal(s, eventhubs.StateStarting, r.Status().State)
 				require.NotZero(s, s.log.count("level=WARN", "does not say which partitions there are"))
 				heal()
-				s.untilHandled(openTimeout+margin, "0", 1)
+				s.untilHandled(40*time.Second, "0", 1) // the pause between two tries is half a minute, and a quarter at most
 				require.Less(s, r.stop(), margin)
 			})
 		})
