@@ -2,6 +2,7 @@ package receive_test
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -119,17 +120,22 @@ func TestCheckpointWhileAHandlerRuns(t *testing.T) {
 	})
 }
 
-// slowStore takes a second for a checkpoint.
+// slowStore takes a second for a checkpoint, or does what set says.
 type slowStore struct {
 	eventhubs.CheckpointStore
 	writes atomic.Int64
+	set    func(ctx context.Context, call int64) error // nil: nothing
 }
 
 func (s *slowStore) SetCheckpoint(
 	ctx context.Context, c azeventhubs.Checkpoint, o *azeventhubs.SetCheckpointOptions,
 ) error {
-	s.writes.Add(1)
-	time.Sleep(time.Second)
+	call := s.writes.Add(1)
+	if s.set == nil {
+		time.Sleep(time.Second)
+	} else if err := s.set(ctx, call); err != nil {
+		return err
+	}
 	return s.CheckpointStore.SetCheckpoint(ctx, c, o)
 }
 
@@ -146,6 +152,58 @@ func TestStopWhileACheckpointIsWritten(t *testing.T) {
 		r.stop()
 		require.EqualValues(s, 2, s.checkpoint("0"))
 		require.EqualValues(s, 1, store.writes.Load())
+	})
+}
+
+// TestStopWhileACheckpointHangs gives that one up, and writes it again.
+func TestStopWhileACheckpointHangs(t *testing.T) {
+	bubble(t, 1, func(s *scene) {
+		store := &slowStore{CheckpointStore: s.store, set: func(ctx context.Context, call int64) error {
+			if call == 1 {
+				<-ctx.Done()
+			}
+			return ctx.Err()
+		}}
+		s.store = store
+		s.send("0", 3)
+		r := s.receive("one", eventhubs.ConsumerOptions{}, nothing)
+		s.untilHandled(margin, "0", 3)
+		s.until(soon+margin, "a write has begun", func() bool { return store.writes.Load() == 1 })
+		require.Less(s, r.stop(), 3*time.Second)
+		require.EqualValues(s, 2, s.checkpoint("0"))
+	})
+}
+
+// TestLossCutsOffACheckpoint that is being written, so that it cannot arrive after those of the new owner.
+func TestLossCutsOffACheckpoint(t *testing.T) {
+	bubble(t, 1, func(s *scene) {
+		var began, ended atomic.Int64
+		s.store = &slowStore{CheckpointStore: s.store, set: func(ctx context.Context, _ int64) error {
+			began.Add(1)
+			<-ctx.Done()
+			ended.Add(1)
+			return ctx.Err()
+		}}
+		s.send("0", 3)
+		s.receive("one", eventhubs.ConsumerOptions{UpdateInterval: time.Second}, nothing)
+		s.untilHandled(margin, "0", 3)
+		s.until(soon+margin, "a write has begun", func() bool { return began.Load() == 1 })
+		s.steal("0")
+		s.until(3*time.Second, "it is cut off", func() bool { return ended.Load() == 1 })
+	})
+}
+
+// TestCheckpointCountWhileTheStoreFails is retried after CheckpointInterval, and not at once.
+func TestCheckpointCountWhileTheStoreFails(t *testing.T) {
+	bubble(t, 1, func(s *scene) {
+		store := &slowStore{CheckpointStore: s.store, set: func(context.Context, int64) error { return errors.New("no") }}
+		s.store = store
+		s.send("0", 3)
+		r := s.receive("one", eventhubs.ConsumerOptions{CheckpointCount: 1}, nothing)
+		s.untilHandled(margin, "0", 3)
+		time.Sleep(time.Minute)
+		require.InDelta(s, 6, store.writes.Load(), 2)
+		r.cancel()
 	})
 }
 

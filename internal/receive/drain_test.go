@@ -2,6 +2,7 @@ package receive_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -115,6 +116,29 @@ func TestDrainAtOnce(t *testing.T) {
 		<-running
 		require.Less(s, r.stop(), time.Second)
 		require.EqualValues(s, none, s.checkpoint("0"))
+	})
+}
+
+// TestDrainBeginsNothingTooLate calls no handler when handlers have run out of time, though later events are completed.
+func TestDrainBeginsNothingTooLate(t *testing.T) {
+	bubble(t, 1, func(s *scene) {
+		s.send("0", 6)
+		o := keyed(2, 2)
+		o.DrainTimeout = 5 * time.Second
+		var late atomic.Int64
+		r := s.receive("one", o, func(ctx context.Context, e *eventhubs.ReceivedEvent) error {
+			if ctx.Err() != nil {
+				late.Add(1)
+			}
+			if e.SequenceNumber == 0 {
+				<-ctx.Done()
+			}
+			return nil
+		})
+		s.untilHandled(margin, "0", 3) // 1, 3 and 5
+		require.InDelta(s, 5*time.Second, r.stop(), float64(time.Second))
+		require.Zero(s, late.Load())
+		require.EqualValues(s, 1, s.checkpoint("0"))
 	})
 }
 
