@@ -165,6 +165,36 @@ func TestRequestsTakeTime(t *testing.T) {
 	})
 }
 
+// TestListingOverlapsAClaim has claims succeed while a listing is under way that still shows who was there before. That
+// is no loss.
+func TestListingOverlapsAClaim(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newMemory()
+		before := start(t, store, "before", 8)
+		time.Sleep(time.Minute)
+		before.stop()
+		<-before.ended
+		c := start(t, store, "c", 8, func(o *balance.Options) {
+			o.Store.(*faulty).set(func(_ context.Context, call, _ string) error {
+				if call == claim {
+					// The first listing ends at 2 s; the second one begins at 9 to 10 s, and ends two seconds later.
+					time.Sleep(interval - 1500*time.Millisecond)
+				}
+				return nil
+			}, func(call, _ string) error {
+				if call == list {
+					time.Sleep(2 * time.Second)
+				}
+				return nil
+			})
+		})
+		time.Sleep(2 * interval)
+		lost, _ := c.count()
+		require.Zero(t, lost)
+		require.Len(t, c.Claims(), 8)
+	})
+}
+
 // TestPromiseWhoseAnswerIsLost is kept all the same.
 func TestPromiseWhoseAnswerIsLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
