@@ -22,6 +22,11 @@ const written = "checkpoint written"
 // failCheckpoints has the writing of checkpoints fail until heal is called.
 func (s *scene) failCheckpoints(f eventhubstest.BlobFault) (heal func()) {
 	f.NameContains = "/checkpoint/"
+	return s.failWrites(f)
+}
+
+// failWrites has the writing of blobs fail.
+func (s *scene) failWrites(f eventhubstest.BlobFault) (heal func()) {
 	var heals []func()
 	for _, f.Operation = range []string{"PutBlob", "SetBlobMetadata"} {
 		heals = append(heals, s.srv.BlobFault(f))
@@ -171,6 +176,24 @@ func TestStopWhileACheckpointHangs(t *testing.T) {
 		s.until(soon+margin, "a write has begun", func() bool { return store.writes.Load() == 1 })
 		require.Less(s, r.stop(), 3*time.Second)
 		require.EqualValues(s, 2, s.checkpoint("0"))
+	})
+}
+
+// TestNoCheckpointAfterAClaimHasExpired has claims not be renewed, so that any consumer may take the partition.
+func TestNoCheckpointAfterAClaimHasExpired(t *testing.T) {
+	bubble(t, 1, func(s *scene) {
+		s.send("0", 1)
+		r := s.receive("one", eventhubs.ConsumerOptions{}, nothing)
+		s.until(margin, "it is covered", func() bool { return s.checkpoint("0") == 0 })
+		heal := s.failWrites(eventhubstest.BlobFault{NameContains: "/ownership/", Status: 503, Code: "ServerBusy"})
+		time.Sleep(2 * time.Minute)
+		s.send("0", 1)
+		s.untilHandled(margin, "0", 2)
+		time.Sleep(time.Minute)
+		require.EqualValues(s, 0, s.checkpoint("0"))
+		require.Contains(s, r.partition("0").Checkpointing.Error, "not held for certain")
+		heal()
+		s.until(time.Minute, "it is covered too", func() bool { return s.checkpoint("0") == 1 })
 	})
 }
 
