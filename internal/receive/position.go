@@ -106,9 +106,6 @@ func (r *reader) findBeginning() (position, error) {
 	if err != nil {
 		return position{}, err
 	}
-	if processed, ok := r.done.position(); ok && isAhead(processed, found.checkpoint) {
-		found = dated{checkpoint: r.engine.options.checkpoint(r.id, processed), ok: true} // not covered yet, from before
-	}
 	start := r.engine.options.startOf(r.id)
 	latest := start.Latest != nil && *start.Latest
 	switch {
@@ -123,10 +120,6 @@ func (r *reader) findBeginning() (position, error) {
 		return earliest(), r.restart(why, nil)
 	}
 	return at(found.checkpoint), nil
-}
-
-func isAhead(p processed, c azeventhubs.Checkpoint) bool {
-	return c.SequenceNumber == nil || *c.SequenceNumber < p.sequence
 }
 
 func startAt(s azeventhubs.StartPosition) position {

@@ -115,13 +115,6 @@ func (p *progress) dueAt() time.Time {
 	return due
 }
 
-// position returns how far the partition is processed, whether or not a checkpoint covers it.
-func (p *progress) position() (processed, bool) {
-	p.progressMu.Lock()
-	defer p.progressMu.Unlock()
-	return p.at, p.any
-}
-
 // forget forgets what no checkpoint covers: the partition is lost, or another one than it was.
 func (p *progress) forget() {
 	p.locked(func() { p.any, p.pending, p.saved, p.tried, p.trouble = false, 0, Mark{}, time.Time{}, trouble{} })
