@@ -156,7 +156,9 @@ func TestDeadLetterWithoutRoom(t *testing.T) {
 		has     []string
 		leftOut any
 	}{
-		"room for all":       {4000, strings.Repeat("é", 4000), []string{"dead_letter_reason", "dead_letter_partition"}, nil},
+		"room for all": {
+			4000, strings.Repeat("é", 4000), []string{"dead_letter_reason", "dead_letter_partition"}, nil,
+		},
 		"room for some":      {1500, strings.Repeat("e", 4000), []string{"dead_letter_partition"}, "dead_letter_reason"},
 		"no room":            {-200, "short", nil, "all properties of a dead letter"},
 		"a reason not UTF-8": {4000, "\xff\xfe", []string{"dead_letter_reason"}, nil},

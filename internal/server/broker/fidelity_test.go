@@ -26,7 +26,8 @@ func everyType() map[string]any {
 		"timestamp":   time.UnixMilli(1_700_000_000_123).UTC(),
 		"before 1970": time.UnixMilli(-5).UTC(), "uuid": goamqp.UUID{1, 2, 3, 15: 16}, "binary": []byte{0, 1, 255},
 		"empty binary": []byte{},
-		"string":       "Grüße 🚀", "empty": "", "long string": string(make([]byte, 300)), "symbol": goamqp.Symbol("a:symbol"),
+		"string":       "Grüße 🚀", "empty": "", "long string": string(make([]byte, 300)),
+		"symbol": goamqp.Symbol("a:symbol"),
 	}
 }
 

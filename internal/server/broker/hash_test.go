@@ -15,9 +15,9 @@ var keyCounts = [...]int{1, 2, 3, 5, 32, 1000}
 
 // keyVectors are keys, and their partitions where there are as many as keyCounts says. The hash is generate_hash_code
 // of the Python SDK (azure-eventhub 5.15.0, _buffered_producer/_partition_resolver.py) of the key in UTF-8; those from
-// "7" to "-4189…" are tested with the same hash in the .NET and Java SDKs too. The partition is abs(hash % partitions)
-// with the % of .NET and Java, which keeps the sign of the hash; Python's % doesn't, so its buffered producer disagrees
-// with them on negative hashes.
+// "7" to "-4189…" are tested with the same hash in the .NET and Java SDKs too. The partition is abs(hash %
+// partitions) with the % of .NET and Java, which keeps the sign of the hash; Python's % doesn't, so its buffered
+// producer disagrees with them on negative hashes.
 var keyVectors = []struct {
 	key string
 	in  [len(keyCounts)]int

@@ -55,8 +55,8 @@ func (d *Directory) fault() (Fault, bool) {
 // Secret is what those who ask the endpoint for tokens have to send as X-IDENTITY-HEADER.
 func (d *Directory) Secret() string { return d.secret }
 
-// ServeHTTP is the managed identity endpoint of App Service, version 2019-08-01: GET ?resource=…&client_id=… with the
-// header X-IDENTITY-HEADER.
+// ServeHTTP is the managed identity endpoint of App Service, version 2019-08-01: GET ?resource=…&client_id=… with
+// the header X-IDENTITY-HEADER.
 func (d *Directory) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if f, ok := d.fault(); ok {
 		select {
