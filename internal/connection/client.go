@@ -205,8 +205,8 @@ func (s *Shared[C]) retire(c *client[C]) {
 	}
 }
 
-// giveUp retires a client and throws its users out: their contexts end, its socket is dropped, and it can no longer
-// dial. So nothing in it waits for the network.
+// giveUp retires a client and throws its users out: its socket is dropped, and it can no longer dial. So nothing in it
+// waits for the network.
 func (s *Shared[C]) giveUp(c *client[C], why error) {
 	s.clientsMu.Lock()
 	first, dialer := !c.given, c.dialer

@@ -2,6 +2,7 @@ package connection_test
 
 import (
 	"context"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -95,4 +96,26 @@ func TestCloseConsumer(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestCancelWhileWriting has a call's context end when its message is about to be written. With a context of its own
+// go-amqp would not write it, and wait for good for a link that has ended to take back the credit (sender.go, send).
+func TestCancelWhileWriting(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, s *scene) {
+		for i := range 200 {
+			require.NoError(t, s.do(t.Context()))
+			ctx, cancel := context.WithCancel(t.Context())
+			called := make(chan error, 1)
+			go func() { called <- s.do(ctx) }()
+			for range i % 20 { // to meet each step of writing
+				runtime.Gosched()
+			}
+			cancel()
+			select {
+			case <-called:
+			case <-time.After(time.Minute):
+				t.Fatal("the call does not return")
+			}
+		}
+	})
 }

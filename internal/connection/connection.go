@@ -9,8 +9,11 @@
 //   - Until a first call has succeeded, one call at a time is in the client, and the SDK recovers by itself, so that
 //     the call returns the reason of a failure. After that, calls run concurrently.
 //   - When the connection or the link ends while several calls are in the client, the client is given up before the SDK
-//     starts to recover: its socket is dropped, it can no longer dial, and the contexts of all its calls end. The next
-//     caller makes a new client.
+//     starts to recover: its socket is dropped, and it can no longer dial. So the calls in it fail. The next caller makes
+//     a new client.
+//
+// What ends a call early is the loss of its connection, not the end of a context, which may make the SDK hang for good:
+// see dial's Dialer.Context.
 package connection
 
 import (
@@ -47,7 +50,8 @@ var (
 type Options[C any] struct {
 	// New makes a client, and says which Dialer makes its connections. It must not connect.
 	New func() (C, *dial.Dialer, error)
-	// Open connects the client and opens the link that its calls use, so that the calls do not have to.
+	// Open connects the client and opens the link that its calls use, so that the calls do not have to. Its context
+	// ends after the client was given up.
 	Open func(ctx context.Context, client C) error
 	// Close closes a client, even if it was never open or its connection is lost. Nothing else uses the client by then.
 	Close func(ctx context.Context, client C, dialer *dial.Dialer) error
@@ -93,9 +97,8 @@ func New[C any](o Options[C]) *Shared[C] {
 // Do runs use with an open client.
 //
 // It waits for a client to open, at most for OpenTimeout, and for its turn. If a client cannot be opened, all who wait
-// for it get the reason. use gets a context that also ends when the client is given up. If ctx ends, or CallTimeout
-// passes, while the call is in the client, the client is given up: the service may never answer, and some calls of the
-// SDK don't look at their context (mgmt.go, getPartitionPropertiesInternal).
+// for it get the reason. use gets a context that ends after the client was given up. If ctx ends, or CallTimeout
+// passes, while the call is in the client, the client is given up.
 //
 // The error is that of use, ErrClosed, ErrLost, ErrNoAnswer, ctx's cause, or the reason why no client could be opened.
 func (s *Shared[C]) Do(ctx context.Context, use func(ctx context.Context, client C) error) error {
@@ -127,7 +130,7 @@ func (s *Shared[C]) Open(ctx context.Context) error {
 
 // call runs use in a client.
 func (s *Shared[C]) call(ctx context.Context, c *client[C], use func(context.Context, C) error) error {
-	// A child of the client's context, so that it ends before the socket is dropped: the SDK doesn't recover then.
+	// A child of the client's context, which knows why the client was given up.
 	calling, cancel := context.WithCancelCause(c.ctx)
 	defer cancel(nil)
 	throwOut := func(why error) {
@@ -138,17 +141,25 @@ func (s *Shared[C]) call(ctx context.Context, c *client[C], use func(context.Con
 	if bound := s.options.CallTimeout; bound > 0 {
 		defer time.AfterFunc(bound, func() { s.setLate(c); throwOut(noAnswer(bound)) }).Stop()
 	}
-	err := use(calling, c.sdk)
+	err := use(c.dialer.Context(), c.sdk)
 	switch {
 	case err == nil:
 		s.prove(c)
-	case calling.Err() != nil && (sdkerr.IsContext(err) || errors.Is(err, dial.ErrClosed)):
+	case calling.Err() != nil && cutOff(err):
 		err = context.Cause(calling)
+		if why := c.dialer.Cause(); why != nil && errors.Is(err, ErrLost) {
+			err = fmt.Errorf("%w: %w", err, why)
+		}
 	}
 	if err != nil && s.options.Broken != nil && s.options.Broken(err) {
 		s.giveUp(c, ErrLost)
 	}
 	return err
+}
+
+// cutOff reports whether an error may be what the SDK returns because its client was given up.
+func cutOff(err error) bool {
+	return sdkerr.IsLost(err) || sdkerr.IsContext(err) || errors.Is(err, dial.ErrClosed)
 }
 
 func noAnswer(bound time.Duration) error { return fmt.Errorf("%w: %v", ErrNoAnswer, bound) }
@@ -214,20 +225,18 @@ func (s *Shared[C]) open(c *client[C]) {
 	ended := func() { s.ended(c) }
 	dialer.Watch(ended, ended)
 	s.equip(c, sdk, dialer)
-	// The context has no deadline: go-amqp would set it on the socket, in place of what package dial has set (conn.go,
-	// startImpl).
-	ctx, cancel := context.WithCancelCause(c.ctx)
+	opening, cancel := context.WithCancelCause(c.ctx)
 	defer cancel(nil)
 	tooSlow := fmt.Errorf("open a connection: %w", noAnswer(s.options.OpenTimeout))
 	defer time.AfterFunc(s.options.OpenTimeout, func() { cancel(tooSlow) }).Stop()
-	// Open may not look at its context: the SDK asks credentials without one.
-	defer context.AfterFunc(ctx, func() { s.fail(c, context.Cause(ctx)) })()
-	err = s.options.Open(ctx, sdk)
+	// Who waits for the client doesn't wait for Open to end: the SDK may be waiting for a credential.
+	defer context.AfterFunc(opening, func() { s.fail(c, context.Cause(opening)) })()
+	err = s.options.Open(dialer.Context(), sdk)
 	switch {
 	case err == nil:
 		s.succeed(c)
-	case ctx.Err() != nil && sdkerr.IsContext(err):
-		s.fail(c, context.Cause(ctx))
+	case opening.Err() != nil && cutOff(err):
+		s.fail(c, context.Cause(opening))
 	default:
 		s.fail(c, err)
 	}

@@ -451,3 +451,50 @@ func TestClose(t *testing.T) {
 		require.ErrorAs(n, err, &final)
 	})
 }
+
+// TestCloseWhileDialling ends each step of a dial at once.
+func TestCloseWhileDialling(t *testing.T) {
+	for name, address := range map[string]func(*network) string{
+		"no connection": (*network).unreachable,
+		"no answer":     (*network).silent,
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(n *network) {
+				d := dial.New(n.at(address(n)))
+				ended := make(chan error, 1)
+				go func() {
+					_, err := d.Dial(context.Background(), azeventhubs.WebSocketConnParams{})
+					ended <- err
+				}()
+				synctest.Wait()
+				began := time.Now()
+				d.Close()
+				require.ErrorIs(n, <-ended, dial.ErrClosed)
+				require.Zero(n, time.Since(began))
+				require.Error(n, d.Context().Err())
+			})
+		})
+	}
+}
+
+// TestContext ends when the Dialer is closed and go-amqp has closed the connection, in whatever order.
+func TestContext(t *testing.T) {
+	bubble(t, func(n *network) {
+		o := n.at(n.silent())
+		o.Plaintext = true
+		d := dial.New(o)
+		var connections []net.Conn
+		for range 2 {
+			nc, err := d.Dial(n.Context(), azeventhubs.WebSocketConnParams{})
+			require.NoError(n, err)
+			connections = append(connections, nc)
+		}
+		require.NoError(n, connections[0].Close())
+		require.NoError(n, d.Context().Err())
+		d.Close()
+		_ = connections[0].Close()
+		require.NoError(n, d.Context().Err(), "a connection is still written to")
+		_ = connections[1].Close()
+		require.Error(n, d.Context().Err())
+	})
+}

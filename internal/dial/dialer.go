@@ -53,12 +53,17 @@ type Dialer struct {
 	options Options
 	address string // host:port to dial
 	tls     *tls.Config
-	watch   *watch // nil: nobody wants to know
+	watch   watch
 	cause   atomic.Pointer[error]
+
+	open context.Context // ends when the Dialer is closed
+	shut context.CancelFunc
+	life context.Context // see Context
+	end  context.CancelFunc
 
 	socketMu sync.Mutex
 	socket   net.Conn // the latest; nil: none yet
-	closed   bool
+	users    int      // dials under way, and connections that go-amqp has not closed
 }
 
 // New returns a Dialer that has not dialled yet.
@@ -66,7 +71,9 @@ func New(o Options) *Dialer {
 	if o.DialContext == nil {
 		o.DialContext = new(net.Dialer).DialContext
 	}
-	d := &Dialer{options: o, address: o.address()}
+	d := &Dialer{options: o, address: o.address(), watch: watch{ended: func() {}, detached: func() {}}}
+	d.open, d.shut = context.WithCancel(context.Background())
+	d.life, d.end = context.WithCancel(context.Background())
 	if o.Plaintext {
 		return d
 	}
@@ -132,19 +139,63 @@ func (d *Dialer) Drop() {
 	}
 }
 
-// Close drops the socket, and makes every later dial fail with ErrClosed. So nothing of the client waits for the
-// network after that.
+// Close drops the socket, ends a dial that is under way, and makes every later one fail with ErrClosed. So nothing of
+// the client waits for the network after that.
 func (d *Dialer) Close() {
-	d.socketMu.Lock()
-	d.closed = true
-	d.socketMu.Unlock()
+	d.shut()
 	d.Drop()
+	d.socketMu.Lock()
+	defer d.socketMu.Unlock()
+	if d.users == 0 {
+		d.end()
+	}
+}
+
+// Context returns a context that ends after Close, once go-amqp writes nothing more. Calls of the client that may send a
+// message need it, because a context that ends earlier can make them hang for good, with a lock held: go-amqp gives
+// back the credit of a message that was not written, and waits for its link to take it, even if the link has ended by
+// then (sender.go, send). Close makes such a call fail in any case, unless it waits for a credential.
+func (d *Dialer) Context() context.Context { return d.life }
+
+// enter counts a user, unless the Dialer is closed.
+func (d *Dialer) enter() bool {
+	d.socketMu.Lock()
+	defer d.socketMu.Unlock()
+	if d.open.Err() != nil {
+		return false
+	}
+	d.users++
+	return true
+}
+
+func (d *Dialer) leave() {
+	d.socketMu.Lock()
+	defer d.socketMu.Unlock()
+	d.users--
+	if d.users == 0 && d.open.Err() != nil {
+		d.end()
+	}
 }
 
 // Dial is the NewWebSocketConn of a client: the SDK speaks AMQP over whatever it returns (azeventhubs,
 // internal/namespace.go, newClientImpl). Its error is an [Error], which the SDK takes for a lost connection and
 // retries, unless ctx has ended. It takes at most connectTimeout and handshakeTimeout.
 func (d *Dialer) Dial(ctx context.Context, _ azeventhubs.WebSocketConnParams) (net.Conn, error) {
+	if !d.enter() {
+		return nil, ErrClosed
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(d.open, cancel)()
+	nc, err := d.dial(ctx)
+	if err != nil {
+		d.leave()
+		return nil, err
+	}
+	return &watchedConn{Conn: nc, dialer: d}, nil
+}
+
+func (d *Dialer) dial(ctx context.Context) (net.Conn, error) {
 	r, err := d.route()
 	if err != nil {
 		return nil, d.failed(ctx, r, err)
@@ -170,20 +221,11 @@ func (d *Dialer) Dial(ctx context.Context, _ azeventhubs.WebSocketConnParams) (n
 	// readProtoHeader and readFrame).
 	_ = socket.SetDeadline(time.Time{})
 	_ = socket.SetReadDeadline(time.Now().Add(handshakeTimeout))
-	if d.watch != nil {
-		nc = &watchedConn{Conn: nc, watch: d.watch, cause: &d.cause}
-	}
 	return nc, nil
 }
 
 // connect makes the socket to the first hop.
 func (d *Dialer) connect(ctx context.Context, r route) (net.Conn, error) {
-	d.socketMu.Lock()
-	closed := d.closed
-	d.socketMu.Unlock()
-	if closed {
-		return nil, ErrClosed
-	}
 	connecting, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	socket, err := d.options.DialContext(connecting, "tcp", r.first)
@@ -200,7 +242,7 @@ func (d *Dialer) connect(ctx context.Context, r route) (net.Conn, error) {
 func (d *Dialer) keep(socket net.Conn) error {
 	d.socketMu.Lock()
 	defer d.socketMu.Unlock()
-	if d.closed {
+	if d.open.Err() != nil {
 		return ErrClosed
 	}
 	d.socket = socket

@@ -34,10 +34,10 @@ func (e *Error) Unwrap() error {
 // As finds the cause of a timeout all the same.
 func (e *Error) As(target any) bool { return errors.As(e.cause, target) }
 
-// failed describes a dial that has failed. If its context has ended, that is the reason.
+// failed describes a dial that has failed. If its context has ended, or the Dialer was closed, that is the reason.
 func (d *Dialer) failed(ctx context.Context, r route, err error) error {
-	if err == ErrClosed { //nolint:errorlint // it is ours, and never wrapped
-		return err
+	if d.open.Err() != nil {
+		return ErrClosed
 	}
 	what := d.what()
 	if r.proxy != nil {

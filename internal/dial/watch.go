@@ -1,7 +1,9 @@
 package dial
 
 import (
+	"errors"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -11,8 +13,6 @@ import (
 // before the client's calls notice, so that there is time to keep the client from recovering; from goroutines that the
 // connection waits for; and possibly more than once. Call Watch before the first dial.
 func (d *Dialer) Watch(ended, detached func()) {
-	nothing := func() {}
-	d.watch = &watch{ended: nothing, detached: nothing}
 	if ended != nil {
 		d.watch.ended = ended
 	}
@@ -21,7 +21,7 @@ func (d *Dialer) Watch(ended, detached func()) {
 	}
 }
 
-// Cause is why reading from a watched connection has failed, or nil. An orderly close is no failure.
+// Cause is why reading from a watched connection has failed, or nil. That the connection was closed here is no reason.
 func (d *Dialer) Cause() error {
 	if err := d.cause.Load(); err != nil {
 		return *err
@@ -39,16 +39,16 @@ const renewal = time.Minute
 // watchedConn is a connection that reports its end.
 type watchedConn struct {
 	net.Conn
-	watch *watch
-	cause *atomic.Pointer[error] // the Dialer's
-	begun atomic.Int64           // when the latest session was begun, in nanoseconds since 1970
+	dialer *Dialer
+	begun  atomic.Int64 // when the latest session was begun, in nanoseconds since 1970
+	closed sync.Once
 }
 
-// Read notes why it fails, the first time only: later failures may be of our own making.
+// Read notes why it fails.
 func (w *watchedConn) Read(b []byte) (int, error) {
 	n, err := w.Conn.Read(b)
-	if err != nil {
-		w.cause.CompareAndSwap(nil, &err)
+	if err != nil && !errors.Is(err, net.ErrClosed) {
+		w.dialer.cause.CompareAndSwap(nil, &err)
 	}
 	return n, err
 }
@@ -64,20 +64,23 @@ func (w *watchedConn) Read(b []byte) (int, error) {
 func (w *watchedConn) Write(b []byte) (int, error) {
 	switch performative(b) {
 	case detach:
-		w.watch.detached()
+		w.dialer.watch.detached()
 	case begin:
 		now := time.Now().UnixNano()
 		if last := w.begun.Swap(now); now-last < int64(renewal) {
-			w.watch.ended()
+			w.dialer.watch.ended()
 		}
 	}
 	return w.Conn.Write(b)
 }
 
-// Close is how go-amqp ends a connection, for whatever reason, before it tells its sessions and links (conn.go,
-// close).
+// Close is how go-amqp ends a connection, for whatever reason, after it has ended writing and before it tells its
+// sessions and links (conn.go, close).
 func (w *watchedConn) Close() error {
-	w.watch.ended()
+	w.closed.Do(func() {
+		w.dialer.watch.ended()
+		w.dialer.leave()
+	})
 	return w.Conn.Close()
 }
 

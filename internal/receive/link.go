@@ -110,9 +110,11 @@ func (l *link) next(ctx context.Context) ([]*azeventhubs.ReceivedEventData, erro
 			return l.filled(ctx, events), nil
 		}
 	}
-	bound := openTimeout
-	if l.proven.Load() {
-		bound = l.quiet
+	bound := l.quiet
+	if !l.proven.Load() {
+		bound = openTimeout
+		defer context.AfterFunc(ctx, l.dialer.Close)()
+		ctx = l.dialer.Context() // while the link opens, the SDK sends a token
 	}
 	waiting, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()

@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-eventhubs/eventhubs"
 	"github.com/go-eventhubs/eventhubs/eventhubstest"
+	"github.com/go-eventhubs/eventhubs/internal/retry"
 )
 
 // openTimeout, silence, silenceMost and answerTimeout are the engine's bounds. margin is for the few round trips, and
@@ -41,7 +42,7 @@ func TestAttachIsNotAnswered(t *testing.T) {
 					s.untilHandled(margin, "1", 2)
 					heal()
 				}
-				s.untilHandled(openTimeout+30*time.Second+margin, "0", 1)
+				s.untilHandled(openTimeout+retry.Longest*5/4+margin, "0", 1)
 				why := "the service does not answer"
 				require.NotZero(s, s.log.count("level=WARN", "reading was interrupted", "partition=0", why))
 				require.NotZero(s, s.log.count("level=INFO", "reading works again", "partition=0"))
