@@ -4,6 +4,8 @@ package main
 
 import (
 	"context"
+	"os"
+	"os/signal"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +15,10 @@ import (
 
 func shell(t *testing.T, script string) (*program, context.Context) {
 	t.Helper()
+	// A shell can't trap what its parent ignores, as programs in the background ignore interrupts.
+	caught := make(chan os.Signal, 1)
+	signal.Notify(caught, os.Interrupt)
+	t.Cleanup(func() { signal.Stop(caught) })
 	p, err := startProgram("program", variables("GREETING=hello"), "sh", "-c", script)
 	require.NoError(t, err)
 	t.Cleanup(p.close)
