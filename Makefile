@@ -17,7 +17,7 @@ help: ## Show what can be made
 demo: ## Send, receive, kill, resume on this machine alone; AUTH=passwordless: over TLS, with DefaultAzureCredential
 	go run ./internal/cmd/demo $(if $(AUTH),-auth $(AUTH))
 
-GOTEST = GORACE=atexit_sleep_ms=0 GOGC=400 go test -race -timeout 15m -p $$((2 * $$(getconf _NPROCESSORS_ONLN)))
+GOTEST = GORACE=atexit_sleep_ms=0 GOGC=400 go test -race -timeout 8m -p $$((2 * $$(getconf _NPROCESSORS_ONLN)))
 
 # The packages that take longest come first, so that none is left running alone at the end.
 LONGEST := ./internal/guarantee ./internal/cmd/soak . ./internal/receive ./eventhubstest ./internal/docs ./internal/send

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,6 +22,7 @@ import (
 
 	"github.com/go-eventhubs/eventhubs"
 	"github.com/go-eventhubs/eventhubs/eventhubstest"
+	"github.com/go-eventhubs/eventhubs/internal/guarantee/scene"
 )
 
 // spoken is all that is printed, logged or returned as an error.
@@ -293,5 +295,68 @@ func TestLogsAreReadable(t *testing.T) {
 				}
 			}
 		}
+	})
+}
+
+// asking is a slog.Handler that uses the client that it logs for.
+type asking struct{ ask func() }
+
+func (a *asking) Enabled(context.Context, slog.Level) bool { return true }
+func (a *asking) WithAttrs([]slog.Attr) slog.Handler       { a.ask(); return a }
+func (a *asking) WithGroup(string) slog.Handler            { a.ask(); return a }
+
+func (a *asking) Handle(context.Context, slog.Record) error {
+	a.ask()
+	return nil
+}
+
+// TestLoggerUsesTheClient fails if something is logged under a lock: virtual time is then frozen.
+func TestLoggerUsesTheClient(t *testing.T) {
+	t.Run("consumer", func(t *testing.T) {
+		inMemory(t, eventhubstest.Options{}, func(s *scene.Scene) {
+			var c *eventhubs.Consumer
+			var asked atomic.Int64
+			cfg := s.Config
+			cfg.Logger = slog.New(&asking{func() {
+				if asked.Add(1); c != nil {
+					c.Status()
+				}
+			}})
+			c = newConsumer(s.T, cfg, memory(), &eventhubs.ConsumerOptions{
+				Backoff: func(int, error) time.Duration { return time.Minute },
+			})
+			s.Server.Fault(eventhubstest.Fault{On: eventhubstest.OnReceive, DropConnection: true, Times: 1})
+			ctx, stop := context.WithTimeout(s.T.Context(), 10*time.Minute)
+			defer stop()
+			s.Send(1, "0", "1")
+			require.NoError(s.T, c.Receive(ctx, func(_ context.Context, e *eventhubs.ReceivedEvent) error {
+				if e.Attempt == 1 {
+					return errors.New("not yet")
+				}
+				return nil
+			}))
+			require.Greater(s.T, asked.Load(), int64(10))
+		})
+	})
+	t.Run("producer", func(t *testing.T) {
+		inMemory(t, eventhubstest.Options{}, func(s *scene.Scene) {
+			ended, cancel := context.WithCancel(s.T.Context())
+			cancel()
+			var p *eventhubs.Producer
+			var asked atomic.Int64
+			cfg := s.Config
+			cfg.Logger = slog.New(&asking{func() {
+				if asked.Add(1); p != nil {
+					_ = p.Send(ended, eventhubs.Event{})
+				}
+			}})
+			p = newProducer(s.T, cfg)
+			require.NoError(s.T, p.Send(s.T.Context(), eventhubs.Event{}))
+			s.Server.Fault(eventhubstest.Fault{
+				On: eventhubstest.OnPublish, Condition: "com.microsoft:server-busy", Times: 3,
+			})
+			require.NoError(s.T, p.Send(s.T.Context(), eventhubs.Event{}))
+			require.Greater(s.T, asked.Load(), int64(2))
+		})
 	})
 }

@@ -56,7 +56,7 @@ func (e *Engine) askExtent(ctx context.Context, p *progress) {
 	properties, err := e.options.Questions.Partition(ctx, p.id)
 	if err != nil {
 		if ctx.Err() == nil {
-			p.log.Debug("eventhubs: the service does not say where the partition ends", "error", err)
+			p.log().Debug("eventhubs: the service does not say where the partition ends", "error", err)
 		}
 		return
 	}

@@ -23,7 +23,7 @@ type processed struct {
 type progress struct {
 	owner *checkpointer
 	id    string
-	log   *slog.Logger
+	log   func() *slog.Logger // makes it when it is first used: locks are held before that, and the Logger is the user's
 
 	writeMu chan struct{} // holds a token while a checkpoint is written, so that they are written in order
 
@@ -54,7 +54,8 @@ type Mark struct {
 }
 
 func newProgress(c *checkpointer, id string) *progress {
-	return &progress{owner: c, id: id, log: c.engine.options.Logger.With("partition", id), writeMu: make(chan struct{}, 1)}
+	log := sync.OnceValue(func() *slog.Logger { return c.engine.options.Logger.With("partition", id) })
+	return &progress{owner: c, id: id, log: log, writeMu: make(chan struct{}, 1)}
 }
 
 // locked calls a function under the lock.
@@ -253,12 +254,12 @@ func (p *progress) noteSave(at processed, covered int, err error, ctx context.Co
 	p.progressMu.Unlock()
 	switch {
 	case err == nil && failures > 0:
-		p.log.InfoContext(ctx, "eventhubs: checkpoints can be written again", "sequence", at.sequence, "failures", failures)
+		p.log().InfoContext(ctx, "eventhubs: checkpoints can be written again", "sequence", at.sequence, "failures", failures)
 	case err == nil:
-		p.log.DebugContext(ctx, "eventhubs: checkpoint written", "sequence", at.sequence)
+		p.log().DebugContext(ctx, "eventhubs: checkpoint written", "sequence", at.sequence)
 	case ctx.Err() != nil, errors.Is(err, balance.ErrNotHeld), errors.Is(err, balance.ErrLost):
 	case retry.Worth(failures):
-		p.log.WarnContext(ctx, "eventhubs: a checkpoint could not be written: it will be tried again",
+		p.log().WarnContext(ctx, "eventhubs: a checkpoint could not be written: it will be tried again",
 			"sequence", at.sequence, "failures", failures, "error", err)
 	}
 }

@@ -45,7 +45,6 @@ func newReader(e *Engine, c *balance.Claim, before *reader) *reader {
 		engine: e, claim: c, id: c.PartitionID(), before: before, ended: make(chan struct{}), done: e.saver.of(c),
 		handler: e.options.NewHandler(),
 	}
-	r.log = r.done.log
 	r.fetch, r.stop = context.WithCancel(e.fetch)
 	return r
 }
@@ -54,6 +53,7 @@ func newReader(e *Engine, c *balance.Claim, before *reader) *reader {
 // the last checkpoint, and gives the partition back.
 func (r *reader) run() {
 	defer close(r.ended)
+	r.log = r.done.log()
 	handling, cancel := context.WithCancelCause(r.engine.handling)
 	r.handling = handling
 	// Deferred, as all that follows: a handler may end its goroutine, as testing's FailNow does.

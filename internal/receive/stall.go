@@ -72,7 +72,7 @@ func (p *progress) returned(tried attempt, now time.Time) {
 	if tried.warned == 0 {
 		return
 	}
-	p.log.Info("eventhubs: the handler that had stalled has returned", "sequence", tried.sequence, "attempt", tried.number,
+	p.log().Info("eventhubs: the handler that had stalled has returned", "sequence", tried.sequence, "attempt", tried.number,
 		"after", retry.Text(now.Sub(tried.since)))
 }
 
@@ -88,11 +88,11 @@ func (p *progress) reportStalls(now time.Time, after time.Duration) {
 	}
 	p.progressMu.Unlock()
 	if tried.number > 0 {
-		p.log.Warn("eventhubs: the handler has stalled, and holds up its partition", "sequence", tried.sequence,
+		p.log().Warn("eventhubs: the handler has stalled, and holds up its partition", "sequence", tried.sequence,
 			"attempt", tried.number, "for", retry.Text(now.Sub(tried.since)))
 	}
 	if held.warned > 0 {
-		p.log.Warn("eventhubs: MaxAhead events are held, and the partition waits for the oldest one",
+		p.log().Warn("eventhubs: MaxAhead events are held, and the partition waits for the oldest one",
 			"sequence", held.sequence, "for", retry.Text(now.Sub(held.since)))
 	}
 }

@@ -155,12 +155,13 @@ func (l *link) succeed() {
 		return
 	}
 	l.failureMu.Lock()
-	defer l.failureMu.Unlock()
-	if o := l.failure; !o.next.IsZero() {
-		l.logger().Info("eventhubs: sending works again", "after", retry.Text(time.Since(o.since)), "tries", o.tries)
-	}
+	o := l.failure
 	l.failure = outage{}
 	l.failing.Store(false)
+	l.failureMu.Unlock()
+	if !o.next.IsZero() {
+		l.logger().Info("eventhubs: sending works again", "after", retry.Text(time.Since(o.since)), "tries", o.tries)
+	}
 }
 
 // log reports a failure that is retried: the first one, and then at doubling intervals.
