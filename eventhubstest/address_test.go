@@ -16,7 +16,7 @@ import (
 	"github.com/go-eventhubs/eventhubs/eventhubstest"
 )
 
-// A port that clients assume by themselves is not in the namespace's name, and clients find it all the same.
+// The port that clients assume by default is not in the namespace's name, and clients still find the server.
 func TestNamespaceWithoutPort(t *testing.T) {
 	for name, c := range map[string]struct {
 		o         eventhubstest.Options
@@ -50,7 +50,7 @@ func TestNamespaceWithoutPort(t *testing.T) {
 	}
 }
 
-// AMQP is spoken at each address, and what happens to connections happens at each.
+// The server speaks AMQP at each address, and IgnoreDials affects each.
 func TestMoreAddresses(t *testing.T) {
 	speak := func(t *testing.T, inMemory bool) {
 		o := &eventhubstest.Options{TLS: true, InMemory: inMemory, MoreAddresses: []string{"127.0.0.1:0", "127.0.0.1:0"}}
@@ -80,7 +80,7 @@ func TestMoreAddresses(t *testing.T) {
 	})
 }
 
-// Quickstarts expect a container that was made before.
+// Quickstarts expect that their container exists.
 func TestContainerOfEnv(t *testing.T) {
 	s := eventhubstest.Start(t, nil)
 	s.BlobFault(eventhubstest.BlobFault{Operation: "CreateContainer", Status: 403, Code: "AuthorizationFailure"})
@@ -90,7 +90,7 @@ func TestContainerOfEnv(t *testing.T) {
 	require.Error(t, err)
 }
 
-// The CAs of two servers can be trusted together, and the certificates keep what strict clients look for.
+// The CAs of two servers can be trusted together, and the certificates hold what strict clients require.
 func TestCertificates(t *testing.T) {
 	var names, serials []string
 	for range 2 {

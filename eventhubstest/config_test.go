@@ -14,8 +14,7 @@ import (
 	"github.com/go-eventhubs/eventhubs/eventhubstest"
 )
 
-// What a server says of itself is what clients need: for the SDK, for this library, and for programs that read their
-// environment.
+// The server's configs are what the SDK and this library need, and its environment is what programs need.
 func TestConfigs(t *testing.T) {
 	for name, tlsToo := range map[string]bool{"plain": false, "TLS": true} {
 		t.Run(name, func(t *testing.T) {
@@ -66,7 +65,7 @@ func TestEnv(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// The connection string is that of the first rule, and means what the rule allows.
+// The connection string is for the first rule, and allows what the rule allows.
 func TestRules(t *testing.T) {
 	s := eventhubstest.Start(t, &eventhubstest.Options{Rules: []eventhubstest.Rule{
 		{Name: "listen", Key: "k1", Rights: []eventhubstest.Right{eventhubstest.RightListen}},

@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// ConnectionString is for an event hub of the server, with the first of its rules. hub may be empty: then it is the
-// namespace's.
+// ConnectionString returns a connection string for an event hub of the server, with the key of its first rule. If hub
+// is empty, the string is for the whole namespace and names no event hub.
 func (s *Server) ConnectionString(hub string) string {
 	return s.connectionString(keyOf(s.rules[0]), hub)
 }
 
-// RuleConnectionString is for an event hub of the server, with one of its rules, or the empty string if there is no
-// such rule.
+// RuleConnectionString is ConnectionString with the rule of that name. It returns the empty string if there is no such
+// rule.
 func (s *Server) RuleConnectionString(rule, hub string) string {
 	r, ok := s.rule(rule)
 	if !ok {
@@ -26,8 +26,8 @@ func (s *Server) RuleConnectionString(rule, hub string) string {
 	return s.connectionString(keyOf(r), hub)
 }
 
-// SASConnectionString is a RuleConnectionString with a shared access signature in place of the key. The signature is
-// valid for that event hub, until it expires.
+// SASConnectionString is RuleConnectionString with a shared access signature in place of the key. The signature is
+// valid for that event hub until it expires.
 func (s *Server) SASConnectionString(rule, hub string, expires time.Time) string {
 	r, ok := s.rule(rule)
 	if !ok {
@@ -59,7 +59,7 @@ func keyOf(r Rule) string {
 func (s *Server) connectionString(secret, hub string) string {
 	c := fmt.Sprintf("Endpoint=sb://%s;%s", s.namespace(), secret)
 	if s.tls == nil {
-		c += ";UseDevelopmentEmulator=true" // has the SDKs speak without TLS
+		c += ";UseDevelopmentEmulator=true" // makes the SDKs connect without TLS
 	}
 	if hub != "" {
 		c += ";EntityPath=" + hub

@@ -7,7 +7,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 )
 
-// noCredential is that of a server without TLS.
+// noCredential is the credential of a server without TLS: it always fails.
 type noCredential struct{}
 
 func (noCredential) GetToken(context.Context, policy.TokenRequestOptions) (azcore.AccessToken, error) {

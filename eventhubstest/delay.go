@@ -8,14 +8,14 @@ import (
 )
 
 const (
-	// maxUnderway bounds the bytes that are on their way on a delayed connection. Past it, writing waits, as it does on a
-	// socket whose buffer is full.
+	// maxUnderway bounds the bytes in flight on a delayed connection. Beyond it, Write blocks, as it does on a socket
+	// whose buffer is full.
 	maxUnderway = 64 << 20
-	// flushTimeout is what Close gives the peer, beyond the delay, to take what was written before.
+	// flushTimeout is how long Close waits, beyond the delay, for the peer to take what was written before.
 	flushTimeout = 100 * time.Millisecond
 )
 
-// delayListener delays what is written to its connections.
+// delayListener delays what the server writes to its connections.
 type delayListener struct {
 	net.Listener
 	delay time.Duration
@@ -29,7 +29,7 @@ func (l delayListener) Accept() (net.Conn, error) {
 	return newDelayConn(nc, l.delay), nil
 }
 
-// delayConn is a connection whose peer gets everything later by a fixed time: in order, whole, and as fast as the
+// delayConn is a connection whose peer gets everything later by a fixed time: in order, complete, and as fast as the
 // socket takes it.
 type delayConn struct {
 	net.Conn
@@ -37,24 +37,24 @@ type delayConn struct {
 	ended  chan struct{} // closed when the goroutine that writes to the socket has ended
 	expire *time.Timer   // wakes at the deadline
 	once   sync.Once
-	closed error // what closing the socket has returned
+	closed error // the result of closing the socket
 
 	queueMu  sync.Mutex
 	changed  sync.Cond
 	queue    []parcel
-	underway int       // bytes that are not written to the socket yet
-	deadline time.Time // of writing; zero: none
+	underway int       // bytes not written to the socket yet
+	deadline time.Time // of Write; zero: none
 	closing  bool
-	err      error // of the socket
+	err      error // the error of writing to the socket
 }
 
-// parcel is what was written at once, and when it is due.
+// parcel holds the bytes of one Write, and when they are due.
 type parcel struct {
 	due   time.Time
 	bytes []byte
 }
 
-// newDelayConn returns a connection over nc. It has a goroutine, which Close ends.
+// newDelayConn returns a connection over nc. It starts a goroutine, which Close ends.
 func newDelayConn(nc net.Conn, delay time.Duration) *delayConn {
 	c := &delayConn{Conn: nc, delay: delay, ended: make(chan struct{})}
 	c.changed.L = &c.queueMu
@@ -64,14 +64,15 @@ func newDelayConn(nc net.Conn, delay time.Duration) *delayConn {
 	return c
 }
 
-// wake has Write look at its deadline. It needs the lock: a Write that has looked may not have begun to wait yet.
+// wake makes Write check its deadline. It takes the lock because a Write that has checked already may not be waiting
+// yet.
 func (c *delayConn) wake() {
 	c.queueMu.Lock()
 	defer c.queueMu.Unlock()
 	c.changed.Broadcast()
 }
 
-// Write takes b at once, unless too much is on its way.
+// Write queues b. It blocks only while too much is in flight.
 func (c *delayConn) Write(b []byte) (int, error) {
 	c.queueMu.Lock()
 	defer c.queueMu.Unlock()
@@ -93,7 +94,8 @@ func (c *delayConn) Write(b []byte) (int, error) {
 	}
 }
 
-// deliver writes to the socket what is due, until all is written after Close, or the socket fails.
+// deliver writes parcels to the socket when they are due. It returns when everything is written after Close, or when
+// the socket fails.
 func (c *delayConn) deliver() {
 	defer close(c.ended)
 	for {
@@ -116,20 +118,20 @@ func (c *delayConn) deliver() {
 			c.changed.Broadcast()
 			c.queueMu.Unlock()
 			if err != nil {
-				c.Conn.Close() // for who reads to hear of it
+				c.Conn.Close() // so that Read fails too
 				return
 			}
 		}
 	}
 }
 
-// Close lets what was written before arrive, and closes the socket.
+// Close delivers what was written before, and then closes the socket.
 func (c *delayConn) Close() error {
 	c.once.Do(func() {
 		c.queueMu.Lock()
 		c.closing = true
 		c.expire.Stop()
-		// a socket that can't do it fails to write as well
+		// if the socket has no deadlines, its writes fail, too
 		_ = c.Conn.SetWriteDeadline(time.Now().Add(c.delay + flushTimeout))
 		c.changed.Broadcast()
 		c.queueMu.Unlock()
@@ -139,7 +141,7 @@ func (c *delayConn) Close() error {
 	return c.closed
 }
 
-// SetWriteDeadline bounds the time that Write waits, and that the socket takes when what was written is due.
+// SetWriteDeadline sets the deadline of Write. The socket gets a deadline that is later by the delay.
 func (c *delayConn) SetWriteDeadline(t time.Time) error {
 	c.queueMu.Lock()
 	defer c.queueMu.Unlock()
@@ -156,7 +158,7 @@ func (c *delayConn) SetWriteDeadline(t time.Time) error {
 	return c.Conn.SetWriteDeadline(t.Add(c.delay))
 }
 
-// SetDeadline is both SetReadDeadline and SetWriteDeadline.
+// SetDeadline sets the deadlines of Read and Write.
 func (c *delayConn) SetDeadline(t time.Time) error {
 	if err := c.SetWriteDeadline(t); err != nil {
 		return err

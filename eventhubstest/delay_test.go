@@ -50,7 +50,7 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// pair is a delayed connection, and the other end of it.
+// pair returns a delayed connection, and its other end.
 func pair(t *testing.T, delay time.Duration) (delayed, peer net.Conn) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -64,8 +64,8 @@ func pair(t *testing.T, delay time.Duration) (delayed, peer net.Conn) {
 	return delayed, peer
 }
 
-// TestDelayKeepsBytes writes much at once: all of it arrives, in order, one delay after it was written, and Close
-// doesn't cut it off.
+// TestDelayKeepsBytes writes many bytes at once: all of them arrive, in order, one delay after they were written, and
+// Close does not cut them off.
 func TestDelayKeepsBytes(t *testing.T) {
 	delayed, peer := pair(t, roundTrip)
 	var want []byte
@@ -75,7 +75,7 @@ func TestDelayKeepsBytes(t *testing.T) {
 		want = append(want, b...)
 		_, err := delayed.Write(b)
 		require.NoError(t, err)
-		clear(b) // it is the caller's again
+		clear(b) // the caller may change it after Write
 	}
 	closed := make(chan error)
 	go func() { closed <- delayed.Close() }()
@@ -93,8 +93,8 @@ func TestDelayKeepsBytes(t *testing.T) {
 	require.ErrorIs(t, err, net.ErrClosed)
 }
 
-// TestDelayPushesBack writes to a peer that doesn't read: when too much is on its way, writing waits, until its
-// deadline; a deadline that is set meanwhile counts.
+// TestDelayPushesBack writes to a peer that doesn't read. When too many bytes are in flight, Write blocks until its
+// deadline, even one that is set meanwhile.
 func TestDelayPushesBack(t *testing.T) {
 	delayed, _ := pair(t, time.Millisecond)
 	b := make([]byte, 1<<20)

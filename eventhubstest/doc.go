@@ -10,16 +10,17 @@
 //
 // # Other processes
 //
-// [Server.Env] and [Server.PasswordlessEnv] are the environment in which programs in any language find the server, and
-// [Server.WriteTrust] the environment in which they trust its CA. examples/emulator prints them for a shell. Where AMQP
-// is at its usual port (5671, or 5672 without TLS), the name of the namespace is localhost in every client, so all find
-// each other's checkpoints. At another port Python's client makes the port a part of the name, and so do ours and the
-// Go SDK's without TLS; JavaScript's and Java's don't. Python's client knows no other port than 5671 with TLS.
+// [Server.Env] and [Server.PasswordlessEnv] return the environment variables with which programs in any language find
+// the server, and [Server.WriteTrust] those with which they trust its CA. examples/emulator prints them for a shell. If
+// AMQP is at its usual port (5671, or 5672 without TLS), the name of the namespace is localhost in every client, so all
+// clients find each other's checkpoints. At another port, Python's client makes the port part of the name; so do this
+// library and the Go SDK without TLS. JavaScript's and Java's clients never do. With TLS, Python's client can use port
+// 5671 only.
 //
 // # Virtual time
 //
 // With [Options.InMemory] the server listens in memory, and everything runs inside a bubble of testing/synctest, whose
-// clock moves on whenever all goroutines wait. Hours of outages, retries and expiring tokens take milliseconds:
+// clock advances whenever all goroutines are blocked. Hours of outages, retries and expiring tokens take milliseconds:
 //
 //	func TestOutage(t *testing.T) {
 //		synctest.Test(t, func(t *testing.T) {
@@ -37,24 +38,25 @@
 //		})
 //	}
 //
-// What to know:
+// In such tests:
 //
-//   - Make everything inside the bubble: the server, stores, producers and consumers. Close producers and consumers
-//     before the test ends, by t.Cleanup if it may fail: a bubble whose goroutines wait forever panics. [Start] closes
-//     the server.
-//   - The clock begins at midnight UTC on 2000-01-01. The server's certificate is valid for a century.
+//   - Create everything inside the bubble: the server, stores, producers and consumers. Close producers and consumers
+//     before the test ends, with t.Cleanup if the test may fail: a bubble whose goroutines wait forever panics. [Start]
+//     closes the server.
+//   - The clock starts at midnight UTC on 2000-01-01. The server's certificate is valid for a century.
 //   - Config, PasswordlessConfig, BlobConfig and PasswordlessBlobConfig reach the server. Other clients take
 //     [Server.NewWebSocketConn] (azeventhubs), the ClientOptions of a BlobConfig (azblob), or [Server.DialContext].
 //     Credentials that the process shares, such as azidentity.DefaultAzureCredential, belong to no bubble.
 //   - A consumer client of the SDK leaves a goroutine behind until its token would have been renewed. Start waits for
 //     that. With [New], call time.Sleep(24 * time.Hour) when everything is closed, or sleep for Options.TokenLifetime
-//     if that is longer. It takes no real time.
+//     if that is longer. The sleep takes no real time.
 //   - The clock stands still while a goroutine waits for a sync.Mutex. If the one that holds the mutex waits for the
-//     clock, the test hangs. Clients of the SDK do that when several goroutines use one of them and an answer takes
-//     time, because of Options.RoundTrip or a fault. Producers and consumers of package eventhubs don't.
+//     clock, the test hangs. This happens to clients of the SDK when several goroutines share one and an answer takes
+//     time, because of Options.RoundTrip or a fault. It does not happen to producers and consumers of
+//     package eventhubs.
 //
 // # Limits
 //
-// Events are kept in memory, up to a bound for each partition, and are gone when the server is closed. It is made for
-// tests and for development on one machine: it listens on loopback, and its keys are known to everyone.
+// Events are kept in memory, up to a bound for each partition, and are gone when the server is closed. The server is
+// made for tests and for development on one machine: it listens on loopback, and its keys are public.
 package eventhubstest

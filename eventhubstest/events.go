@@ -14,14 +14,15 @@ import (
 
 // Event is an event in a partition.
 type Event struct {
-	eventhubs.Event // as it was sent; PartitionID is where it is
+	eventhubs.Event // as it was sent; PartitionID is the partition that holds it
 
 	SequenceNumber int64
 	Offset         string
 	EnqueuedTime   time.Time
 }
 
-// Send puts events into an event hub, for a program under test to receive. It goes the way that every client goes.
+// Send sends events to an event hub, for a program under test to receive. It sends them with a producer, as any program
+// does.
 func (s *Server) Send(ctx context.Context, hub string, events ...eventhubs.Event) error {
 	p, err := eventhubs.NewProducer(s.Config(hub), nil)
 	if err != nil {
@@ -31,8 +32,8 @@ func (s *Server) Send(ctx context.Context, hub string, events ...eventhubs.Event
 	return errors.Join(err, p.Close(ctx))
 }
 
-// Events returns what a partition of an event hub holds now, oldest first, and nil if there is no such hub or
-// partition. Events with a body that is not one piece of binary, which Go and Python programs don't send, have a nil
+// Events returns what a partition of an event hub holds now, oldest first. It returns nil if there is no such hub or
+// partition. An event whose body is not a single piece of binary, which Go and Python programs never send, has a nil
 // Body.
 func (s *Server) Events(hub, partition string) []Event {
 	stored, err := s.broker.Events(hub, partition)
@@ -46,7 +47,7 @@ func (s *Server) Events(hub, partition string) []Event {
 	return events
 }
 
-// AllEvents returns what all partitions of an event hub hold now, one partition after the other.
+// AllEvents returns what all partitions of an event hub hold now, partition by partition.
 func (s *Server) AllEvents(hub string) []Event {
 	var all []Event
 	for _, id := range s.broker.Partitions(hub) {
@@ -62,7 +63,7 @@ func newEvent(stored *broker.Event, partition string) Event {
 	e.PartitionID, e.PartitionKey = partition, stored.Key
 	var m amqp.Message
 	if m.UnmarshalBinary(stored.Bare) != nil {
-		return e // it was well formed when it was taken
+		return e // the broker stores only well-formed messages
 	}
 	if len(m.Data) == 1 {
 		e.Body = m.Data[0]

@@ -28,7 +28,7 @@ func TestEvents(t *testing.T) {
 		{Body: []byte{}, PartitionID: "1", MessageID: "o"},
 	}
 	require.NoError(t, p.Send(ctx(t), sent...))
-	got := s.AllEvents("HUB") // partition 1 comes before 3, where the key leads to
+	got := s.AllEvents("HUB") // partition 1 comes before 3, to which the key belongs
 	require.Len(t, got, 3)
 	sent[0].PartitionID = "3"
 	require.Equal(t, sent[0], got[2].Event)
@@ -41,7 +41,7 @@ func TestEvents(t *testing.T) {
 		_, err := strconv.ParseInt(e.Offset, 10, 64)
 		require.NoError(t, err)
 	}
-	got[0].Body[0] = 'X' // what was returned is the caller's
+	got[0].Body[0] = 'X' // the caller may change what Events returned
 	require.Equal(t, "to one", string(s.Events("hub", "1")[0].Body))
 
 	require.Nil(t, s.Events("none", "0"))
@@ -50,7 +50,7 @@ func TestEvents(t *testing.T) {
 	require.Empty(t, s.Events("hub", "0"))
 }
 
-// What the SDK reads is what Events says.
+// Events returns what the SDK reads.
 func TestEventsAsReceived(t *testing.T) {
 	s := eventhubstest.Start(t, nil)
 	require.NoError(t, send(ctx(t), producer(t, s.Config("hub")), "2", "a", "b", "c"))

@@ -15,7 +15,7 @@ import (
 	"github.com/go-eventhubs/eventhubs/eventhubstest"
 )
 
-// A client of Microsoft's SDK reaches a server in memory in this way, as it does one with a socket.
+// A client of Microsoft's SDK reaches a server in memory in this way, and likewise a server with a socket.
 func ExampleServer_NewWebSocketConn() {
 	srv, err := eventhubstest.New(nil)
 	if err != nil {
@@ -63,7 +63,7 @@ func ExampleServer_SASConnectionString() {
 	// sent: false
 }
 
-// The environment of another process, in which it finds the server and trusts its certificate.
+// Another process finds the server, and trusts its certificate, with these environment variables.
 func ExampleServer_WriteTrust() {
 	srv, err := eventhubstest.New(&eventhubstest.Options{TLS: true})
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/go-eventhubs/eventhubs/eventhubstest"
 )
 
-// A program that sends is tested by looking at what the partitions hold.
+// To test a program that sends, look at what the partitions hold.
 func ExampleServer_Events() {
 	srv, err := eventhubstest.New(nil)
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 	"github.com/go-eventhubs/eventhubs/eventhubstest"
 )
 
-// The event is stored, and the connection drops before the answer has arrived: Send can't know, and sends it again.
-// Programs that receive have to bear such repeats.
+// The event is stored, and the connection drops before the answer arrives. Send can't know that the event is stored,
+// and sends it again. Programs that receive must tolerate such repeats.
 func ExampleServer_Fault() {
 	srv, err := eventhubstest.New(nil)
 	if err != nil {
@@ -24,7 +24,7 @@ func ExampleServer_Fault() {
 
 	ctx := context.Background()
 	cfg := srv.Config("hub")
-	cfg.Retry = azeventhubs.RetryOptions{RetryDelay: 10 * time.Millisecond} // or the test waits as long as a program does
+	cfg.Retry = azeventhubs.RetryOptions{RetryDelay: 10 * time.Millisecond} // otherwise Send retries after seconds
 	producer, err := eventhubs.NewProducer(cfg, nil)
 	if err != nil {
 		log.Fatal(err)

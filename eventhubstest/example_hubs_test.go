@@ -9,7 +9,7 @@ import (
 	"github.com/go-eventhubs/eventhubs/eventhubstest"
 )
 
-// An event hub that gets another partition, and one that is deleted and created again.
+// One event hub gets another partition. Another is deleted and created again.
 func ExampleServer_AddPartitions() {
 	srv, err := eventhubstest.New(&eventhubstest.Options{Hubs: []eventhubstest.Hub{{Name: "orders", Partitions: 1}}})
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/go-eventhubs/eventhubs/eventhubstest"
 )
 
-// A role that was forgotten, and is then given.
+// A program fails without its role, and works once it has the role.
 func ExampleServer_SetRoles() {
 	srv, err := eventhubstest.New(&eventhubstest.Options{
 		TLS: true, Identities: []eventhubstest.Identity{{ClientID: "shop"}},

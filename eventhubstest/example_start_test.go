@@ -29,7 +29,7 @@ func testGreeter(t eventhubstest.TB) {
 	}
 	defer consumer.Close(ctx)
 	err = consumer.Receive(ctx, func(ctx context.Context, e *eventhubs.ReceivedEvent) error {
-		defer cancel() // one event is all that this test is about
+		defer cancel() // the test needs one event only
 		return greet(ctx, e)
 	})
 	if err != nil {
@@ -37,13 +37,13 @@ func testGreeter(t eventhubstest.TB) {
 	}
 }
 
-// greet is the handler that is tested.
+// greet is the handler under test.
 func greet(_ context.Context, e *eventhubs.ReceivedEvent) error {
 	_, err := fmt.Printf("Hello, %s\n", e.Body)
 	return err
 }
 
-// A handler is tested with a namespace of its own, in the test's process: no Azure, no Docker, and no waiting.
+// The handler is tested with its own namespace, in the test's process: no Azure, no Docker, and no waiting.
 func ExampleStart() {
 	t := &exampleT{}
 	testGreeter(t)

@@ -13,8 +13,8 @@ import (
 	"github.com/go-eventhubs/eventhubs/eventhubstest"
 )
 
-// TestVirtualTime tests in virtual time that a handler outlives an hour without storage, and a connection that breaks.
-// It takes hours on the clock of its bubble, and next to nothing on yours. A program's test looks the same.
+// TestVirtualTime tests in virtual time that a consumer survives an hour without storage, and a broken connection. It
+// takes hours on the clock of its bubble, and next to nothing on yours. A test of your program looks the same.
 func TestVirtualTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -22,11 +22,11 @@ func TestVirtualTime(t *testing.T) {
 		store, err := eventhubs.NewBlobCheckpointStore(t.Context(), srv.BlobConfig("checkpoints"))
 		require.NoError(t, err)
 		cfg := srv.Config("hub")
-		cfg.Logger = slog.New(slog.NewTextHandler(t.Output(), nil)) // shows with go test -v when what happened
+		cfg.Logger = slog.New(slog.NewTextHandler(t.Output(), nil)) // go test -v shows what happened when
 		consumer, err := eventhubs.NewConsumer(cfg, store, nil)
 		require.NoError(t, err)
 
-		var handled []string // of the one partition that events are sent to, so handlers don't run at once
+		var handled []string // no lock: events go to one partition, so handlers don't run at once
 		ended := make(chan error, 1)
 		go func() {
 			ended <- consumer.Receive(t.Context(), func(_ context.Context, e *eventhubs.ReceivedEvent) error {

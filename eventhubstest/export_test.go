@@ -2,12 +2,12 @@ package eventhubstest
 
 import "net"
 
-// NewDelayConn, NewAMQPConn and MaxUnderway are here for the package's own tests.
-var NewDelayConn = newDelayConn
-
-func NewAMQPConn(nc net.Conn) net.Conn { return newAMQPConn(nc) }
+// These names are for the external tests of this package.
+var (
+	NewDelayConn    = newDelayConn
+	NewHTTPListener = newHTTPListener
+)
 
 const MaxUnderway = maxUnderway
 
-// NewHTTPListener is here for the same.
-var NewHTTPListener = newHTTPListener
+func NewAMQPConn(nc net.Conn) net.Conn { return newAMQPConn(nc) }

@@ -14,11 +14,11 @@ type Operation string
 // The exchanges that can go wrong, in the order in which a client comes to them.
 const (
 	OnConnect Operation = "connect" // a new connection: the socket is accepted
-	OnSASL    Operation = "sasl"    // the SASL mechanism that the client has chosen
+	OnSASL    Operation = "sasl"    // the client chooses a SASL mechanism
 	OnOpen    Operation = "open"    // the connection is opened
 	OnBegin   Operation = "begin"   // a session is begun
 	OnAttach  Operation = "attach"  // a link is opened: one that carries events, unless Link names another
-	OnToken   Operation = "token"   // a token is put on $cbs: signing in
+	OnToken   Operation = "token"   // the client signs in: it puts a token on $cbs
 	// OnAttached comes after a link was attached: a fault with a Condition detaches it again.
 	OnAttached Operation = "attached"
 
@@ -44,61 +44,62 @@ const (
 	ManagementLink LinkKind = "management" // one of the two links to $management, for properties
 )
 
-// Fault is something that goes wrong in the namespace: where, how often and how. Of several that fit, the one declared
-// first happens.
+// Fault is something that goes wrong in the namespace: where, how often and how. If several faults fit an exchange, the
+// one declared first happens.
 //
-// Condition, Hang, DropConnection and SilenceConnection say how the exchange fails. With none of them, Delay holds it
-// up and it goes on after that; After loses its answer. Only the exchange itself is affected: others go on, on the same
-// connection as well, unless the connection is dropped or goes silent. To have a message refused before it is stored:
+// Condition, Hang, DropConnection and SilenceConnection say how the exchange fails. With none of them, it goes on after
+// Delay; if After is set, its answer is lost. Only the exchange itself is affected: others go on, even on the same
+// connection, unless the connection is dropped or goes silent. To have a message refused before it is stored:
 //
 //	srv.Fault(eventhubstest.Fault{On: eventhubstest.OnPublish, Condition: "com.microsoft:server-busy", Times: 1})
 //
-// and to have it stored and its answer never come:
+// To have it stored but never answered:
 //
 //	srv.Fault(eventhubstest.Fault{On: eventhubstest.OnPublish, Hang: true, After: true, Times: 1})
 type Fault struct {
 	// On is the exchange that goes wrong.
 	On Operation
-	// Hub, Partition and ConsumerGroup say where; empty means anywhere. An exchange meets only faults that name what it
-	// names itself: connections and sessions name nothing, and the links and messages of a sender need not name a
-	// partition. A token is for what a link names.
+	// Hub, Partition and ConsumerGroup say where; empty means anywhere. A fault that names one of them happens only to
+	// exchanges that name it, too: connections and sessions name nothing, and the links and messages of a sender need not
+	// name a partition. A token names what the link names that it is for.
 	Hub, Partition string
 	ConsumerGroup  string
-	// Link says which links OnAttach, OnAttached and OnDetach are about, and for which links tokens are. Empty means those
-	// that carry events, and every token.
+	// Link says which links OnAttach, OnAttached and OnDetach apply to, and for which links the tokens of OnToken are.
+	// Empty means links that carry events, and all tokens.
 	Link LinkKind
-	// Skip is how many exchanges go well before it happens.
+	// Skip is how many exchanges succeed before the fault happens.
 	Skip int
-	// Times is how often it happens; 0 means until it is removed.
+	// Times is how often the fault happens; 0 means until it is removed.
 	Times int
-	// Happened counts how often it has happened; nil means no counting. It counts when a fault begins,
-	// before its delay.
+	// Happened counts how often the fault has happened; nil means no counting. It counts when a fault begins, before its
+	// delay.
 	Happened *atomic.Int64
-	// Delay comes before it. A message that is only held up is stored at once, so that order is kept, and acknowledged
+	// Delay comes before the fault. A message that is only delayed is stored at once, to keep the order, and acknowledged
 	// late.
 	Delay time.Duration
 	// Condition is the AMQP error, such as "com.microsoft:server-busy". It reaches the client as the service would send
 	// it: "amqp:connection:…" closes the connection, "amqp:link:…" detaches the link, and anything else refuses the
-	// exchange. A reader's link is detached in that case, and a new connection or session is closed as soon as it is
-	// open. Requests for tokens and properties are answered with the condition and the status code that stands for it.
-	// SASL has only codes.
+	// exchange. To refuse a delivery, the reader's link is detached; to refuse a connection or a session, it is closed as
+	// soon as it is open. Requests for tokens and properties are answered with the condition and the status code that
+	// stands for it. SASL has only codes.
 	Condition   string
 	Description string
-	// Hang never answers: the client has to give up. The connection stays as it is. A reader's link delivers nothing more.
+	// Hang makes the server never answer: the client has to give up. The connection stays open. A reader's link delivers
+	// nothing more.
 	Hang bool
 	// DropConnection closes the socket without a word, instead of an error.
 	DropConnection bool
 	// SilenceConnection makes the connection silent, as when a NAT drops its state: from then on nothing arrives on either
 	// side, but the socket stays open until the client, DropConnections or Close closes it.
 	SilenceConnection bool
-	// After performs the exchange before the fault happens, so that the answer fails: a message is stored, a token taken,
-	// a link attached or detached, an event delivered. With nothing else set, the answer is lost, as with Hang. For other
-	// exchanges it makes no difference, because they have no effect beyond the answer. An event gets a millisecond to
-	// arrive, or Delay if that is longer: Options.RoundTrip needs one.
+	// After performs the exchange before the fault happens, so that only the answer fails: a message is stored, a token
+	// taken, a link attached or detached, an event delivered. With nothing else set, the answer is lost, as with Hang.
+	// After makes no difference for other exchanges, because they have no effect beyond the answer. An event gets a
+	// millisecond to arrive, or Delay if that is longer; with Options.RoundTrip, set Delay.
 	After bool
 }
 
-// Fault declares something that goes wrong from now on, and returns a function that removes it. Removing it does not
+// Fault declares a fault that can happen from now on, and returns a function that removes it. Removing it does not
 // release what it already holds up.
 func (s *Server) Fault(f Fault) (remove func()) {
 	return s.broker.AddFault(broker.Fault{
@@ -109,14 +110,14 @@ func (s *Server) Fault(f Fault) (remove func()) {
 	})
 }
 
-// BlobFault is something that goes wrong in the storage account: where, how often and how. Of several that fit, the
-// one declared first happens. With neither Status, Code, Hang nor DropConnection, Delay holds the operation up, and
-// it goes on after that.
+// BlobFault is something that goes wrong in the storage account: where, how often and how. If several faults fit an
+// operation, the one declared first happens. With neither Status, Code, Hang nor DropConnection, the operation goes on
+// after Delay.
 //
-// What a checkpoint store does can be told apart. Creating the container is CreateContainer. Listing is ListBlobs,
-// with NameContains "/ownership" or "/checkpoint/". A partition that nobody has held yet is claimed by a PutBlob on
-// "/ownership/", and others by a SetBlobMetadata, as is renewing; releasing is one whose Metadata has an empty
-// "ownerid".
+// The calls of a checkpoint store can be told apart. CreateContainer creates the container. ListBlobs with NameContains
+// "/ownership" or "/checkpoint/" lists. PutBlob with "/ownership/" claims a partition that nobody has held yet.
+// SetBlobMetadata with "/ownership/" claims other partitions, and renews claims; with an empty "ownerid" in Metadata,
+// it releases them.
 type BlobFault struct {
 	// Operation is "CreateContainer", "GetContainerProperties", "ListBlobs", "PutBlob", "SetBlobMetadata", "GetBlob",
 	// "GetBlobProperties" or "DeleteBlob"; empty means all.
@@ -127,18 +128,18 @@ type BlobFault struct {
 	NameContains string
 	// Metadata are values that a request has to carry, by name; nil means any.
 	Metadata map[string]string
-	// Skip is how many operations go well before it happens.
+	// Skip is how many operations succeed before the fault happens.
 	Skip int
-	// Times is how often it happens; 0 means until it is removed.
+	// Times is how often the fault happens; 0 means until it is removed.
 	Times int
-	// Happened counts how often it has happened; nil means no counting.
+	// Happened counts how often the fault has happened; nil means no counting.
 	Happened *atomic.Int64
 	// Status and Code are the HTTP status and Azure's error code, such as 503 and "ServerBusy". One of them is enough.
 	Status int
 	Code   string
-	// Delay comes before it.
+	// Delay comes before the fault.
 	Delay time.Duration
-	// Hang never answers: the client has to give up. To the client it looks like a silent connection.
+	// Hang makes the server never answer: the client has to give up. To the client it looks like a silent connection.
 	Hang bool
 	// DropConnection closes the connection instead of answering.
 	DropConnection bool
@@ -146,7 +147,7 @@ type BlobFault struct {
 	After bool
 }
 
-// BlobFault declares something that goes wrong from now on, and returns a function that removes it.
+// BlobFault declares a fault that can happen from now on, and returns a function that removes it.
 func (s *Server) BlobFault(f BlobFault) (remove func()) {
 	return s.store.AddFault(blob.Fault(f))
 }

@@ -16,8 +16,7 @@ import (
 	"github.com/go-eventhubs/eventhubs/eventhubstest"
 )
 
-// A connection that has gone silent says nothing any more on its way down to the socket either: TLS and WebSockets have
-// good-byes of their own.
+// A silent connection sends nothing, not even the good-byes of TLS and WebSockets.
 func TestSilenceConnection(t *testing.T) {
 	for name, way := range map[string]struct {
 		tls bool
@@ -63,7 +62,7 @@ func TestSilenceConnection(t *testing.T) {
 	}
 }
 
-// Every exchange is one that clients of the SDK come to. Their links to $cbs and $management end with their sessions.
+// Clients of the SDK come to every exchange, except that their links to $cbs and $management end with their sessions.
 func TestSDKComesToEveryExchange(t *testing.T) {
 	s := eventhubstest.Start(t, nil)
 	happened := map[string]*atomic.Int64{}

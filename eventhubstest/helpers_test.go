@@ -13,7 +13,7 @@ import (
 	"github.com/go-eventhubs/eventhubs/eventhubstest"
 )
 
-// patience is how long a test waits for what has to happen. It is never waited out when all is well.
+// patience is how long a test waits for something that must happen. If all is well, no wait takes that long.
 const patience = 10 * time.Second
 
 var quick = azeventhubs.RetryOptions{RetryDelay: 10 * time.Millisecond, MaxRetryDelay: 50 * time.Millisecond}
@@ -26,7 +26,7 @@ func ctx(t *testing.T) context.Context {
 
 func ptr[T any](v T) *T { return &v }
 
-// producer is the SDK's, for a hub of a server.
+// producer returns a producer client of the SDK, for a hub of a server.
 func producer(t *testing.T, cfg eventhubs.Config) *azeventhubs.ProducerClient {
 	t.Helper()
 	p, err := azeventhubs.NewProducerClientFromConnectionString(
@@ -78,7 +78,7 @@ func bodies(events []eventhubstest.Event) (out []string) {
 	return out
 }
 
-// failing is a test that records how it fails.
+// failing is a TB that records how the test fails.
 type failing struct {
 	message string
 	cleanup []func()

@@ -16,7 +16,7 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/server/identity"
 )
 
-// Role is what an identity may do, by the name that Azure gives to it.
+// Role is what an identity may do: a role of Azure, by its name there.
 type Role string
 
 // The roles that the server knows.
@@ -29,16 +29,16 @@ const (
 
 // Identity signs in without a password. It needs a server with TLS.
 type Identity struct {
-	// ClientID tells identities apart. "" is the one that DefaultAzureCredential takes if AZURE_CLIENT_ID is not set: the
-	// machine's own.
+	// ClientID tells identities apart. "" is the machine's own identity, which DefaultAzureCredential uses if
+	// AZURE_CLIENT_ID is not set.
 	ClientID string
-	// Roles say what it may do. Without roles it gets tokens, but is refused everywhere.
+	// Roles say what the identity may do. Without roles it gets tokens, but is refused everywhere.
 	Roles []Role
 }
 
 // IdentityFault is something that goes wrong when a program asks the server's identity endpoint for a token.
 type IdentityFault struct {
-	// Times is how often it happens; 0 means until it is removed.
+	// Times is how often the fault happens; 0 means until it is removed.
 	Times int
 	// Status is the answer's HTTP status; 0 means 500.
 	Status int
@@ -46,11 +46,12 @@ type IdentityFault struct {
 	Delay time.Duration
 }
 
-// errNeedsTLS is why there are no tokens: the SDKs send none without TLS.
+// errNeedsTLS is why a server without TLS has no tokens: the SDKs send none without TLS.
 var errNeedsTLS = errors.New("identities need Options.TLS: no SDK sends a token without it")
 
-// serveIdentities makes the directory of identities and the endpoint that hands out their tokens: that of App Service,
-// to which DefaultAzureCredential is sent by IDENTITY_ENDPOINT and IDENTITY_HEADER. It is plain HTTP there, and here.
+// serveIdentities creates the directory of identities and the endpoint that hands out their tokens. The endpoint is
+// that of App Service, which DefaultAzureCredential finds through IDENTITY_ENDPOINT and IDENTITY_HEADER. It is plain
+// HTTP there, and here.
 func (s *Server) serveIdentities(o Options) (err error) {
 	if !o.TLS {
 		if len(o.Identities) > 0 {
@@ -84,7 +85,7 @@ func ownRoles(roles []Role) (out []identity.Role) {
 	return out
 }
 
-// directory is how the namespace sees identities.
+// directory is the identities as the broker sees them: see broker.Directory.
 type directory struct{ *identity.Directory }
 
 func (d directory) Check(token string) (string, time.Time, error) {
@@ -101,7 +102,7 @@ func (d directory) Rights(clientID string) (rights []broker.Right) {
 	return rights
 }
 
-// mayUseBlobs is how the storage account sees them.
+// mayUseBlobs returns nil if a token gives access to the storage account, and otherwise why not.
 func (s *Server) mayUseBlobs(token string, _ *http.Request) error {
 	clientID, _, err := s.directory.Check(token, identity.Storage)
 	if err == nil && !s.directory.Has(clientID, identity.BlobContributor) {
@@ -110,8 +111,8 @@ func (s *Server) mayUseBlobs(token string, _ *http.Request) error {
 	return err
 }
 
-// Credential signs in as the first of the server's identities, without an identity endpoint. Tokens need a server with
-// TLS; without, GetToken fails.
+// Credential returns a credential of the first of the server's identities. It uses no identity endpoint. Tokens need a
+// server with TLS; without TLS, GetToken fails.
 func (s *Server) Credential() azcore.TokenCredential {
 	if s.directory == nil {
 		return noCredential{}
@@ -119,8 +120,8 @@ func (s *Server) Credential() azcore.TokenCredential {
 	return s.directory.Credential(s.firstIdentity)
 }
 
-// SetRoles gives an identity these roles, and no others. It takes effect at once: links that need a role which is gone
-// are closed. It is an error if there is no such identity or role.
+// SetRoles gives an identity these roles, and no others. It takes effect at once: links that need a removed role are
+// closed. It is an error if there is no such identity or role.
 func (s *Server) SetRoles(clientID string, roles ...Role) error {
 	if s.directory == nil {
 		return fmt.Errorf("eventhubstest: %w", errNeedsTLS)
@@ -132,8 +133,8 @@ func (s *Server) SetRoles(clientID string, roles ...Role) error {
 	return nil
 }
 
-// IdentityFault declares something that goes wrong from now on when a token is asked for, and returns a function that
-// removes it. A server without TLS has no identity endpoint: nothing happens.
+// IdentityFault declares a fault that can happen from now on when a program asks for a token, and returns a function
+// that removes it. A server without TLS has no identity endpoint: there nothing happens.
 func (s *Server) IdentityFault(f IdentityFault) (remove func()) {
 	if s.directory == nil {
 		return func() {}
@@ -141,7 +142,7 @@ func (s *Server) IdentityFault(f IdentityFault) (remove func()) {
 	return s.directory.AddFault(identity.Fault(f))
 }
 
-// PasswordlessConfig is what producers and consumers need to reach an event hub of the server without a connection
+// PasswordlessConfig returns what producers and consumers need to reach an event hub of the server without a connection
 // string. It signs in with Credential. The server needs TLS.
 func (s *Server) PasswordlessConfig(hub string) eventhubs.Config {
 	return eventhubs.Config{
@@ -150,17 +151,17 @@ func (s *Server) PasswordlessConfig(hub string) eventhubs.Config {
 	}
 }
 
-// PasswordlessBlobConfig is what a checkpoint store needs to reach a container of the server's storage account without
-// a connection string. It signs in with Credential. The server needs TLS.
+// PasswordlessBlobConfig returns what a checkpoint store needs to reach a container of the server's storage account
+// without a connection string. It signs in with Credential. The server needs TLS.
 func (s *Server) PasswordlessBlobConfig(container string) eventhubs.BlobConfig {
 	cfg := eventhubs.BlobConfig{AccountURL: s.accountURL(), Container: container, Credential: s.Credential()}
 	s.reach(&cfg)
 	return cfg
 }
 
-// PasswordlessEnv is the environment in which programs find an event hub of the server and sign in with
-// DefaultAzureCredential: entries like those of os.Environ. The programs have to trust CA as well: see WriteTrust. It
-// takes a server with TLS, and is nil without.
+// PasswordlessEnv returns the environment variables with which programs find an event hub of the server and sign in
+// with DefaultAzureCredential: entries like those of os.Environ. The programs must also trust CA: see WriteTrust.
+// Without TLS it returns nil.
 func (s *Server) PasswordlessEnv(hub string) []string {
 	if s.directory == nil {
 		return nil
@@ -175,9 +176,9 @@ func (s *Server) PasswordlessEnv(hub string) []string {
 	}
 }
 
-// namespace is the name under which clients on this machine find the server, and which its certificate has. A port that
-// clients assume by themselves is left out, for some of them make it a part of the names of checkpoints: Python's
-// client does, ours, JavaScript's and Java's don't, and they would not find each other's.
+// namespace is the name under which clients on this machine find the server, and for which its certificate is valid. It
+// leaves out the port that clients assume by default. Some clients make a port part of the names of checkpoints
+// (Python's) and others don't (ours, JavaScript's and Java's), so they would not find each other's.
 func (s *Server) namespace() string {
 	host, port, err := net.SplitHostPort(dialable(s.amqp[0]))
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/go-eventhubs/eventhubs/eventhubstest"
 )
 
-// A producer that has sent nothing for half an hour has lost its link. It opens another one: nobody notices.
+// A producer that has sent nothing for half an hour has lost its link. It opens another one, and nobody notices.
 func TestIdleProducer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := eventhubstest.Start(t, &eventhubstest.Options{InMemory: true})

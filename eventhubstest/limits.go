@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// What bounds the clients of the storage account and of the identity endpoint. AMQP has bounds of its own
-// (internal/server/amqp, Config; internal/server/broker).
+// Limits on clients of the storage account and of the identity endpoint. AMQP has its own limits (internal/server/amqp,
+// Config; internal/server/broker).
 const (
 	maxHTTPConnections = 1000
 	maxHTTPHeader      = 64 << 10 // bytes of a request's header
@@ -18,7 +18,7 @@ const (
 	httpIdleTimeout    = 2 * time.Minute
 )
 
-// httpServer serves clients that may be slow, or never say or read anything.
+// httpServer returns a server whose timeouts bound clients that are slow, or that never send or read anything.
 func httpServer(h http.Handler) *http.Server {
 	return &http.Server{
 		Handler: h, ErrorLog: discardLog, MaxHeaderBytes: maxHTTPHeader,
@@ -27,8 +27,7 @@ func httpServer(h http.Handler) *http.Server {
 	}
 }
 
-// httpListener is a listener whose connections are bounded in number, and given up when what is written to them isn't
-// read.
+// httpListener bounds the number of its connections. It fails writes to connections whose clients don't read.
 type httpListener struct {
 	net.Listener
 	slots        chan struct{} // holds a token for each connection
@@ -39,7 +38,7 @@ func newHTTPListener(l net.Listener, connections int, writeTimeout time.Duration
 	return &httpListener{l, make(chan struct{}, connections), writeTimeout}
 }
 
-// Accept returns the next connection that there is room for. Others are closed at once, for their clients to try again.
+// Accept returns the next connection for which there is room. It closes others at once, and their clients try again.
 func (l *httpListener) Accept() (net.Conn, error) {
 	for {
 		nc, err := l.Listener.Accept()
@@ -73,7 +72,7 @@ func (c *httpConn) Close() error {
 	return c.Conn.Close()
 }
 
-// warn says that others than this machine's programs can reach the server, if they can.
+// warn logs a warning if programs on other machines can reach the server.
 func (s *Server) warn(l *slog.Logger) {
 	var beyond []string
 	for _, l := range append(slices.Clone(s.amqp), s.blob) {

@@ -15,7 +15,7 @@ import (
 	"github.com/go-eventhubs/eventhubs/eventhubstest"
 )
 
-// A server that other machines can reach says so, once; one that they can't says nothing.
+// A server that other machines can reach warns once. Any other server logs nothing.
 func TestWarning(t *testing.T) {
 	const any = "0.0.0.0:0"
 	start := func(o eventhubstest.Options) []string {
@@ -84,7 +84,7 @@ func TestBlobConnectionLimit(t *testing.T) {
 	require.Error(t, err)
 	require.NotErrorIs(t, err, os.ErrDeadlineExceeded, "it is closed at once")
 	require.NoError(t, first.Close())
-	_ = first.Close() // a second time is no second place
+	_ = first.Close() // the second Close frees no second place
 	dial()
 	fourth := <-accepted
 	fourth.Close()
@@ -93,7 +93,7 @@ func TestBlobConnectionLimit(t *testing.T) {
 	<-accepted
 }
 
-// What a client doesn't read is given up.
+// A connection whose client does not read is given up.
 func TestBlobClientThatNeverReads(t *testing.T) {
 	plain, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -109,7 +109,7 @@ func TestBlobClientThatNeverReads(t *testing.T) {
 	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 }
 
-// Peers that never shake hands hold up neither the other clients nor Close.
+// Peers that never complete a handshake hold up neither the other clients nor Close.
 func TestCloseWithSilentPeers(t *testing.T) {
 	for name, tlsToo := range map[string]bool{"plain": false, "TLS": true} {
 		t.Run(name, func(t *testing.T) {
@@ -140,7 +140,7 @@ func TestCloseWithSilentPeers(t *testing.T) {
 	}
 }
 
-// endpoint is what follows a prefix in a connection string, up to the end of host and port.
+// endpoint returns what follows a prefix in a connection string, up to the end of host and port.
 func endpoint(s, prefix string) string {
 	_, rest, _ := strings.Cut(s, prefix)
 	return rest[:strings.IndexAny(rest, ";/")]

@@ -36,7 +36,7 @@ func (s *Server) listen(o Options) (err error) {
 	return err
 }
 
-// listenAMQP delays what is sent below TLS, whose handshake takes round trips as well.
+// listenAMQP delays what is sent below TLS, because the TLS handshake takes round trips as well.
 func (s *Server) listenAMQP(address string, roundTrip time.Duration) (net.Listener, error) {
 	l, err := s.listenTCP(address)
 	switch l := l.(type) {
@@ -62,7 +62,7 @@ func (s *Server) listenBlob(o Options) (net.Listener, error) {
 	return newHTTPListener(l, maxHTTPConnections, httpRequestTimeout), nil
 }
 
-// listenTCP listens where the server listens: in memory, or on a socket.
+// listenTCP listens in memory or on a socket, as the options say.
 func (s *Server) listenTCP(address string) (net.Listener, error) {
 	if address == "" {
 		address = loopback
@@ -93,7 +93,7 @@ func (s *Server) listenTLS() (err error) {
 	return nil
 }
 
-// Addresses are where AMQP is spoken, as host:port for clients on this machine: Options.Address, and MoreAddresses.
+// Addresses returns where AMQP is spoken, as host:port for clients on this machine: Options.Address, and MoreAddresses.
 func (s *Server) Addresses() []string {
 	out := make([]string, len(s.amqp))
 	for i, l := range s.amqp {
@@ -102,7 +102,7 @@ func (s *Server) Addresses() []string {
 	return out
 }
 
-// dialable is where clients on this machine reach a listener, which may be at all of its addresses.
+// dialable returns the address at which clients on this machine reach a listener, even if it listens on all addresses.
 func dialable(l net.Listener) string {
 	if a, ok := l.Addr().(*net.TCPAddr); ok && a.IP.IsUnspecified() {
 		return net.JoinHostPort("127.0.0.1", strconv.Itoa(a.Port))
@@ -111,7 +111,7 @@ func dialable(l net.Listener) string {
 }
 
 // DialContext connects to an address of the server: in memory if it listens there, and through a net.Dialer otherwise.
-// It is for clients that Config and BlobConfig are not for, such as an http.Transport for the identity endpoint.
+// It is for clients that use neither Config nor BlobConfig, such as an http.Transport for the identity endpoint.
 func (s *Server) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	if s.memory == nil {
 		return new(net.Dialer).DialContext(ctx, network, address)
@@ -119,9 +119,9 @@ func (s *Server) DialContext(ctx context.Context, network, address string) (net.
 	return s.memory.network.DialContext(ctx, network, address)
 }
 
-// NewWebSocketConn has clients of the SDK reach the server, wherever it listens: it is for the option of that name in
-// [azeventhubs.ProducerClientOptions] and [azeventhubs.ConsumerClientOptions]. They speak AMQP over it, without
-// WebSockets.
+// NewWebSocketConn connects a client of the SDK to the server, in memory or through a socket. Set it as the option of
+// that name in [azeventhubs.ProducerClientOptions] and [azeventhubs.ConsumerClientOptions]. The client speaks AMQP over
+// the connection directly, without WebSockets.
 func (s *Server) NewWebSocketConn(ctx context.Context, _ azeventhubs.WebSocketConnParams) (net.Conn, error) {
 	nc, err := s.DialContext(ctx, "tcp", dialable(s.amqp[0]))
 	if err != nil || s.tls == nil {
@@ -135,7 +135,7 @@ func (s *Server) NewWebSocketConn(ctx context.Context, _ azeventhubs.WebSocketCo
 	return secured, nil
 }
 
-// clientDial is the DialContext of configs; nil means what they do by themselves.
+// clientDial is the DialContext of configs; nil means their default.
 func (s *Server) clientDial() func(ctx context.Context, network, address string) (net.Conn, error) {
 	if s.memory == nil {
 		return nil
@@ -149,12 +149,11 @@ func (s *Server) clientTLS() *tls.Config {
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(s.tls.pem)
-	// With a name of its own: go-amqp would look for the namespace with its port in the certificate (conn.go,
-	// initTLSConfig).
+	// Without ServerName, go-amqp would expect the namespace with its port in the certificate (conn.go, initTLSConfig).
 	return &tls.Config{RootCAs: roots, ServerName: certificateName}
 }
 
-// reach has a blob config trust the server and dial it, if it needs a transport of its own for that.
+// reach makes a blob config trust the server and dial it, if it needs its own transport for that.
 func (s *Server) reach(cfg *eventhubs.BlobConfig) {
 	if s.blobClient != nil {
 		cfg.ClientOptions.Transport = &http.Client{Transport: s.blobClient}
@@ -162,7 +161,7 @@ func (s *Server) reach(cfg *eventhubs.BlobConfig) {
 }
 
 // newBlobClient returns a transport with the limits of azcore's own (runtime, transport_default_http_client.go), or nil
-// if that will do.
+// if azblob's default will do.
 func (s *Server) newBlobClient() *http.Transport {
 	if s.tls == nil && s.memory == nil {
 		return nil

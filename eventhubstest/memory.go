@@ -13,7 +13,8 @@ type memory struct {
 	blob    *memnet.Listener
 }
 
-// inBubble reports whether this is a synctest bubble. Its clock begins at the year 2000 (testing/synctest).
+// inBubble reports whether the caller runs in a synctest bubble: a bubble's clock starts in the year 2000
+// (testing/synctest).
 func inBubble() bool { return time.Now().Year() < 2020 }
 
 // SilenceConnections makes all AMQP connections that are open now go silent, as when a NAT drops their state: nothing
@@ -34,9 +35,9 @@ func (s *Server) SilenceBlobConnections() {
 	}
 }
 
-// IgnoreDials leaves new AMQP connections unanswered from now on, as a firewall does that swallows packets: dials wait
-// until their contexts end, or until resume is called. Connections that are open stay. It works in memory only;
-// with real sockets it does nothing.
+// IgnoreDials leaves new AMQP connections unanswered from now on, like a firewall that swallows packets: dials wait
+// until their contexts end, or until resume is called. Open connections stay open. It works in memory only; with real
+// sockets it does nothing.
 func (s *Server) IgnoreDials() (resume func()) {
 	if s.memory == nil {
 		return func() {}

@@ -20,7 +20,7 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/leaktest"
 )
 
-// header is how a client begins that speaks AMQP with SASL. The server answers with the same.
+// header is the first thing that a client sends that speaks AMQP with SASL. The server answers with the same.
 const header = "AMQP\x03\x01\x00\x00"
 
 // exchangeHeaders opens a connection to the server, and exchanges the first bytes.
@@ -137,14 +137,14 @@ func TestSilenceBlobConnections(t *testing.T) {
 		list()
 		require.Zero(t, time.Since(began))
 		srv.SilenceBlobConnections()
-		list() // again on a new connection, when azblob has given this one up
+		list() // succeeds on a new connection once azblob has given this one up
 		require.NotZero(t, time.Since(began))
 		srv.Close()
 		requireAlone(t)
 	})
 }
 
-// TestCloseTwiceAtOnce has a peer that says nothing hold Close up, while somebody else closes the server as well.
+// TestCloseTwiceAtOnce has a silent peer hold Close up, while another goroutine closes the server as well.
 func TestCloseTwiceAtOnce(t *testing.T) {
 	eachMemory(t, func(t *testing.T, srv *eventhubstest.Server) {
 		exchangeHeaders(t, srv)
@@ -160,7 +160,7 @@ func TestCloseTwiceAtOnce(t *testing.T) {
 	})
 }
 
-// requireAlone fails the test if other goroutines are left in its bubble, but for those that the SDK leaves.
+// requireAlone fails the test if other goroutines are left in its bubble, except those that the SDK leaves.
 func requireAlone(t *testing.T) {
 	t.Helper()
 	require.Empty(t, leaktest.LeftInBubble())

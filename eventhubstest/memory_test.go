@@ -18,7 +18,7 @@ import (
 	"github.com/go-eventhubs/eventhubs/eventhubstest"
 )
 
-// TestInMemory runs everything in virtual time, on each way to reach the server.
+// TestInMemory runs everything in virtual time, over each way to reach the server.
 func TestInMemory(t *testing.T) {
 	t.Parallel()
 	for name, way := range map[string]struct {
@@ -106,7 +106,7 @@ func TestRoundTripInMemory(t *testing.T) {
 	})
 }
 
-// TestSDKInMemory has clients of the SDK itself reach the server.
+// TestSDKInMemory connects clients of the SDK itself to the server.
 func TestSDKInMemory(t *testing.T) {
 	t.Parallel()
 	for name, options := range map[string]eventhubstest.Options{"plain": {}, "TLS": {TLS: true}} {
@@ -123,7 +123,7 @@ func TestSDKInMemory(t *testing.T) {
 				c, err := azeventhubs.NewConsumerClientFromConnectionString(srv.ConnectionString("hub"), "", "$Default",
 					&azeventhubs.ConsumerClientOptions{NewWebSocketConn: srv.NewWebSocketConn})
 				require.NoError(t, err)
-				_, err = c.GetEventHubProperties(t.Context(), nil) // leaves a goroutine, for Start's sake
+				_, err = c.GetEventHubProperties(t.Context(), nil) // leaves a goroutine, which Start has to wait for
 				require.NoError(t, err)
 				require.NoError(t, p.Close(t.Context()))
 				require.NoError(t, c.Close(t.Context()))

@@ -9,7 +9,7 @@ import (
 	"github.com/go-eventhubs/eventhubs/eventhubstest"
 )
 
-// The SDK sees partitions that are added, and sends to them.
+// The SDK finds partitions that are added, and sends to them.
 func TestAddPartitions(t *testing.T) {
 	s := eventhubstest.Start(t, &eventhubstest.Options{Hubs: []eventhubstest.Hub{{Name: "hub", Partitions: 1}}})
 	p := producer(t, s.Config("hub"))
@@ -24,7 +24,7 @@ func TestAddPartitions(t *testing.T) {
 	require.EqualError(t, s.AddPartitions("none", 1), `eventhubstest: add partitions: no event hub "none"`)
 }
 
-// The SDK opens its links anew after a Reset, without a new token. A position of the old hub is refused.
+// After a Reset, the SDK opens new links with the token that it has. A position of the old hub is refused.
 func TestReset(t *testing.T) {
 	s := eventhubstest.Start(t, nil)
 	p, c := producer(t, s.Config("hub")), consumer(t, s.Config("hub"))

@@ -15,7 +15,7 @@ import (
 	"github.com/go-eventhubs/eventhubs/eventhubstest"
 )
 
-// Clients of the SDK find their way back, and nothing that was acknowledged is lost.
+// Clients of the SDK recover, and nothing that was acknowledged is lost.
 func TestDropConnections(t *testing.T) {
 	s := eventhubstest.Start(t, &eventhubstest.Options{Hubs: []eventhubstest.Hub{{Name: "hub", Partitions: 1}}})
 	p, c := producer(t, s.Config("hub")), consumer(t, s.Config("hub"))
@@ -47,7 +47,7 @@ func TestDropConnectionsWithTLS(t *testing.T) {
 	header := []byte("AMQP\x03\x01\x00\x00")
 	_, err = nc.Write(header)
 	require.NoError(t, err)
-	_, err = io.ReadFull(nc, make([]byte, len(header))) // it is a connection of the namespace now
+	_, err = io.ReadFull(nc, make([]byte, len(header))) // by now the namespace serves it
 	require.NoError(t, err)
 	s.DropConnections()
 	rest, err := io.ReadAll(nc.NetConn()) // what comes beneath TLS
@@ -61,7 +61,7 @@ func TestDropConnectionsWithTLS(t *testing.T) {
 	}
 }
 
-// Senders go on while connections break: what is acknowledged is there, in the order of each sender.
+// Senders go on while connections break: every acknowledged event is stored, in its sender's order.
 func TestDropConnectionsUnderLoad(t *testing.T) {
 	s := eventhubstest.Start(t, nil)
 	var all sync.WaitGroup
@@ -101,7 +101,7 @@ func TestDropConnectionsUnderLoad(t *testing.T) {
 	}
 }
 
-// What Microsoft says of each condition is what the SDK does.
+// The SDK does what Microsoft documents for each condition.
 func TestConditions(t *testing.T) {
 	const (
 		inPlace = "in place"
@@ -147,7 +147,7 @@ func TestConditions(t *testing.T) {
 				require.NoError(t, err)
 				require.Contains(t, bodies(s.Events("hub", "0")), "x")
 				expected := map[string][2]int{inPlace: {0, 0}, link: {0, 1}, conn: {1, 1}}[want]
-				// a link that was refused is asked for again in any case, and mostly on the same connection
+				// the SDK always asks again for a refused link, and mostly on the same connection
 				if on == eventhubstest.OnAttach {
 					expected[1] = 1
 					if condition == "amqp:internal-error" {
@@ -160,8 +160,8 @@ func TestConditions(t *testing.T) {
 	}
 }
 
-// A disposition that is lost after the event was stored: the sender tries again when its time is up, and the event is
-// there twice.
+// A disposition is lost after the event was stored. The sender tries again once its time is up, so the event is stored
+// twice.
 func TestLostDisposition(t *testing.T) {
 	s := eventhubstest.Start(t, nil)
 	p := producer(t, s.Config("hub"))
@@ -173,7 +173,7 @@ func TestLostDisposition(t *testing.T) {
 	require.NoError(t, send(ctx(t), p, "0", "x"))
 	require.Equal(t, []string{"before", "x", "x"}, bodies(s.Events("hub", "0")))
 
-	// With the connection: the SDK itself sends it twice.
+	// If the connection drops too, the SDK itself sends the event again.
 	remove := s.Fault(eventhubstest.Fault{On: eventhubstest.OnPublish, Times: 1, After: true, DropConnection: true})
 	defer remove()
 	require.NoError(t, send(ctx(t), p, "1", "y"))

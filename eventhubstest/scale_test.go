@@ -21,7 +21,7 @@ func TestManyPartitions(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, hub.PartitionIDs, n)
 	start := time.Now()
-	for i := range n { // batches without a key go round
+	for i := range n { // batches without a key go to the partitions in turn
 		batch, err := p.NewEventDataBatch(ctx(t), nil)
 		require.NoError(t, err)
 		require.NoError(t, batch.AddEventData(&azeventhubs.EventData{Body: []byte(strconv.Itoa(i))}, nil))

@@ -24,7 +24,7 @@ import (
 type Hub struct {
 	Name           string
 	Partitions     int      // 0 means 4
-	ConsumerGroups []string // beside $Default, which is always there
+	ConsumerGroups []string // in addition to $Default, which always exists
 }
 
 // Right is what a [Rule] allows.
@@ -44,7 +44,8 @@ type Rule struct {
 	Rights []Right
 }
 
-// Name and key of the rule of a server whose Options have none. It has all rights.
+// DefaultRule and DefaultKey are the name and the key of the rule of a server whose Options have none. It has all
+// rights.
 const (
 	DefaultRule = "RootManageSharedAccessKey"
 	DefaultKey  = "SAS_KEY_VALUE"
@@ -56,10 +57,10 @@ type Options struct {
 	Hubs []Hub
 	// Rules are the shared access policies. None means DefaultRule with DefaultKey.
 	Rules []Rule
-	// Address is where the server speaks AMQP, also over WebSockets. "" means loopback, on a free port.
+	// Address is where the server speaks AMQP, directly and over WebSockets. "" means loopback, on a free port.
 	Address string
-	// MoreAddresses are others where the same is spoken, such as port 443 beside 5671, as on Azure. What the server says
-	// of itself names Address.
+	// MoreAddresses are further addresses for AMQP, such as port 443 in addition to 5671, as on Azure. The server's
+	// configs, connection strings and environments name Address only.
 	MoreAddresses []string
 	// BlobAddress is where blobs are served. "" means loopback, on a free port.
 	BlobAddress string
@@ -67,29 +68,29 @@ type Options struct {
 	Logger *slog.Logger
 	// TLS makes the server speak AMQPS and https, with a certificate from a CA of its own.
 	TLS bool
-	// Identities are those that can sign in without a password, to a server with TLS. None means one, whose ClientID is ""
-	// and which may do everything.
+	// Identities can sign in without a password, to a server with TLS. None means one, whose ClientID is "" and which may
+	// do everything.
 	Identities []Identity
 	// TokenLifetime is how long tokens of identities are valid. 0 means 24 hours, as for managed identities.
 	TokenLifetime time.Duration
 	// Storage are settings of the storage account.
 	Storage Storage
-	// RetentionBytes bounds the events that each partition keeps: the oldest go first. 0 means 64 MiB.
+	// RetentionBytes bounds the bytes that each partition keeps: the oldest events are dropped first. 0 means 64 MiB.
 	RetentionBytes int64
-	// RoundTrip is added to every round trip over AMQP: what the server sends arrives that much later, in order and with
-	// no limit to the bandwidth. 0 means none.
+	// RoundTrip is added to every round trip over AMQP: what the server sends arrives that much later, in order. It does
+	// not limit the bandwidth. 0 means none.
 	RoundTrip time.Duration
-	// InMemory makes the server listen in memory, for use inside testing/synctest: see the package documentation.
-	// Make the server inside the bubble. Config and BlobConfig, and those without a password, reach it by themselves,
-	// other clients of this process through Server.DialContext, and other processes not at all.
+	// InMemory makes the server listen in memory, for use inside testing/synctest: see the package documentation. Create
+	// the server inside the bubble. Config and BlobConfig, and their passwordless variants, reach it as they are. Other
+	// clients of this process need Server.DialContext, and other processes can't reach it.
 	InMemory bool
 }
 
 // Storage has settings of a storage account that Microsoft advises against for checkpoints.
 type Storage struct {
-	// HierarchicalNamespace makes the account report that it has one. Blobs are stored in the same way.
+	// HierarchicalNamespace makes the account report that it has one. It stores blobs in the same way.
 	HierarchicalNamespace bool
-	// SoftDelete makes the account report that it keeps what is overwritten.
+	// SoftDelete makes the account report that it keeps overwritten blobs.
 	SoftDelete bool
 }
 
@@ -100,10 +101,11 @@ const (
 	defaultTokenLife  = 24 * time.Hour
 	loopback          = "127.0.0.1:0"
 	acceptPause       = 5 * time.Millisecond
-	// envContainer is the container that Env names. It is there from the start: quickstarts expect that it was made in
-	// the portal.
+	// envContainer is the container that Env names. New creates it, because quickstarts expect that it was created in the
+	// portal.
 	envContainer = "checkpoints"
-	// keyTokenLife is for how long the SDK signs with a key (azeventhubs, internal/sbauth/token_provider.go).
+	// keyTokenLife is how long the tokens are valid that the SDK signs with a key (azeventhubs,
+	// internal/sbauth/token_provider.go).
 	keyTokenLife = 2 * time.Hour
 )
 
@@ -118,29 +120,29 @@ type Server struct {
 	broker *broker.Broker
 	store  *blob.Account
 
-	directory     *identity.Directory // nil without TLS, as are the other two
+	directory     *identity.Directory // nil without TLS, as are identities and identityHTTP
 	identities    net.Listener
 	identityHTTP  *http.Server
 	firstIdentity string
 
-	blobClient *http.Transport // of blob configs; nil: that of azblob will do
+	blobClient *http.Transport // the transport of blob configs; nil: azblob's default
 
 	closing atomic.Bool
 	closed  chan struct{} // closed when the first call of Close returns
 	served  sync.WaitGroup
 }
 
-// TB is the part of testing.TB that Start needs: programs that link this package don't link package testing.
+// TB is the part of testing.TB that Start needs. With it, programs that link this package don't link package testing.
 type TB interface {
 	Helper()
 	Cleanup(func())
 	Fatalf(format string, args ...any)
 }
 
-// Start returns a running server that closes itself when the test ends. It fails the test if it can't. Inside a
-// synctest bubble, the test ends only when the last token has expired. Until then a consumer client of the SDK leaves a
-// goroutine (azeventhubs, consumer_client.go, Close), and a bubble with such a goroutine must not end. The wait takes
-// no real time.
+// Start returns a running server that closes itself when the test ends. If it can't start, it fails the test. Inside a
+// synctest bubble, the test ends only when the last token has expired: until then a consumer client of the SDK leaves a
+// goroutine behind (azeventhubs, consumer_client.go, Close), and a bubble must not end before its goroutines. The wait
+// takes no real time.
 func Start(t TB, o *Options) *Server {
 	t.Helper()
 	s, err := New(o)
@@ -186,10 +188,10 @@ func New(o *Options) (*Server, error) {
 	return s, nil
 }
 
-// tokenLife is how long tokens of identities hold.
+// tokenLife is how long tokens of identities are valid.
 func tokenLife(o Options) time.Duration { return cmp.Or(o.TokenLifetime, defaultTokenLife) }
 
-// open makes all that the server is, but for what serves it.
+// open creates the namespace, the account and the directory, and starts to listen. It serves nobody yet.
 func (s *Server) open(o Options) error {
 	if err := s.serveIdentities(o); err != nil {
 		return err
@@ -200,7 +202,7 @@ func (s *Server) open(o Options) error {
 	return s.listen(o)
 }
 
-// prepare makes the namespace and the storage account.
+// prepare creates the namespace and the storage account.
 func (s *Server) prepare(o Options) error {
 	hubs := o.Hubs
 	if len(hubs) == 0 {
@@ -247,7 +249,7 @@ func (s *Server) acceptAMQP(l net.Listener) {
 			if errors.Is(err, net.ErrClosed) {
 				return
 			}
-			time.Sleep(acceptPause) // out of file descriptors, or a peer that left before it was taken
+			time.Sleep(acceptPause) // out of file descriptors, or the peer left before Accept
 			continue
 		}
 		s.served.Go(func() { s.broker.Serve(newAMQPConn(nc)) })
@@ -313,12 +315,12 @@ func (s *Server) accountURL() string {
 	return scheme + "://" + dialable(s.blob) + "/" + blob.DevelopmentAccount
 }
 
-// Env is the environment in which the quickstart programs of every language, and eventhubs.ConfigFromEnv and
-// BlobConfigFromEnv, find an event hub of the server: entries like those of os.Environ. The container that it names is
-// there from the start. With TLS the programs have to trust CA as well: see WriteTrust.
+// Env returns the environment variables with which the quickstart programs of every language, and
+// eventhubs.ConfigFromEnv and BlobConfigFromEnv, find an event hub of the server: entries like those of os.Environ. The
+// container that it names exists from the start. With TLS, the programs must also trust CA: see WriteTrust.
 func (s *Server) Env(hub string) []string {
 	return []string{
-		// the namespace's, as the portal shows it: a program may use more of its event hubs
+		// for the namespace, as the portal shows it: a program may use several of its event hubs
 		"EVENT_HUB_CONNECTION_STRING=" + s.ConnectionString(""),
 		"EVENT_HUB_NAME=" + hub,
 		"BLOB_STORAGE_CONNECTION_STRING=" + s.blobConnectionString(),

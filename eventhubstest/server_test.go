@@ -21,14 +21,14 @@ func addresses(t *testing.T, s *eventhubstest.Server) (amqp, blob string) {
 	_, rest, ok := strings.Cut(s.ConnectionString(""), "Endpoint=sb://")
 	require.True(t, ok)
 	host, _, _ := strings.Cut(rest, ";")
-	amqp = strings.Replace(host, "localhost", "127.0.0.1", 1) // as listeners have it
+	amqp = strings.Replace(host, "localhost", "127.0.0.1", 1) // the form that listeners use
 	_, rest, ok = strings.Cut(s.BlobConfig("c").ConnectionString, "BlobEndpoint=http://")
 	require.True(t, ok)
 	blob, _, _ = strings.Cut(rest, "/")
 	return amqp, blob
 }
 
-// A server that is closed is gone, with its sockets.
+// Close closes all sockets of the server.
 func TestClose(t *testing.T) {
 	f := &failing{}
 	s := eventhubstest.Start(f, nil)
@@ -57,7 +57,7 @@ func TestClose(t *testing.T) {
 		require.NoError(t, err, "the port is free")
 		ln.Close()
 	}
-	require.Empty(t, s.Events("hub", "0")) // what it held can still be looked at, and this doesn't panic
+	require.Empty(t, s.Events("hub", "0")) // its events can still be read, and this doesn't panic
 }
 
 func TestOptionsRefused(t *testing.T) {
@@ -90,7 +90,7 @@ func TestOptionsRefused(t *testing.T) {
 	require.Contains(t, f.message, taken)
 	require.Empty(t, f.cleanup)
 
-	// The socket for AMQP is given back when the one for blobs can't be had.
+	// If the socket for blobs can't be opened, the one for AMQP is closed.
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	free := ln.Addr().String()
@@ -102,7 +102,7 @@ func TestOptionsRefused(t *testing.T) {
 	ln.Close()
 }
 
-// A server is quick to start and small, so that every test can have its own.
+// A server starts fast and is small, so that every test can have its own.
 func TestStartIsCheap(t *testing.T) {
 	const n = 40
 	var before, after runtime.MemStats
@@ -118,7 +118,7 @@ func TestStartIsCheap(t *testing.T) {
 	runtime.ReadMemStats(&after)
 	size := (int64(after.HeapAlloc+after.StackInuse) - int64(before.HeapAlloc+before.StackInuse)) / n
 	t.Logf("Start takes %v, and an idle server %d KiB", each, size>>10)
-	require.Less(t, each, 100*time.Millisecond) // 10 ms is what is wanted; this is for machines that are busy
+	require.Less(t, each, 100*time.Millisecond) // 10 ms is the goal; this leaves room for busy machines
 	require.Less(t, size, int64(5<<20))
 	runtime.KeepAlive(servers)
 }
@@ -146,7 +146,7 @@ func TestManyServers(t *testing.T) {
 	all.Wait()
 }
 
-// Close ends what clients are doing, also what a fault holds up, and doesn't wait long for them.
+// Close ends what clients are doing, even what a fault holds up, and does not wait long for them.
 func TestCloseUnderClients(t *testing.T) {
 	for name, tlsToo := range map[string]bool{"plain": false, "TLS": true} {
 		t.Run(name, func(t *testing.T) {

@@ -24,10 +24,11 @@ const (
 	certificateName         = "localhost"
 )
 
-// discardLog keeps net/http from writing about clients that break off to the log of the program that runs the server.
+// discardLog discards what net/http logs about clients that break off: it does not belong in the log of the program
+// that runs the server.
 var discardLog = log.New(io.Discard, "", 0)
 
-// authority is a CA made for one server, and the certificate that it gave to it.
+// authority is a CA created for one server, and the certificate that it issued to that server.
 type authority struct {
 	pem    []byte
 	server tls.Certificate
@@ -44,7 +45,7 @@ func newAuthority(life time.Duration) (*authority, error) {
 	}
 	now := time.Now()
 	ca := &x509.Certificate{
-		// Names and serial numbers of its own: who trusts the CAs of two servers would take one for the other.
+		// The name and the serial number are unique. Otherwise programs that trust the CAs of two servers would confuse them.
 		SerialNumber: serial, Subject: pkix.Name{CommonName: "eventhubstest CA " + serial.Text(16)},
 		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(life),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
@@ -53,7 +54,7 @@ func newAuthority(life time.Duration) (*authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	if ca, err = x509.ParseCertificate(caDER); err != nil { // with its key's identifier, which Python 3.13 asks for
+	if ca, err = x509.ParseCertificate(caDER); err != nil { // has the key's identifier, which Python 3.13 requires
 		return nil, err
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -80,7 +81,7 @@ func newAuthority(life time.Duration) (*authority, error) {
 	}, nil
 }
 
-// newSerial returns a serial number for a certificate: 16 bytes by chance, so positive and unlike any other.
+// newSerial returns a serial number for a certificate: 127 random bits, so it is positive, and unlike any other.
 func newSerial() (*big.Int, error) {
 	return rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
 }

@@ -17,20 +17,21 @@ import (
 	"unicode/utf16"
 )
 
-// sitecustomize has Python trust the CA. Its AMQP client trusts only the file that package certifi names, and certifi
-// reads no variable (azure-eventhub, _pyamqp/client.py). Python runs a module of this name before any program.
+// sitecustomize makes Python trust the CA. Python's AMQP client trusts only the file that package certifi names, and
+// certifi reads no environment variable (azure-eventhub, _pyamqp/client.py). Python runs a module of this name before
+// any program.
 //
 //go:embed trust.py
 var sitecustomize []byte
 
 // WriteTrust makes programs in other processes trust CA, without a change to them or to the machine. It writes files to
-// a folder, which it creates if it does not exist, and returns the environment that names them: entries like those of
-// os.Environ. These programs still trust what the machine trusts. The server needs TLS.
+// a folder, which it creates if it does not exist, and returns the environment variables that name them: entries like
+// those of os.Environ. These programs still trust what the machine trusts. The server needs TLS.
 //
 //   - SSL_CERT_FILE: Go on Linux and the BSDs, and all that uses OpenSSL
 //   - NODE_EXTRA_CA_CERTS: Node.js
-//   - JAVA_TOOL_OPTIONS: Java, before what this process has there
-//   - PYTHONPATH: Python, before what this process has there; not with its flags -E, -I and -S
+//   - JAVA_TOOL_OPTIONS: Java. It is appended to this process's own value, and so takes precedence.
+//   - PYTHONPATH: Python, except with its flags -E, -I and -S. It comes before this process's own value.
 func (s *Server) WriteTrust(folder string) ([]string, error) {
 	if s.tls == nil {
 		return nil, errors.New("eventhubstest: write the CA: there is none: set Options.TLS")
@@ -76,7 +77,7 @@ func joined(first, second, separator string) string {
 	return strings.Trim(first+separator+second, separator)
 }
 
-// quoted is a path as JAVA_TOOL_OPTIONS has it.
+// quoted returns a path in the form that JAVA_TOOL_OPTIONS needs.
 func quoted(path string) string {
 	if strings.ContainsAny(path, " \t") {
 		return strconv.Quote(path)
@@ -84,7 +85,7 @@ func quoted(path string) string {
 	return path
 }
 
-// rootFiles are where systems keep whom they trust (crypto/x509, root_linux.go and others).
+// rootFiles are the files of trusted certificates of various systems (crypto/x509, root_linux.go and others).
 var rootFiles = []string{
 	"/etc/ssl/certs/ca-certificates.crt", // Debian
 	"/etc/pki/tls/certs/ca-bundle.crt",   // Fedora
@@ -92,7 +93,7 @@ var rootFiles = []string{
 	"/etc/ssl/cert.pem",                  // Alpine, macOS, the BSDs
 }
 
-// systemRoots are the certificates, in PEM, that this machine trusts, or nil if they are not in a file.
+// systemRoots returns the certificates, in PEM, that this machine trusts, or nil if they are not in a file.
 func systemRoots() []byte {
 	for _, name := range append([]string{os.Getenv("SSL_CERT_FILE")}, rootFiles...) {
 		if b, err := os.ReadFile(filepath.Clean(cmp.Or(name, os.DevNull))); err == nil && len(b) > 0 {
@@ -102,7 +103,7 @@ func systemRoots() []byte {
 	return nil
 }
 
-// certificates are those of a PEM file that can be read, in DER.
+// certificates returns the readable certificates of a PEM file, in DER.
 func certificates(file []byte) (der [][]byte) {
 	for {
 		var block *pem.Block
@@ -115,8 +116,8 @@ func certificates(file []byte) (der [][]byte) {
 	}
 }
 
-// trustStore is a Java key store that trusts some certificates, in the format that every version of Java reads (JKS,
-// sun.security.provider.JavaKeyStore). Its password is the usual one, and need not be given.
+// trustStore returns a Java key store that trusts some certificates, in the format that every version of Java reads
+// (JKS, sun.security.provider.JavaKeyStore). Its password is the usual one, so programs need not name it.
 func trustStore(certificates [][]byte, made time.Time) []byte {
 	const (
 		magic, version, trusted = 0xfeedfeed, 2, 2

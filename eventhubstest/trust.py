@@ -1,7 +1,7 @@
-"""Written by eventhubstest. It has Python trust the CA of a local Event Hubs namespace, beside the CAs of this machine.
+"""Written by eventhubstest. Makes Python trust the CA of a local Event Hubs namespace, and the CAs of this machine.
 
 Python's Event Hubs client, and requests, trust the file that package certifi names, whatever the environment says. This
-names another one, for as long as PYTHONPATH has this folder in it.
+module makes certifi name another file, as long as this folder is in PYTHONPATH.
 """
 
 import importlib.machinery

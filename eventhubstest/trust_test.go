@@ -15,7 +15,7 @@ import (
 	"github.com/go-eventhubs/eventhubs/eventhubstest"
 )
 
-// environment is a map of what WriteTrust returns.
+// environment returns what WriteTrust returns, as a map and as it is.
 func environment(t *testing.T, s *eventhubstest.Server) (map[string]string, []string) {
 	t.Helper()
 	env, err := s.WriteTrust(filepath.Join(t.TempDir(), "new"))
@@ -28,7 +28,7 @@ func environment(t *testing.T, s *eventhubstest.Server) (map[string]string, []st
 	return out, env
 }
 
-// The CA is trusted beside what the machine trusts, whose file may be named by a variable.
+// The CA is trusted in addition to what the machine trusts, even if a variable names the machine's file.
 func TestWriteTrust(t *testing.T) {
 	other := eventhubstest.Start(t, &eventhubstest.Options{TLS: true})
 	machine := filepath.Join(t.TempDir(), "machine.pem")
@@ -75,9 +75,9 @@ func TestWriteTrustRefused(t *testing.T) {
 	require.EqualError(t, err, "eventhubstest: write the CA: name a folder")
 }
 
-// Python's programs, Node's and Java's read the environment, where there is such a program.
+// Programs in Python, Node.js and Java trust the CA, if they are installed.
 func TestTrustedByOthers(t *testing.T) {
-	// Python has a package certifi here, and a module sitecustomize of somebody else.
+	// Python finds a package certifi here, and somebody else's module sitecustomize.
 	python := t.TempDir()
 	for name, text := range map[string]string{
 		"certifi.py": "def where(): return 'elsewhere'", "sitecustomize.py": "print('hidden')",

@@ -10,7 +10,8 @@ import (
 	"github.com/go-eventhubs/eventhubs/eventhubstest"
 )
 
-// Whatever a client begins with, the connection comes to an end after it, and what it reads was sent by the client.
+// Whatever a client sends first, the connection ends once the client has closed, and Read returns only bytes that the
+// client sent.
 func FuzzUpgrade(f *testing.F) {
 	const get = "GET /$servicebus/websocket HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: " +
 		"websocket\r\nSec-WebSocket-Version: 13\r\n" +
@@ -34,7 +35,7 @@ func FuzzUpgrade(f *testing.F) {
 		go func() {
 			defer close(written)
 			_, _ = client.Write(sent)
-			_ = client.SetDeadline(time.Now()) // it is drained no longer
+			_ = client.SetDeadline(time.Now())
 			client.Close()
 		}()
 		c := eventhubstest.NewAMQPConn(server)
@@ -44,7 +45,7 @@ func FuzzUpgrade(f *testing.F) {
 			t.Fatalf("%d bytes were read of %d", n, len(sent))
 		}
 		if ne, ok := err.(net.Error); ok && ne.Timeout() {
-			t.Fatalf("it doesn't end: %v", err)
+			t.Fatalf("the connection doesn't end: %v", err)
 		}
 		c.Close()
 		<-written

@@ -22,31 +22,31 @@ const (
 	webSocketPath = "/$servicebus/websocket"
 	// maxRequest bounds the request for a WebSocket, with all its headers.
 	maxRequest = 16 << 10
-	// hearOutBytes and hearOutTimeout bound what is read on from a client that was refused, so that the answer reaches it:
-	// the kernel takes back what was sent last when a socket is closed that has unread bytes.
+	// hearOutBytes and hearOutTimeout bound what is still read from a client that was refused. Reading on lets the answer
+	// reach the client: if a socket is closed that has unread bytes, the kernel discards what was sent last.
 	hearOutBytes   = 256 << 10
 	hearOutTimeout = 500 * time.Millisecond
 )
 
-// webSocketProtocols are what official clients ask for: the standard's name (Go, .NET), and the one before it (Python,
-// Java, JavaScript).
+// webSocketProtocols are the subprotocols that official clients ask for: the standard's name (Go, .NET), and its
+// predecessor (Python, Java, JavaScript).
 var webSocketProtocols = []string{"amqp", "AMQPWSB10"}
 
 var errNoWebSocket = errors.New("an HTTP request that is not for a WebSocket")
 
-// amqpConn is a connection on which a client speaks AMQP, over WebSockets if it begins so. Which of them is seen when
-// it is first read from, so all that bounds the client's first bytes of AMQP (deadlines, faults, limits, Close) bounds
-// its request for a WebSocket as well.
+// amqpConn is a connection on which a client speaks AMQP, directly or over WebSockets. The first Read finds out which.
+// So everything that bounds the client's first bytes of AMQP (deadlines, faults, limits, Close) bounds its request for
+// a WebSocket as well.
 type amqpConn struct {
 	net.Conn
 	begun bool
-	first []byte // was read to see what the client speaks, and is to be read again
+	first []byte // read to see what the client speaks; Read has yet to return it
 	ws    atomic.Pointer[wsconn.Conn]
 }
 
 func newAMQPConn(nc net.Conn) *amqpConn { return &amqpConn{Conn: nc} }
 
-// Read must not be called concurrently, and has to be called before Write.
+// Read must not be called concurrently, and must be called before Write.
 func (c *amqpConn) Read(b []byte) (int, error) {
 	if !c.begun {
 		if err := c.begin(); err != nil {
@@ -78,8 +78,8 @@ func (c *amqpConn) begin() error {
 	return nil
 }
 
-// request is what a client asks with: the byte that was read before, and no more than maxRequest in all. It keeps the
-// error of the connection, of which http.ReadRequest makes a malformed request.
+// request reads what a client asks for: first the byte that was read before, and at most maxRequest bytes in all. It
+// keeps the error of the connection, which http.ReadRequest reports as a malformed request.
 type request struct {
 	io.Reader
 	err error
@@ -132,10 +132,10 @@ func asksForAMQP(req *http.Request) bool {
 	return false
 }
 
-// hearOut ends what is said to the client, and reads on until it has closed, but not for long.
+// hearOut closes the sending half, and reads on until the client has closed, but not for long.
 func (c *amqpConn) hearOut() {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		_ = half.CloseWrite() // a connection that is broken fails to be read as well
+		_ = half.CloseWrite() // if the connection is broken, reading fails, too
 	}
 	_ = c.SetReadDeadline(time.Now().Add(hearOutTimeout))
 	_, _ = io.CopyN(io.Discard, c.Conn, hearOutBytes)
@@ -156,7 +156,7 @@ func (c *amqpConn) Close() error {
 	return c.Conn.Close()
 }
 
-// NetConn is what lies below TLS, to be closed without a word.
+// NetConn returns the connection below TLS. Closing it sends no good-bye.
 func (c *amqpConn) NetConn() net.Conn {
 	if t, ok := c.Conn.(interface{ NetConn() net.Conn }); ok {
 		return t.NetConn()
@@ -173,8 +173,8 @@ type answer struct {
 
 func (a *answer) Header() http.Header { return a.header }
 
-// WriteHeader sends the status and the headers. After anything but a WebSocket the connection is closed, which ends the
-// body.
+// WriteHeader sends the status and the headers. Unless the answer accepts a WebSocket, the connection is closed after
+// it, which ends the body.
 func (a *answer) WriteHeader(status int) {
 	if status != http.StatusSwitchingProtocols {
 		a.header.Set("Connection", "close")
@@ -183,7 +183,7 @@ func (a *answer) WriteHeader(status int) {
 	fmt.Fprintf(&b, "HTTP/1.1 %d %s\r\n", status, http.StatusText(status))
 	_ = a.header.Write(&b) // to memory: it can't fail
 	b.WriteString("\r\n")
-	_, _ = a.nc.Write(b.Bytes()) // a connection that is broken fails to be read as well
+	_, _ = a.nc.Write(b.Bytes()) // if the connection is broken, reading fails, too
 }
 
 // Write sends a part of the body.

@@ -32,7 +32,7 @@ const (
 	headerTaken = "HTTP/1.1 101 Switching Protocols\r\n"
 )
 
-// dialPlain connects to where a server speaks AMQP.
+// dialPlain connects to the server's AMQP address.
 func dialPlain(t *testing.T, s *eventhubstest.Server) net.Conn {
 	t.Helper()
 	address, _ := addresses(t, s)
@@ -43,7 +43,7 @@ func dialPlain(t *testing.T, s *eventhubstest.Server) net.Conn {
 	return nc
 }
 
-// dialWebSocket opens a WebSocket to a server. What it returns speaks AMQP.
+// dialWebSocket opens a WebSocket to a server. The connection that it returns carries AMQP.
 func dialWebSocket(t *testing.T, nc net.Conn, protocol string) net.Conn {
 	t.Helper()
 	return dialWebSocketAt(t, nc, "/$ServiceBus/WebSocket", protocol)
@@ -62,7 +62,7 @@ func dialWebSocketAt(t *testing.T, nc net.Conn, path, protocol string) net.Conn 
 	return wsconn.New(ws, nc)
 }
 
-// What is not a request for AMQP over WebSockets is answered, and the connection closed.
+// A request that is not for AMQP over WebSockets is answered, and the connection closed.
 func TestWebSocketRefused(t *testing.T) {
 	s := eventhubstest.Start(t, nil)
 	for name, tc := range map[string]struct {
@@ -111,7 +111,7 @@ func TestWebSocketProtocols(t *testing.T) {
 	}
 }
 
-// serve serves one connection with short bounds, and returns the client's end of it, and what Serve returns.
+// serve serves one connection with short limits, and returns the client's end of it, and what Serve returns.
 func serve(t *testing.T, cfg amqp.Config) (net.Conn, <-chan error) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -128,7 +128,7 @@ func serve(t *testing.T, cfg amqp.Config) (net.Conn, <-chan error) {
 	return nc, ended
 }
 
-// Peers that fall silent, wherever they are, are dropped as those that speak plain AMQP are.
+// Peers that fall silent are dropped at every stage, as those that speak AMQP without WebSockets are.
 func TestWebSocketSilence(t *testing.T) {
 	for name, says := range map[string]string{
 		"nothing":           "",
@@ -167,7 +167,7 @@ func TestWebSocketSilence(t *testing.T) {
 	})
 }
 
-// What breaks the rules of WebSockets, or of AMQP within them, ends the connection.
+// A peer that breaks the rules of WebSockets, or of AMQP within them, loses its connection.
 func TestWebSocketGarbage(t *testing.T) {
 	begun := upgrade + forAMQP + "\r\n"
 	for name, says := range map[string]string{
@@ -221,7 +221,7 @@ func (c *counted) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// A server that closes, or drops connections, doesn't forget those that are or become WebSockets.
+// Close and DropConnections end WebSockets too, open ones and those that are being opened.
 func TestWebSocketsEnd(t *testing.T) {
 	for _, secure := range []bool{false, true} {
 		for name, end := range map[string]func(*eventhubstest.Server){
@@ -229,7 +229,7 @@ func TestWebSocketsEnd(t *testing.T) {
 		} {
 			t.Run(fmt.Sprintf("%s, TLS %v", name, secure), func(t *testing.T) {
 				s := eventhubstest.Start(t, &eventhubstest.Options{TLS: secure})
-				var socket *counted // that was dialled last
+				var socket *counted // the last one that was dialled
 				dial := func() net.Conn {
 					cfg := s.Config("hub")
 					_, rest, _ := strings.Cut(cfg.ConnectionString, "sb://")
@@ -276,7 +276,7 @@ func TestWebSocketsEnd(t *testing.T) {
 	}
 }
 
-// Faults of connections happen to WebSockets too.
+// Connection faults happen to WebSockets, too.
 func TestWebSocketConnectFaults(t *testing.T) {
 	s := eventhubstest.Start(t, nil)
 	s.Fault(eventhubstest.Fault{

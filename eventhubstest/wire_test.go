@@ -10,7 +10,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
 )
 
-// wire makes the connections of an SDK client, and counts them and the links to hubs that the client asks for on them.
+// wire dials the connections of an SDK client. It counts them, and the links to hubs that the client asks for.
 type wire struct {
 	address string
 
@@ -47,7 +47,7 @@ func (t *wiretap) Write(b []byte) (int, error) {
 	t.wire.mu.Lock()
 	t.rest = append(t.rest, b...)
 	for len(t.rest) >= 8 {
-		size := 8 // of a protocol header
+		size := 8 // the size of a protocol header
 		if !bytes.HasPrefix(t.rest, []byte("AMQP")) {
 			size = int(binary.BigEndian.Uint32(t.rest))
 		}

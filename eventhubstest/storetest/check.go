@@ -8,7 +8,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
 )
 
-// ownerships lists by partition, and fails if one is listed twice.
+// ownerships returns the ownerships of a group by partition. It fails the test if a partition is listed twice.
 func ownerships(t *testing.T, s azeventhubs.CheckpointStore, g group) map[string]azeventhubs.Ownership {
 	t.Helper()
 	list, err := s.ListOwnership(t.Context(), g.namespace, g.hub, g.group, nil)
@@ -25,7 +25,7 @@ func ownerships(t *testing.T, s azeventhubs.CheckpointStore, g group) map[string
 	return out
 }
 
-// checkpoints lists by partition, and fails if one is listed twice.
+// checkpoints returns the checkpoints of a group by partition. It fails the test if a partition is listed twice.
 func checkpoints(t *testing.T, s azeventhubs.CheckpointStore, g group) map[string]azeventhubs.Checkpoint {
 	t.Helper()
 	list, err := s.ListCheckpoints(t.Context(), g.namespace, g.hub, g.group, nil)

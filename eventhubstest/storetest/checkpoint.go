@@ -44,7 +44,7 @@ func neverBackwards(t *testing.T, open func() azeventhubs.CheckpointStore) {
 	set(t, old, here.checkpoint("0", 99))
 	wantSequence(t, old, "0", 100)
 
-	// The owner that slept knows nothing of what its successor did.
+	// An owner that was paused does not know what its successor did.
 	set(t, successor, here.checkpoint("0", 200))
 	set(t, old, here.checkpoint("0", 150))
 	wantSequence(t, successor, "0", 200)
@@ -53,7 +53,7 @@ func neverBackwards(t *testing.T, open func() azeventhubs.CheckpointStore) {
 	set(t, old, here.checkpoint("0", 201))
 	wantSequence(t, successor, "0", 201)
 
-	// A handle that has never seen the partition is no better off, and a list of the past doesn't help it.
+	// A handle that has never seen the partition can't move the checkpoint back either, nor can one with an outdated list.
 	set(t, open(), here.checkpoint("0", 5))
 	wantSequence(t, open(), "0", 201)
 	listed := open()
@@ -76,7 +76,7 @@ func concurrentCheckpoints(t *testing.T, open func() azeventhubs.CheckpointStore
 			}
 		})
 	}
-	// While they write, nobody may see a step back.
+	// While they write, no reader may see the checkpoint move back.
 	stop, watcher := make(chan struct{}), open()
 	var watch sync.WaitGroup
 	watch.Go(func() {
@@ -107,7 +107,7 @@ func concurrentCheckpoints(t *testing.T, open func() azeventhubs.CheckpointStore
 }
 
 func apart(t *testing.T, open func() azeventhubs.CheckpointStore) {
-	// Each is a trap for one that compares prefixes, patterns, or names that were joined.
+	// Each group is a trap for a store that compares prefixes, patterns or joined names.
 	groups := []group{
 		{"ns.example.net", "hub", "group"},
 		{"ns.example.net", "hub", "group2"},
@@ -153,7 +153,7 @@ func anyCase(t *testing.T, open func() azeventhubs.CheckpointStore) {
 		if len(o) != 1 || len(c) != 1 {
 			t.Fatalf("%q lists %d ownerships and %d checkpoints, want one of each", g, len(o), len(c))
 		}
-		// The answer is spelled as the question was: the SDK compares.
+		// The answer spells names as the question did: the SDK compares them.
 		wantSame(t, "listed", o["0"], g.ownership("0", "Owner"))
 		wantCheckpoint(t, "listed", c["0"], g.checkpoint("0", 10))
 	}
@@ -184,10 +184,10 @@ func copied(t *testing.T, open func() azeventhubs.CheckpointStore) {
 	set(t, s, c)
 	*c.Offset, *c.SequenceNumber = "1", 1
 	got := checkpoints(t, s, here)["0"]
-	wantCheckpoint(t, "after the caller changed its own", got, here.checkpoint("0", 10))
+	wantCheckpoint(t, "after the caller changed what it passed", got, here.checkpoint("0", 10))
 	*got.Offset, *got.SequenceNumber = "2", 2
 	set(t, s, here.checkpoint("0", 5)) // a store that believes in the 2 would take this for progress
-	wantCheckpoint(t, "after the caller changed what it was given", checkpoints(t, s, here)["0"], here.checkpoint("0", 10))
+	wantCheckpoint(t, "after the caller changed what it got", checkpoints(t, s, here)["0"], here.checkpoint("0", 10))
 
 	claimed := mustClaim(t, s, here.ownership("0", "a"))
 	good := *claimed.ETag
@@ -255,7 +255,7 @@ func manyPartitions(t *testing.T, open func() azeventhubs.CheckpointStore) {
 	}
 }
 
-// group is what a listing is made for.
+// group identifies a consumer group, whose ownerships and checkpoints are listed together.
 type group struct{ namespace, hub, group string }
 
 var here = group{"ns.example.net", "hub", "group"}
@@ -267,7 +267,7 @@ func (g group) ownership(partition, owner string) azeventhubs.Ownership {
 	}
 }
 
-// checkpoint has an offset that goes with the sequence number.
+// checkpoint returns a checkpoint whose offset belongs to the sequence number.
 func (g group) checkpoint(partition string, sequence int64) azeventhubs.Checkpoint {
 	offset := strconv.FormatInt(sequence*64, 10)
 	return azeventhubs.Checkpoint{
@@ -276,7 +276,7 @@ func (g group) checkpoint(partition string, sequence int64) azeventhubs.Checkpoi
 	}
 }
 
-// show is a pointer's value for a message.
+// show returns what p points to, for messages.
 func show[T int64 | string | azcore.ETag](p *T) any {
 	if p == nil {
 		return "nothing"

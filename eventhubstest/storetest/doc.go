@@ -21,7 +21,7 @@ import (
 
 // Run runs the tests as subtests of t, some of them in parallel. open creates empty storage and returns a function that
 // opens another handle on it, as another process would. Both may be called several times in a subtest; a store with one
-// handle may return it every time. open should close things with t.Cleanup.
+// handle may return it every time. open should release what it opens with t.Cleanup.
 func Run(t *testing.T, open func(t *testing.T) func() azeventhubs.CheckpointStore) {
 	t.Helper()
 	for _, c := range []struct {

@@ -11,7 +11,7 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/handover"
 )
 
-// asking is a request for a partition.
+// asking returns a request of one owner to another for a partition.
 func (g group) asking(partition, who, whom string) handover.Request {
 	return handover.Request{
 		FullyQualifiedNamespace: g.namespace, EventHubName: g.hub, ConsumerGroup: g.group, PartitionID: partition,
@@ -19,7 +19,7 @@ func (g group) asking(partition, who, whom string) handover.Request {
 	}
 }
 
-// keepingRequests is run for stores that keep hand-over requests. Those of others can't, and need not.
+// keepingRequests makes a subtest that is skipped if the store keeps no hand-over requests, as it may.
 func keepingRequests(
 	run func(t *testing.T, open func() handover.Store),
 ) func(t *testing.T, open func() azeventhubs.CheckpointStore) {
@@ -31,8 +31,8 @@ func keepingRequests(
 	}
 }
 
-// requests lists by partition, and fails if one is listed twice, or if the ownership beside is not what
-// ListOwnership says.
+// requests returns the requests of a group by partition. It fails the test if a partition is listed twice, or if the
+// ownerships that come with them differ from what ListOwnership says.
 func requests(t *testing.T, s handover.Store, g group) map[string]handover.Request {
 	t.Helper()
 	owned, asked, err := s.ListClaims(t.Context(), g.namespace, g.hub, g.group)
@@ -120,7 +120,7 @@ func requestIsReplaced(t *testing.T, open func() handover.Store) {
 	second := requests(t, a, here)["0"]
 	wantRequest(t, "the last one asks", second, here.asking("0", "b", "owner"))
 
-	// The owner promises what it has seen, and nothing else.
+	// A promise counts only for the request that the owner has seen.
 	promised := first
 	promised.Promised = 90 * time.Second
 	put(t, a, promised)
@@ -221,7 +221,7 @@ func requestsEndWithContext(t *testing.T, open func() handover.Store) {
 	}
 }
 
-// handOver is the whole of it, as consumers do it.
+// handOver is a complete hand-over, as consumers do it.
 func handOver(t *testing.T, open func() handover.Store) {
 	owner, joiner := open(), open()
 	held := mustClaim(t, owner, here.ownership("0", "owner"))

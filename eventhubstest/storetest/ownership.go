@@ -11,7 +11,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
 )
 
-// A storage account's clock isn't the tester's: this much difference is no error.
+// skew is how much a storage account's clock may differ from the clock of the machine that runs the tests.
 const skew = 5 * time.Minute
 
 func empty(t *testing.T, open func() azeventhubs.CheckpointStore) {
@@ -104,7 +104,7 @@ func claimWithoutETag(t *testing.T, open func() azeventhubs.CheckpointStore) {
 	mustClaim(t, open(), here.ownership("0", "a"))
 	other := open()
 	mustLose(t, other, here.ownership("0", "b"))
-	mustLose(t, other, here.ownership("0", "a")) // nor is an owner who lost its ETag let in
+	mustLose(t, other, here.ownership("0", "a")) // so does an owner that has lost its ETag
 	wantOwner(t, other, "0", "a")
 }
 
@@ -155,7 +155,7 @@ func renewal(t *testing.T, open func() azeventhubs.CheckpointStore) {
 	}
 	mustLose(t, s, first)
 
-	// Blob storage counts in seconds.
+	// Blob storage keeps times in whole seconds.
 	deadline := time.Now().Add(5 * time.Second)
 	for !last.LastModifiedTime.After(first.LastModifiedTime) {
 		time.Sleep(50 * time.Millisecond)
@@ -231,7 +231,7 @@ func relinquish(t *testing.T, open func() azeventhubs.CheckpointStore) {
 	if !ok || listed.OwnerID != "" {
 		t.Fatalf("listed: %v, owned by %q; want it listed without an owner", ok, listed.OwnerID)
 	}
-	mustLose(t, b, here.ownership("0", "b")) // it exists: without the ETag it can't be had
+	mustLose(t, b, here.ownership("0", "b")) // it exists, so it can't be claimed without its ETag
 	listed.OwnerID = "b"
 	mustClaim(t, b, listed)
 	wantOwner(t, a, "0", "b")

@@ -14,21 +14,22 @@ import (
 // Conn is a net.Conn over a WebSocket. It differs from what websocket.NetConn makes in two ways, both of which AMQP
 // needs:
 //
-//   - Deadlines are those of the socket. One that passes is os.ErrDeadlineExceeded and leaves the other direction as it
-//     was, so that a peer that was silent can be told so. NetConn closes the connection, with an error that says
-//     "canceled", which the SDK takes for its caller's wish (azeventhubs, internal/errors.go, IsCancelError).
-//   - Close closes the socket. NetConn's waits up to 10 seconds for a peer that may be gone; AMQP has a good-bye of its
-//     own.
+//   - Deadlines are those of the socket. If one passes, the call fails with os.ErrDeadlineExceeded, and the other
+//     direction still works, so that a silent peer can be told why it is dropped. NetConn closes the connection
+//     instead, with an error that says "canceled", which the SDK takes for its caller's cancellation (azeventhubs,
+//     internal/errors.go, IsCancelError).
+//   - Close closes the socket. NetConn's Close waits up to 10 seconds for a peer that may be gone; AMQP has its own
+//     close frames.
 type Conn struct {
 	net.Conn // the socket, for addresses and deadlines
 
 	ws      *websocket.Conn
-	message io.Reader // what is left of the message that is being read; nil: the next one is waited for
+	message io.Reader // the rest of the message being read; nil: there is none
 }
 
 // New returns a Conn over a WebSocket whose bytes go through a socket.
 func New(ws *websocket.Conn, socket net.Conn) *Conn {
-	ws.SetReadLimit(-1) // messages are not kept: how much of one is held is up to the reader
+	ws.SetReadLimit(-1) // no limit is needed: Read returns messages piece by piece
 	return &Conn{Conn: socket, ws: ws}
 }
 
@@ -53,7 +54,7 @@ func (c *Conn) Read(b []byte) (int, error) {
 	}
 }
 
-// next waits for a message.
+// next waits for the next message.
 func (c *Conn) next() error {
 	kind, message, err := c.ws.Reader(context.Background()) // the socket's deadline bounds it
 	if code := websocket.CloseStatus(err); code == websocket.StatusNormalClosure || code == websocket.StatusGoingAway ||
@@ -78,5 +79,5 @@ func (c *Conn) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Close closes the socket, and has calls of Read and Write return.
+// Close closes the socket. Calls of Read and Write in progress return.
 func (c *Conn) Close() error { return c.ws.CloseNow() }

@@ -55,7 +55,7 @@ func write(t *testing.T, ws *websocket.Conn, kind websocket.MessageType, message
 	require.NoError(t, ws.Write(t.Context(), kind, []byte(message)))
 }
 
-// Messages are a stream: their ends are not seen, and a message may be longer than what is read at once.
+// Messages form a stream: where they end is not seen, and one may be longer than a single Read.
 func TestStream(t *testing.T) {
 	c, peer := pair(t)
 	n, err := c.Read(nil)
@@ -89,7 +89,7 @@ func TestTextIsRefused(t *testing.T) {
 	require.ErrorContains(t, err, "where only binary ones are expected")
 }
 
-// However the peer ends, it is the end of the stream.
+// However the peer closes the connection, Read returns io.EOF.
 func TestEnd(t *testing.T) {
 	for name, end := range map[string]func(*websocket.Conn){
 		"closed":     func(ws *websocket.Conn) { _ = ws.Close(websocket.StatusNormalClosure, "") },
@@ -110,7 +110,7 @@ func TestEnd(t *testing.T) {
 	}
 }
 
-// A deadline that passes is the socket's, and the peer can still be told something.
+// A deadline that passes fails Read alone: the peer can still be sent something.
 func TestDeadline(t *testing.T) {
 	c, peer := pair(t)
 	require.NoError(t, c.SetReadDeadline(time.Now().Add(10*time.Millisecond)))
