@@ -5,39 +5,40 @@ import (
 	"sync/atomic"
 )
 
-// Limits are what one peer may have at once. The zero value of each field means what is said where they are used.
+// Limits are what one peer may have at once. A field of 0 means no limit beyond those of [Config].
 type Limits struct {
 	Sessions int
 	Links    int
 	Bytes    int64 // what the server holds for it: see [Budget]
 }
 
-// Budget bounds the bytes that all connections together make a server hold: messages that have not come to their end,
-// what is still to be sent, buffers, and what links, sessions and answers take. A message that fits one frame takes
-// nothing from it. It is safe for concurrent use.
+// Budget bounds the bytes that all connections together make a server hold: incomplete messages, unsent data, buffers,
+// and the memory of links, sessions and answers. A message that fits one frame takes nothing from it. It is safe for
+// concurrent use.
 type Budget struct {
 	max  int64
 	held atomic.Int64
 }
 
-// NewBudget returns a budget of so many bytes.
+// NewBudget returns a budget of max bytes.
 func NewBudget(max int64) *Budget { return &Budget{max: max} }
 
-// Held is how many bytes are taken now.
+// Held returns how many bytes are taken now.
 func (b *Budget) Held() int64 { return b.held.Load() }
 
 const (
-	// share is what a connection gets of a budget that others have used up, so that they can't keep out who wants little.
+	// share is what a connection gets even if others have used up the budget, so that they can't keep out a peer that
+	// needs little.
 	share = 128 << 10
-	// sessionSize and linkSize are about what a session and a link take here and at the Handler, beside what the peer gave
-	// them.
+	// sessionSize and linkSize are roughly what a session and a link take here and at the Handler, without what the peer
+	// gave them.
 	sessionSize = 512
 	linkSize    = 1 << 10
 )
 
-// account is what one connection has taken of its limit and of the budget that it shares.
+// account counts what one connection has taken of its limit and of the budget that it shares.
 type account struct {
-	budget *Budget // nil: none is shared
+	budget *Budget // nil: the connection shares none
 
 	heldMu sync.Mutex
 	max    int64
@@ -45,7 +46,7 @@ type account struct {
 	ended  bool
 }
 
-// take counts n bytes more, or says why they can't be had.
+// take counts n more bytes, or returns why the peer can't have them.
 func (a *account) take(n int) *Error {
 	a.heldMu.Lock()
 	defer a.heldMu.Unlock()
@@ -80,7 +81,7 @@ func (a *account) giveLocked(n int64) {
 	}
 }
 
-// change takes or gives the difference between what is counted for something and what it takes now.
+// change takes or gives the difference between what was counted for something and what it takes now.
 func (a *account) change(counted *int, now int) *Error {
 	if err := a.take(now - *counted); err != nil {
 		return err
@@ -96,7 +97,7 @@ func (a *account) setMax(max int64) {
 	a.max = max
 }
 
-// end gives everything back. What is taken or given later doesn't count.
+// end gives everything back. Bytes that are taken or given later don't count.
 func (a *account) end() {
 	a.heldMu.Lock()
 	defer a.heldMu.Unlock()
@@ -104,14 +105,14 @@ func (a *account) end() {
 	a.ended = true
 }
 
-// Take counts n bytes that a Handler holds for this peer, or says why it can't have them: then the connection is to be
-// closed. Like Give it may be called with any lock held.
+// Take counts n bytes that a Handler holds for this peer, or returns why the peer can't have them. The caller must then
+// close the connection. Like Give, it may be called with any lock held.
 func (c *Conn) Take(n int) *Error { return c.account.take(n) }
 
 // Give counts n bytes that were taken as free again.
 func (c *Conn) Give(n int) { c.account.give(n) }
 
-// Trust lifts the limits for peers that nothing is known of.
+// Trust lifts the limits of Config.Untrusted, which hold for a peer that has not shown who it is.
 func (c *Conn) Trust() {
 	c.connMu.Lock()
 	defer c.connMu.Unlock()
@@ -119,12 +120,12 @@ func (c *Conn) Trust() {
 	c.account.setMax(c.limits.Bytes)
 }
 
-// trusted are the limits of a peer that is trusted.
+// trusted returns the limits after Trust.
 func (c *Config) trusted() Limits {
 	return Limits{int(c.MaxSessions), c.MaxLinks, c.MaxHeld}
 }
 
-// untrusted are the limits until then.
+// untrusted returns the limits before Trust.
 func (c *Config) untrusted() Limits {
 	l := c.trusted()
 	if c.Untrusted.Sessions > 0 {
@@ -139,7 +140,7 @@ func (c *Config) untrusted() Limits {
 	return l
 }
 
-// countOut counts the buffers of what is to be sent. The connection's lock is held.
+// countOut counts the buffers of unsent frames. The connection's lock is held.
 func (c *Conn) countOut() *Error {
 	if now := cap(c.out) + c.writing; now != c.outCounted {
 		return c.account.change(&c.outCounted, now)
@@ -147,9 +148,9 @@ func (c *Conn) countOut() *Error {
 	return nil
 }
 
-// sizeOf is about what a decoded value takes in memory.
+// sizeOf returns roughly how many bytes a decoded value takes in memory.
 func sizeOf(v any) int {
-	const value = 16 // of an interface
+	const value = 16 // bytes of an interface
 	n := value
 	switch v := v.(type) {
 	case string:

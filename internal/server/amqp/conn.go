@@ -9,20 +9,20 @@ import (
 	"time"
 )
 
-// Config holds the limits of a connection. The zero value of each field means the default given.
+// Config holds the limits of a connection. The zero value of a field means the default after its semicolon.
 type Config struct {
-	ContainerID      string        // what the server calls itself; "server"
+	ContainerID      string        // the server's name for itself; "server"
 	MaxFrameSize     uint32        // bytes of the largest frame taken and sent; 64 KiB
 	MaxMessageSize   uint64        // bytes of the largest message taken; 1 MiB
 	MaxSessions      uint16        // sessions at once; 5,000
 	MaxLinks         int           // links at once, over all sessions; 10,000
-	Credit           uint32        // messages that a sending peer may be ahead of their outcome; 1,000
+	Credit           uint32        // messages without an outcome that a peer may send; 1,000
 	IdleTimeout      time.Duration // how long a peer may be silent; 4 minutes
-	HandshakeTimeout time.Duration // how long it may take from the socket to the open frame; 10 s
-	WriteTimeout     time.Duration // how long a peer may leave what was sent to it unread; 30 s
-	MaxHeld          int64         // bytes that the server holds for one connection: see Budget; 256 MiB
+	HandshakeTimeout time.Duration // how long the peer has to send its open frame; 10 s
+	WriteTimeout     time.Duration // how long a peer may leave sent bytes unread; 30 s
+	MaxHeld          int64         // bytes held for one connection: see Budget; 256 MiB
 	Budget           *Budget       // what all connections share; none
-	Untrusted        Limits        // what holds until Conn.Trust is called, where it is less; no other limits
+	Untrusted        Limits        // lower limits until Conn.Trust is called; none
 }
 
 func (c Config) withDefaults() Config {
@@ -49,7 +49,7 @@ func setDefault[T comparable](v *T, def T) {
 
 // Handler decides what links are for. There is one Handler for each connection.
 type Handler interface {
-	// Attach is called when the peer wants a link. It must not block, and must end in one call of [Link.Accept]
+	// Attach is called when the peer asks for a link. It must not block. It must lead to exactly one call of [Link.Accept]
 	// or [Link.Refuse], at once or later, from any goroutine.
 	Attach(l *Link)
 }
@@ -57,13 +57,14 @@ type Handler interface {
 const (
 	// writeTarget is how many bytes of deliveries are gathered for one write.
 	writeTarget = 128 << 10
-	// outLimit is how many bytes of answers may wait for a peer that doesn't read. Past it, nothing more is read from it.
+	// outLimit is how many bytes of answers may wait for a peer that doesn't read. Beyond it, the server reads no more
+	// from the peer.
 	outLimit = 1 << 20
 	// closeTimeout is how long a peer has to take a close frame, and to answer it.
 	closeTimeout = 2 * time.Second
 )
 
-// Conn is one connection of a peer. Its reader runs in [Conn.Serve], and its writer in a goroutine that Serve waits
+// Conn is the connection of one peer. Its reader runs in [Conn.Serve], and its writer in a goroutine that Serve waits
 // for.
 type Conn struct {
 	nc      net.Conn
@@ -82,16 +83,16 @@ type Conn struct {
 	aborted chan struct{} // closed by Abort
 	abort   sync.Once
 
-	wakeMu sync.Mutex // taken last, so that Wake can be called with any lock held
+	wakeMu sync.Mutex // always locked last, so that Wake can be called with any lock held
 	woken  []*Link
 
 	connMu      sync.Mutex
-	room        sync.Cond // signalled when out was taken to be written, or the writer has ended
+	room        sync.Cond // signalled when the writer has taken out, or has ended
 	limits      Limits
 	outMax      uint32 // bytes of the largest frame that the peer takes
 	out         []byte // frames waiting to be written
-	writing     int    // room of the buffer that is being written
-	outCounted  int    // what the account holds for both buffers
+	writing     int    // capacity of the buffer that is being written
+	outCounted  int    // bytes that the account counts for both buffers
 	settling    []*session
 	sessions    map[uint16]*session
 	links       int
@@ -101,7 +102,7 @@ type Conn struct {
 	writerEnded bool
 }
 
-// NewConn returns a connection that is served by its method Serve.
+// NewConn returns a connection. Its method Serve serves it.
 func NewConn(nc net.Conn, cfg Config, h Handler) *Conn {
 	c := &Conn{
 		nc:       nc,
@@ -121,14 +122,14 @@ func NewConn(nc net.Conn, cfg Config, h Handler) *Conn {
 	return c
 }
 
-// Hostname is the host that the peer asked for in its open frame.
+// Hostname returns the host that the peer named in its open frame.
 func (c *Conn) Hostname() string { return c.hostname }
 
-// Properties are those of the peer's open frame: it says there which product it is.
+// Properties returns the properties of the peer's open frame, which say which product the peer is.
 func (c *Conn) Properties() Map { return c.properties }
 
-// Serve speaks with the peer until one side closes the connection, the peer breaks the protocol or falls silent, or
-// Abort is called. It returns nil after a close in good order.
+// Serve serves the peer until one side closes the connection, the peer breaks the protocol or falls silent, or Abort is
+// called. It returns nil after an orderly close.
 func (c *Conn) Serve() error {
 	defer c.account.end()
 	defer c.nc.Close()
@@ -155,15 +156,15 @@ func (c *Conn) Serve() error {
 	return err
 }
 
-// hearOut reads on until the peer has closed, but not for long. The kernel takes back what was sent last when a socket
-// is closed that has unread bytes.
+// hearOut reads on until the peer has closed, but not for long. If a socket is closed that has unread bytes, the kernel
+// discards what was sent last.
 func (c *Conn) hearOut() {
 	c.in.last(closeTimeout)
 	_, _ = io.Copy(io.Discard, c.in)
 }
 
-// Close sends a close frame, with the reason if there is one. The peer has two seconds to take it, and then two to
-// answer: Serve returns after that at the latest.
+// Close sends a close frame, with the reason if there is one. The peer has two seconds to take it, and two more to
+// answer; then Serve returns in any case.
 func (c *Conn) Close(reason *Error) {
 	c.connMu.Lock()
 	defer c.connMu.Unlock()
@@ -179,7 +180,7 @@ func (c *Conn) closeLocked(reason *Error) {
 	b = appendList(b, descClose, 1, c.fitting(reason).append)
 	c.out = endFrame(b, start)
 	c.closing = true
-	_ = c.nc.SetWriteDeadline(time.Now().Add(closeTimeout)) // for what is being written now as well
+	_ = c.nc.SetWriteDeadline(time.Now().Add(closeTimeout)) // also for the write in progress
 	c.signal()
 }
 
@@ -196,7 +197,7 @@ func (c *Conn) signal() {
 	}
 }
 
-// endLinks tells the owners of all links that they are gone.
+// endLinks tells the owners of all links that their links have ended.
 func (c *Conn) endLinks() {
 	c.connMu.Lock()
 	var gone []*Link
@@ -207,7 +208,7 @@ func (c *Conn) endLinks() {
 	notifyAll(gone)
 }
 
-// read handles frames until the connection ends. It returns nil when the peer closed in good order.
+// read handles frames until the connection ends. It returns nil after an orderly close by the peer.
 func (c *Conn) read() error {
 	for {
 		f, err := c.frames.next()
@@ -265,14 +266,14 @@ func (c *Conn) handle(f frame) (closed bool, err error) {
 	return closed, err
 }
 
-// effects are what a frame leads to outside this package. They happen after the connection's lock is released,
-// so that a Handler, a Sink and a Closed may call back.
+// effects are what a frame leads to outside this package. They happen after the connection's lock is released, so that
+// a Handler, a Sink and LinkOptions.Closed may call back.
 type effects struct {
 	attach  *Link
 	deliver *Delivery
 	gone    []*Link
-	answer  func() // to what has made them go
-	held    func() // decides on a request
+	answer  func() // answers the frame that ended the links in gone
+	held    func() // has the Gate decide on a request
 }
 
 func (e *effects) run(h Handler) {
@@ -316,7 +317,7 @@ func (c *Conn) begin(channel uint16, body fields) (after effects, err error) {
 	return after, nil
 }
 
-// asFailure keeps nil from becoming an error that isn't nil.
+// asFailure keeps a nil *Error from becoming an error that is not nil.
 func asFailure(e *Error) error {
 	if e == nil {
 		return nil

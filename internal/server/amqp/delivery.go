@@ -1,23 +1,23 @@
 package amqp
 
-// Delivery is a message that a peer has sent. One of its methods has to be called, once.
+// Delivery is a message that a peer has sent. Exactly one of Accept, Reject and Drop must be called, once.
 type Delivery struct {
 	// Format is the message-format of the transfer.
 	Format uint32
-	// Payload is the encoded message. It belongs to whom it was delivered to.
+	// Payload is the encoded message. It belongs to the receiver of the Delivery.
 	Payload []byte
 
 	link    *Link
 	id      uint32
 	settled bool   // the peer wants no answer
-	size    uint64 // of the message, so far
-	counted int    // what the connection's account holds for it while it is not complete
+	size    uint64 // bytes of the message so far
+	counted int    // bytes that the connection's account counts for the incomplete message
 }
 
-// transfer takes one frame of a message. It returns the message when it is complete, or why the link has to end, or the
-// connection.
+// transfer takes one frame of a message. It returns the message once it is complete, or why the link must end
+// (refused), or why the connection must (err).
 func (l *Link) transfer(p transferFrame, payload []byte) (d *Delivery, refused *Error, err error) {
-	if l.state != linkAttached { // the peer can't know yet that the link is detached
+	if l.state != linkAttached { // the peer may not know yet that the link is detached
 		return nil, nil, nil
 	}
 	if l.incoming == nil {
@@ -53,7 +53,7 @@ func (l *Link) transfer(p transferFrame, payload []byte) (d *Delivery, refused *
 	return d, nil, nil
 }
 
-// first begins a message, or says why there can't be one.
+// first begins a message, or returns why there can't be one.
 func (l *Link) first(p transferFrame) *Error {
 	if l.credit == 0 {
 		return Errorf(CondTransferLimitExceeded, "a message was sent without credit")
@@ -67,7 +67,7 @@ func (l *Link) first(p transferFrame) *Error {
 	return nil
 }
 
-// gather takes what one frame holds of the message. What the connection holds while more is to come is counted.
+// gather adds the payload of one frame to the message. It counts what the connection holds while more is to come.
 func (d *Delivery) gather(payload []byte, more bool) error {
 	c := d.link.session.conn
 	d.size += uint64(len(payload))
@@ -85,7 +85,7 @@ func (d *Delivery) gather(payload []byte, more bool) error {
 	return asFailure(c.account.change(&d.counted, cap(d.Payload)))
 }
 
-// dropIncoming lets go of the message that is being received.
+// dropIncoming discards the message that is being received.
 func (l *Link) dropIncoming() {
 	if l.incoming != nil && l.incoming.counted > 0 {
 		l.session.conn.account.give(l.incoming.counted)
@@ -95,8 +95,8 @@ func (l *Link) dropIncoming() {
 
 func (d *Delivery) tooBig() bool { return d.size > d.link.session.conn.cfg.MaxMessageSize }
 
-// refuseTooBig rejects a message, in the words of the service. The link goes on: JavaScript's client waits for the
-// outcome even if its link is gone.
+// refuseTooBig rejects a message in the words of the service. The link stays attached: JavaScript's client waits for
+// the outcome even if its link is gone.
 func (l *Link) refuseTooBig(d *Delivery) {
 	if !d.settled {
 		l.session.sendDisposition(true, d.id, d.id, descRejected, Errorf(CondMessageSizeExceeded,
@@ -106,8 +106,8 @@ func (l *Link) refuseTooBig(d *Delivery) {
 	l.grant()
 }
 
-// room is how much to make room for when a message comes in several frames, and at least n bytes. The one before it is
-// as good a guess as any: with an eighth more, most messages are gathered without being copied again.
+// room returns how many bytes to allocate when a message comes in several frames: at least n. It expects the size of
+// the previous such message and an eighth more, so that most messages are gathered without another copy.
 func (l *Link) room(n int) int {
 	guess := uint64(max(l.sizeHint+l.sizeHint/8, n))
 	return int(min(guess, max(l.session.conn.cfg.MaxMessageSize, uint64(n))))
@@ -126,10 +126,10 @@ func (l *Link) grant() {
 	l.session.sendFlow(l)
 }
 
-// Link is the link that the message came on.
+// Link returns the link that the message came on.
 func (d *Delivery) Link() *Link { return d.link }
 
-// Accept tells the peer that its message was taken.
+// Accept tells the peer that its message was accepted.
 func (d *Delivery) Accept() { d.settle(func(s *session) { s.accept(d.id) }) }
 
 // Reject tells the peer that its message was refused, and why.

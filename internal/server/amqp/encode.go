@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Append encodes v behind b. It takes what [Decode] returns, and Go's int, []string (an array of strings),
+// Append appends the encoding of v to b. It takes what [Decode] returns, and Go's int, []string (an array of strings),
 // []Symbol (an array of symbols), map[string]any and map[Symbol]any (in the order of their keys).
 func Append(b []byte, v any) ([]byte, error) {
 	switch v := v.(type) {
@@ -127,7 +127,7 @@ func sortedMap[K ~string](m map[K]any) Map {
 	return out
 }
 
-// sized writes a 32-bit compound: its code, room for the size, the number of elements and what body appends.
+// sized appends a 32-bit compound: its code, its size, its number of elements, and what body appends.
 func sized(b []byte, code byte, n int, body func([]byte) ([]byte, error)) ([]byte, error) {
 	start := len(b) + 1
 	b = append(b, code, 0, 0, 0, 0)
@@ -140,8 +140,8 @@ func sized(b []byte, code byte, n int, body func([]byte) ([]byte, error)) ([]byt
 	return b, nil
 }
 
-// appendArray encodes elements of one Go type as an array. The code of the first one's full-width form is the code of
-// all.
+// appendArray appends elements of one Go type as an array. All have the format code of the first element's full-width
+// form.
 func appendArray(b []byte, a Array) ([]byte, error) {
 	return sized(b, codeArray32, len(a), func(b []byte) ([]byte, error) {
 		if len(a) == 0 {
@@ -165,8 +165,8 @@ func appendArray(b []byte, a Array) ([]byte, error) {
 	})
 }
 
-// arrayElement returns what stands once before an array's elements, which is a format code behind a descriptor if there
-// is one, and the payload of v.
+// arrayElement returns the constructor, which an array has once before its elements, and the payload of v. The
+// constructor is a format code, with a descriptor before it if there is one.
 func arrayElement(v any) (constructor, payload []byte, err error) {
 	d, described := v.(Described)
 	if described {
@@ -179,7 +179,7 @@ func arrayElement(v any) (constructor, payload []byte, err error) {
 	return append(constructor, code), payload, err
 }
 
-// widest returns the format code and the payload of v in the one form that every value of its type can take.
+// widest returns the format code and the payload of v in the form that fits every value of its type.
 func widest(v any) (byte, []byte, error) {
 	switch v := v.(type) {
 	case bool:
@@ -204,7 +204,7 @@ func widest(v any) (byte, []byte, error) {
 			return codeList32, []byte{0, 0, 0, 4, 0, 0, 0, 0}, nil
 		}
 	}
-	e, err := Append(nil, v) // what is left has one form only
+	e, err := Append(nil, v) // all other types have one form only
 	if err != nil {
 		return 0, nil, err
 	}
@@ -247,11 +247,11 @@ func appendDecimal(b []byte, v Decimal) ([]byte, error) {
 	return append(append(b, code), v...), nil
 }
 
-// AppendBinary encodes v as binary behind b.
+// AppendBinary appends the encoding of v as binary to b.
 func AppendBinary(b, v []byte) []byte { return appendVariable(b, codeBin8, v) }
 
-// appendVariable encodes binary, a string or a symbol: the code given is the one-byte form's, and its
-// four-byte form is 0x10 above it.
+// appendVariable appends a binary, a string or a symbol. code is that of the form with a one-byte length; the form with
+// a four-byte length is 0x10 above it.
 func appendVariable[T ~string | ~[]byte](b []byte, code byte, v T) []byte {
 	if len(v) < 256 {
 		b = append(b, code, byte(len(v)))

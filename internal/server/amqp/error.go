@@ -5,7 +5,7 @@ import (
 	"unicode/utf8"
 )
 
-// Conditions of part 2 of the specification that this package answers with.
+// Conditions of part 2 of the specification that this package sends.
 const (
 	CondInternalError         = "amqp:internal-error"
 	CondNotFound              = "amqp:not-found"
@@ -25,7 +25,7 @@ const (
 	CondStolen                = "amqp:link:stolen"
 )
 
-// Error is an AMQP error: what is sent to a peer, or was received from it.
+// Error is an AMQP error, sent to a peer or received from one.
 type Error struct {
 	Condition   string
 	Description string
@@ -33,20 +33,20 @@ type Error struct {
 
 func (e *Error) Error() string { return e.Condition + ": " + e.Description }
 
-// Errorf makes an Error.
+// Errorf returns an Error with a formatted description.
 func Errorf(condition, format string, args ...any) *Error {
 	return &Error{condition, fmt.Sprintf(format, args...)}
 }
 
 const (
-	// maxDescription bounds descriptions, in bytes: they may hold what a peer has sent.
+	// maxDescription bounds descriptions, in bytes, because they may repeat what a peer has sent.
 	maxDescription = 4 << 10
 	maxCondition   = 128
-	// aroundError is more than a frame that ends something or settles takes beside the condition and the description.
+	// aroundError is more than the bytes of a frame with an error, without its condition and description.
 	aroundError = 80
 )
 
-// within returns an error that fits a frame of so many bytes: one that is too long is cut.
+// within returns the error, shortened if need be so that its frame has at most frameSize bytes.
 func (e *Error) within(frameSize uint32) *Error {
 	if e == nil {
 		return nil
@@ -59,10 +59,11 @@ func (e *Error) within(frameSize uint32) *Error {
 	return &Error{condition, description}
 }
 
-// fitting returns an error that fits a frame that the peer takes. The connection's lock is held.
+// fitting returns the error, shortened if need be for the largest frame that the peer takes. The connection's lock is
+// held.
 func (c *Conn) fitting(e *Error) *Error { return e.within(c.outMax) }
 
-// cut returns at most n bytes of s, and whole characters of it.
+// cut returns at most the first n bytes of s. It does not split a character.
 func cut(s string, n int) string {
 	if len(s) <= n {
 		return s
@@ -75,7 +76,7 @@ func cut(s string, n int) string {
 	return s[:n] + dots
 }
 
-// append encodes the error, or null.
+// append appends the encoding of the error, or null if it is nil.
 func (e *Error) append(b []byte) []byte {
 	if e == nil {
 		return append(b, codeNull)

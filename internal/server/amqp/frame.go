@@ -14,7 +14,7 @@ const (
 	// minFrameSize is the smallest max-frame-size that the specification lets a peer announce.
 	minFrameSize = 512
 
-	// firstBuffer is the room for a peer that has not sent more at once yet.
+	// firstBuffer is the buffer's size until a peer sends more than that at once.
 	firstBuffer = 4 << 10
 )
 
@@ -30,10 +30,10 @@ type frameReader struct {
 	r          io.Reader
 	max        uint32
 	buf        []byte
-	start, end int // of what was read and not let go of
+	start, end int // of the bytes that were read and not released
 	discard    int
-	full       bool                  // the last read has filled the buffer: there may be more to read at once
-	grown      func(more int) *Error // says whether the buffer may grow; nil: it may
+	full       bool                  // the last read filled the buffer: more bytes may have arrived
+	grown      func(more int) *Error // returns why the buffer may not grow; nil: it may
 }
 
 func newFrameReader(r io.Reader, max uint32) *frameReader {
@@ -56,8 +56,8 @@ func (f *frameReader) peek(n int) ([]byte, error) {
 	return f.buf[f.start : f.start+n], nil
 }
 
-// room makes room for n bytes and more behind start. The buffer grows with what the peer sends, up to one frame of the
-// largest size: most of a peer's cost before it has said anything would be that buffer.
+// room makes room for n bytes and more after start. The buffer grows with what the peer sends, up to one frame of the
+// largest size: a buffer of that size would be most of what a new connection costs.
 func (f *frameReader) room(n int) error {
 	size := max(len(f.buf), min(firstBuffer, int(f.max)))
 	if n > size || f.full {
@@ -101,7 +101,7 @@ func (f *frameReader) protocolHeader() (id byte, err error) {
 
 var errBadProtocol = errors.New("the peer does not speak AMQP 1.0")
 
-// release lets go of the frame that was read last.
+// release discards the frame that was read last.
 func (f *frameReader) release() {
 	f.start += f.discard
 	f.discard = 0
@@ -110,7 +110,7 @@ func (f *frameReader) release() {
 	}
 }
 
-// early is the error of a stream that ends behind some bytes of something.
+// early returns the error of a stream that ends after n bytes of something.
 func early(err error, n int) error {
 	if errors.Is(err, io.EOF) && n > 0 {
 		return io.ErrUnexpectedEOF
@@ -118,7 +118,7 @@ func early(err error, n int) error {
 	return err
 }
 
-// next returns the next frame. An *Error says that the peer broke the framing; any other error is the connection's.
+// next returns the next frame. An *Error means that the peer broke the framing; any other error is the connection's.
 func (f *frameReader) next() (frame, error) {
 	f.release()
 	h, err := f.peek(frameHeaderSize)

@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// Step is what a peer asks for beside links and messages.
+// Step is something that a peer asks for, other than links and messages.
 type Step int
 
 // The steps that a [Gate] decides on.
 const (
-	StepSASL   Step = iota // signing in: every mechanism is taken
+	StepSASL   Step = iota // signing in: every SASL mechanism is accepted
 	StepOpen               // opening the connection
 	StepBegin              // beginning a session
 	StepDetach             // detaching a link
@@ -20,31 +20,32 @@ const (
 	StepClose              // closing the connection
 )
 
-// Gate is a [Handler] that decides when steps are taken, and whether.
+// Gate is a [Handler] that also decides on steps: when they are taken, and whether.
 type Gate interface {
-	// Hold returns nil to have a step taken at once, as it is without a Gate. Otherwise nothing of it reaches the peer,
-	// and the function is called, without locks. It must not block, and must end in one call of a method of r, at once or
-	// later, from any goroutine. Hold itself is called with locks held: it must neither block nor call the connection.
+	// Hold returns nil to let a step be taken at once, as without a Gate. Otherwise the peer gets no answer yet, and the
+	// returned function is called, without locks. That function must not block. It must lead to exactly one call of a
+	// method of r, at once or later, from any goroutine. Hold itself is called with locks held: it must neither block nor
+	// call the connection.
 	Hold(r *Request) func()
 }
 
-// Request is a step that is held.
+// Request is a step on which a Gate decides.
 type Request struct {
 	Step Step
-	Link *Link // the one that the peer detaches; nil: another step
+	Link *Link // the link that the peer detaches, in StepDetach; otherwise nil
 
 	conn    *Conn
 	session *session
-	decided chan decision // of a step in the handshake, where the connection waits for it; holds one
+	decided chan decision // for the handshake, which waits for it; has room for one; otherwise nil
 }
 
-// decision is what becomes of a request.
+// decision is a Gate's decision on a request.
 type decision struct {
-	reason  *Error // why it is refused; nil: it is not
+	reason  *Error // why the request is refused; nil: it is not
 	ignored bool
 }
 
-// errIgnored ends a connection whose handshake was never answered, once the peer has given up.
+// errIgnored is the error of a connection whose handshake was never answered, after the peer has given up.
 var errIgnored = errors.New("the handshake was not answered")
 
 // hold asks the Gate. The connection's lock may be held.
@@ -57,19 +58,19 @@ func (c *Conn) hold(r *Request) func() {
 	return g.Hold(r)
 }
 
-// ask has a step of the handshake decided, and waits for that: nothing else happens on the connection meanwhile. It
-// returns the reason if the step is refused, and an error if the connection is at its end.
+// ask asks the Gate about a step of the handshake, and waits for the decision: nothing else happens on the connection
+// meanwhile. It returns the reason if the step is refused, and an error if the connection has ended.
 func (c *Conn) ask(step Step) (refused *Error, err error) {
 	r := &Request{Step: step, decided: make(chan decision, 1)}
 	decide := c.hold(r)
 	if decide == nil {
 		return nil, nil
 	}
-	if err := c.nc.SetDeadline(time.Time{}); err != nil { // how long it takes is not the peer's fault
+	if err := c.nc.SetDeadline(time.Time{}); err != nil { // the peer is not at fault if the Gate takes long
 		return nil, err
 	}
 	decide()
-	select { // it is up to the Gate how long this takes; Abort ends it
+	select { // the Gate may take as long as it likes; Abort ends the wait
 	case d := <-r.decided:
 		if d.ignored {
 			_, _ = io.Copy(io.Discard, c.in) // until the peer gives up, or Abort is called
@@ -84,10 +85,11 @@ func (c *Conn) ask(step Step) (refused *Error, err error) {
 // Proceed takes the step, and answers.
 func (r *Request) Proceed() { r.finish(decision{}) }
 
-// Refuse answers with a reason, which must not be nil. What the peer wants to end does end: there is no other answer.
+// Refuse answers with a reason, which must not be nil. If the peer wants to end something, it ends all the same, and
+// the reason is in the answer.
 func (r *Request) Refuse(reason *Error) { r.finish(decision{reason: reason}) }
 
-// Ignore never answers. The connection goes on, but for one whose handshake it is.
+// Ignore never answers. The connection stays open, but its handshake never completes if the step is part of it.
 func (r *Request) Ignore() {
 	if r.decided != nil {
 		r.decided <- decision{ignored: true}
@@ -99,7 +101,7 @@ func (r *Request) Forget() {
 	c := r.conn
 	c.connMu.Lock()
 	var gone []*Link
-	if r.session.links[r.Link.handle] == r.Link { // it has not ended meanwhile
+	if r.session.links[r.Link.handle] == r.Link { // the link has not ended meanwhile
 		gone = r.session.letGo(r.Link)
 		r.Link.owed = false
 	}
@@ -126,7 +128,7 @@ func (r *Request) finishDetach(reason *Error) {
 	c := r.conn
 	c.connMu.Lock()
 	var gone []*Link
-	if r.session.links[r.Link.handle] == r.Link { // it has not ended meanwhile
+	if r.session.links[r.Link.handle] == r.Link { // the link has not ended meanwhile
 		gone = r.session.letGo(r.Link)
 	}
 	c.connMu.Unlock()
@@ -137,7 +139,7 @@ func (r *Request) finishDetach(reason *Error) {
 func (r *Request) finishEnd(reason *Error) {
 	c, s := r.conn, r.session
 	c.connMu.Lock()
-	if s.ended { // by this side, meanwhile
+	if s.ended { // the server has ended the session meanwhile
 		s.remove()
 		c.connMu.Unlock()
 		return
@@ -148,7 +150,7 @@ func (r *Request) finishEnd(reason *Error) {
 	s.farewell(reason)
 }
 
-// proceed answers the begin of a session, and ends it if there is a reason to.
+// proceed answers the begin of a session. If there is a reason, it ends the session.
 func (s *session) proceed(reason *Error) {
 	c := s.conn
 	c.connMu.Lock()
@@ -163,7 +165,7 @@ func (s *session) proceed(reason *Error) {
 	notifyAll(gone)
 }
 
-// release sends what was held back since the session began.
+// release sends the frames that were held back since the session began.
 func (s *session) release() {
 	s.held = false
 	s.conn.out = append(s.conn.out, s.late...)

@@ -13,23 +13,23 @@ const (
 	protocolSASL = 3
 )
 
-// idleReader ends a read when the peer has been silent for too long.
+// idleReader fails a read when the peer has been silent for too long.
 type idleReader struct {
 	nc net.Conn
 
-	// alive says that a whole frame came since the deadline was set. Bytes alone don't put it off: a peer could send one
-	// now and then. It belongs to the goroutine that reads.
+	// alive reports that a whole frame has come since the deadline was set. Bytes alone don't extend the deadline, or a
+	// peer could keep the connection open with a byte now and then. Only the reading goroutine uses it.
 	alive bool
 
 	timeoutMu sync.Mutex
-	timeout   time.Duration // 0: the deadline that was set before stands
+	timeout   time.Duration // 0: the deadline that was set before remains
 }
 
 func (r *idleReader) Read(b []byte) (int, error) {
 	r.timeoutMu.Lock()
 	if r.timeout > 0 && r.alive {
 		r.alive = false
-		_ = r.nc.SetReadDeadline(time.Now().Add(r.timeout)) // a socket that can't do it fails to read as well
+		_ = r.nc.SetReadDeadline(time.Now().Add(r.timeout)) // if it fails, so does Read
 	}
 	r.timeoutMu.Unlock()
 	return r.nc.Read(b)
@@ -41,7 +41,7 @@ func (r *idleReader) start(timeout time.Duration) {
 	r.timeout = timeout
 }
 
-// last lets reads go on for a while, however busy the peer is.
+// last allows reads for d and no longer, however busy the peer is.
 func (r *idleReader) last(d time.Duration) {
 	r.timeoutMu.Lock()
 	defer r.timeoutMu.Unlock()
@@ -64,7 +64,7 @@ func (c *Conn) handshake() error {
 		err = errBadProtocol
 	}
 	if errors.Is(err, errBadProtocol) {
-		if c.writeAll(protocolHeader(protocolAMQP)) == nil { // what the specification has a server answer before it closes
+		if c.writeAll(protocolHeader(protocolAMQP)) == nil { // the specification wants this answer before the close
 			c.hearOut()
 		}
 	}
@@ -86,7 +86,7 @@ func (c *Conn) writeAll(b []byte) error {
 	return err
 }
 
-// sasl lets the peer choose any mechanism, and believes it: who may do what is decided by the tokens on $cbs.
+// sasl lets the peer choose any mechanism, and believes it: the tokens on $cbs decide who may do what.
 func (c *Conn) sasl() error {
 	b, start := beginFrame(protocolHeader(protocolSASL), frameSASL, 0)
 	b = appendList(b, descSASLMechanisms, 1, func(b []byte) []byte {
@@ -122,8 +122,8 @@ func (c *Conn) sasl() error {
 	return refused
 }
 
-// saslCode is the outcome that stands for a reason: part 5, section 5.3.3.6 of the specification. The reason itself
-// can't be told.
+// saslCode returns the SASL outcome that stands for a reason: part 5, section 5.3.3.6 of the specification. SASL can't
+// carry the reason itself.
 func saslCode(reason *Error) byte {
 	const auth, sysPerm, sysTemp = 1, 3, 4
 	switch reason.Condition {
@@ -192,7 +192,7 @@ func decodeOpen(f frame) (p openFrame, reason *Error) {
 	return p, nil
 }
 
-// refuse answers an open frame that can't be taken.
+// refuse answers an open frame that the server can't accept.
 func (c *Conn) refuse(reason *Error) {
 	b := c.appendOpen(nil)
 	b, start := beginFrame(b, frameAMQP, 0)
@@ -209,7 +209,7 @@ func (c *Conn) appendOpen(b []byte) []byte {
 		b = append(b, codeNull) // hostname
 		b = appendUint(b, c.cfg.MaxFrameSize)
 		b = binary.BigEndian.AppendUint16(append(b, codeUshort), c.cfg.MaxSessions-1)
-		// The specification has a peer announce half of what it tolerates.
+		// The specification asks a peer to announce half of what it tolerates.
 		return appendUint(b, uint32(c.cfg.IdleTimeout/2/time.Millisecond))
 	})
 	return endFrame(b, start)

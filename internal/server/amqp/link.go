@@ -17,14 +17,14 @@ type linkState byte
 const (
 	linkPending  linkState = iota // neither accepted nor refused yet
 	linkAttached                  // accepted, and both sides may use it
-	linkDetached                  // a detach frame was sent; the peer's is waited for
+	linkDetached                  // the server has sent a detach frame, and waits for the peer's
 	linkGone                      // the link, its session or its connection has ended
 )
 
-// Sink takes what a sending peer sends.
+// Sink receives what a sending peer sends.
 type Sink interface {
-	// Deliver takes a message, and must end in one call of a method of d, at once or later, from any goroutine.
-	// It is called by one goroutine at a time, and holds up the whole connection while it runs.
+	// Deliver takes a message. It must lead to exactly one call of Accept, Reject or Drop of d, at once or later, from any
+	// goroutine. One goroutine at a time calls Deliver, and the whole connection waits while it runs.
 	Deliver(d *Delivery)
 }
 
@@ -32,7 +32,7 @@ type Sink interface {
 type LinkOptions struct {
 	Source     Source // if the peer receives
 	Sink       Sink   // if the peer sends
-	Credit     uint32 // if the peer sends: messages in flight; 0: the connection's
+	Credit     uint32 // if the peer sends: messages in flight; 0: Config.Credit
 	Properties Map
 	Offered    []Symbol
 	Closed     func() // called once when the link has ended, unless by Detach; may be nil
@@ -59,22 +59,22 @@ type Link struct {
 	answered      bool // an attach frame was sent
 	muted         bool // nothing is sent
 	owed          bool // the peer has detached it, and waits for an answer
-	ready         bool // it is in the connection's list of links that may send
+	ready         bool // the link is in Conn.ready
 	deliveryCount uint32
 	credit        uint32
 	drain         bool
 	tag           uint64
 
 	current Outgoing // what is being sent
-	sending bool     // current is not sent to its end
-	sent    int      // bytes of current that were sent
-	stalled int      // what the connection's account holds for a current that waits for the peer's window
+	sending bool     // current is not sent completely
+	sent    int      // bytes of current that are sent
+	stalled int      // bytes that the account counts for current while it waits for the peer's window
 	curID   uint32
 
 	incoming  *Delivery // what is being received
 	unsettled uint32    // deliveries whose outcome is not known yet
 	sizeHint  int       // bytes of the last message that came in several frames
-	size      int       // what the connection's account holds for the link itself
+	size      int       // bytes that the account counts for the link itself
 }
 
 func newLink(s *session, p attachFrame) *Link {
@@ -94,7 +94,7 @@ func newLink(s *session, p attachFrame) *Link {
 	return l
 }
 
-// symbols reads a field that holds one symbol or several.
+// symbols returns the value of a field that holds one symbol or an array of them.
 func symbols(v any) (out []Symbol) {
 	switch v := v.(type) {
 	case Symbol:
@@ -109,7 +109,7 @@ func symbols(v any) (out []Symbol) {
 	return out
 }
 
-// Address is the address of the side that is not the peer's: what a receiver reads from, or a sender sends to.
+// Address returns the address on the server's side: the source of a receiver, or the target of a sender.
 func (l *Link) Address() string {
 	if l.Receiving {
 		return terminusAddress(l.Source)
@@ -117,7 +117,7 @@ func (l *Link) Address() string {
 	return terminusAddress(l.Target)
 }
 
-// PeerAddress is the address of the peer's own side: for a receiver, its target.
+// PeerAddress returns the address on the peer's side: the target of a receiver, or the source of a sender.
 func (l *Link) PeerAddress() string {
 	if l.Receiving {
 		return terminusAddress(l.Target)
@@ -134,7 +134,7 @@ func terminusAddress(v any) string {
 	return ""
 }
 
-// Filters are the filters of the source that a receiver asked for, by name.
+// Filters returns the filters of the source that a receiver asked for, by name.
 func (l *Link) Filters() Map {
 	const filterField = 7
 	d, _ := l.Source.(Described)
@@ -145,7 +145,7 @@ func (l *Link) Filters() Map {
 	return nil
 }
 
-// Conn is the connection that the link belongs to.
+// Conn returns the connection that the link belongs to.
 func (l *Link) Conn() *Conn { return l.session.conn }
 
 // Accept attaches the link. If it has ended meanwhile, o.Closed is called.
@@ -177,7 +177,7 @@ func (l *Link) Accept(o LinkOptions) {
 	c.connMu.Unlock()
 }
 
-// Refuse answers that the link can't be had, and why. One that was muted before it was accepted can still be refused:
+// Refuse tells the peer that it can't have the link, and why. A link that was muted before Accept can still be refused:
 // then LinkOptions.Closed is not called.
 func (l *Link) Refuse(reason *Error) {
 	c := l.session.conn
@@ -190,8 +190,8 @@ func (l *Link) Refuse(reason *Error) {
 	l.detach(reason)
 }
 
-// Mute has nothing of the link reach the peer any more: not that it is attached, nor anything that is sent on it. It
-// lasts until the link is refused, or the peer detaches it.
+// Mute hides the link from the peer from now on: the peer is not told that it is attached, and gets nothing that is
+// sent on it. This lasts until the link is refused, or the peer detaches it.
 func (l *Link) Mute() {
 	c := l.session.conn
 	c.connMu.Lock()
@@ -206,7 +206,7 @@ func (l *Link) Detach(reason *Error) {
 	defer c.connMu.Unlock()
 	switch {
 	case l.state != linkAttached:
-	case c.closing: // nothing may be sent any more
+	case c.closing: // nothing may follow the close frame
 		l.state = linkDetached
 	default:
 		l.detach(reason)
@@ -221,9 +221,9 @@ func (l *Link) detach(reason *Error) {
 	l.drop()
 }
 
-// tellDetached sends what detaches the link. One that the peer doesn't know to be attached is attached without a
-// terminus first: part 2, section 2.6.3 of the specification. Source and target are left out then, or go-amqp
-// (link.go) takes the link for attached. Without them the frame fits: session.attach has seen to that.
+// tellDetached sends the frames that detach the link. If the peer doesn't know that the link is attached, an attach
+// frame without source and target comes first: part 2, section 2.6.3 of the specification. With them, go-amqp (link.go)
+// would take the link for attached. Without them the frame fits: session.attach has seen to that.
 func (l *Link) tellDetached(reason *Error) {
 	if !l.answered {
 		l.opts = LinkOptions{Closed: l.opts.Closed}
@@ -232,7 +232,7 @@ func (l *Link) tellDetached(reason *Error) {
 	l.sendDetach(reason)
 }
 
-// drop lets go of what is being sent and received.
+// drop discards what is being sent and received.
 func (l *Link) drop() {
 	l.current, l.sending = Outgoing{}, false
 	_ = l.session.conn.account.change(&l.stalled, 0)
@@ -245,7 +245,7 @@ func (l *Link) notifyClosed() {
 	}
 }
 
-// sendAttach reports whether the frame fits what the peer takes. If not, it isn't sent.
+// sendAttach sends an attach frame if the peer takes frames of its size, and reports whether it does.
 func (l *Link) sendAttach(source, target any) bool {
 	if l.muted {
 		return true
@@ -274,8 +274,8 @@ func (l *Link) sendAttach(source, target any) bool {
 	return l.answered
 }
 
-// maxMessageSize is what the attach frame tells. Nothing bounds what is sent: messages come with more annotations than
-// they were taken with, and go-amqp (receiver.go) breaks off a message that is larger than this.
+// maxMessageSize is the value of the attach frame. For messages to the peer there is no limit: they have more
+// annotations than when they were sent, and go-amqp (receiver.go) refuses a message that is larger than this.
 func (l *Link) maxMessageSize() uint64 {
 	if l.Receiving {
 		return math.MaxUint64
@@ -283,7 +283,7 @@ func (l *Link) maxMessageSize() uint64 {
 	return l.session.conn.cfg.MaxMessageSize
 }
 
-// appendEchoed encodes a value that was decoded from the peer or made here; what can't be encoded is left out.
+// appendEchoed appends a value that was decoded from the peer or made here, or null if it can't be encoded.
 func appendEchoed(b []byte, v any) []byte {
 	if s, ok := v.([]Symbol); ok && s == nil {
 		v = nil
@@ -324,8 +324,8 @@ func (l *Link) flow(p flowFrame) {
 	}
 }
 
-// remaining returns what is left of an allowance that was given when the peer's count was at given, and is at now here.
-// Counts are serial numbers: they wrap around.
+// remaining returns what is left of an allowance. The peer gave it when its own count was at given; the count here is
+// now at now. Counts are serial numbers: they wrap around.
 func remaining(given, allowance, now uint32) uint32 {
 	left := int64(allowance) - int64(int32(now-given))
 	return uint32(min(max(left, 0), 1<<32-1))

@@ -26,14 +26,15 @@ type Section struct {
 }
 
 // Sections walks through an encoded message. It checks that sections come in order and that each holds one well-formed
-// value. The order is the specification's, except where SDKs write another and the service takes it: the footer may
-// come before the body (rhea, message.js), and delivery annotations at the end (azure-eventhub, _pyamqp/_encode.py).
+// value. The order is that of the specification, with two exceptions that SDKs write and the service accepts: the
+// footer may come before the body (rhea, message.js), and delivery annotations at the end (azure-eventhub,
+// _pyamqp/_encode.py).
 type Sections struct {
 	r      reader
 	last   byte
-	body   byte // the kind of the body's sections; 0: there was none yet
-	footed bool // there was a footer
-	ended  bool // there were delivery annotations at the end
+	body   byte // the kind of the body's sections; 0: none has come yet
+	footed bool // a footer has come
+	ended  bool // delivery annotations have come at the end
 	err    error
 }
 
@@ -61,7 +62,7 @@ func (s *Sections) Next() (Section, bool) {
 // Err returns why the walk ended early, or nil.
 func (s *Sections) Err() error { return s.err }
 
-// take remembers a section, unless it may not come here.
+// take records a section, and reports whether it may come here.
 func (s *Sections) take(kind byte) bool {
 	switch {
 	case s.ended:
@@ -91,7 +92,7 @@ func isBody(kind byte) bool { return kind >= SectionData && kind <= SectionValue
 
 func (r *reader) section() (Section, error) {
 	if code, err := r.byte(); err != nil || code != codeDescribed {
-		return Section{}, fmt.Errorf("a message section has to begin with a descriptor")
+		return Section{}, fmt.Errorf("a message section must begin with a descriptor")
 	}
 	d, err := r.descriptor()
 	if err != nil {
@@ -101,7 +102,7 @@ func (r *reader) section() (Section, error) {
 		return Section{}, fmt.Errorf("descriptor 0x%x is not a message section's", d)
 	}
 	value := r.buf
-	if len(value) > 0 && d == SectionData && (value[0] == codeBin8 || value[0] == codeBin32) { // most of what there is
+	if len(value) > 0 && d == SectionData && (value[0] == codeBin8 || value[0] == codeBin32) { // the usual case
 		r.buf = value[1:]
 		_, err := r.payload(value[0])
 		return Section{Kind: SectionData, Value: value[:len(value)-len(r.buf)]}, err
@@ -150,7 +151,7 @@ func (r *reader) skip(depth int) error {
 	return skipAs(code, b, depth)
 }
 
-// skipAs checks the payload of a format code as decodeAs does.
+// skipAs checks the payload of a format code as decodeAs does, without decoding it.
 func skipAs(code byte, b []byte, depth int) error {
 	switch code {
 	case codeBool:
@@ -234,8 +235,7 @@ func known(code byte) bool {
 	return false
 }
 
-// Binary returns the content of an encoded binary, as a data section holds it, without copying. Null is taken for an
-// empty one.
+// Binary returns the content of an encoded binary, such as a data section holds, without copying. Null counts as empty.
 func Binary(value []byte) ([]byte, error) {
 	r := reader{value}
 	code, err := r.byte()
@@ -243,17 +243,17 @@ func Binary(value []byte) ([]byte, error) {
 		return nil, err
 	}
 	if code != codeBin8 && code != codeBin32 && code != codeNull {
-		return nil, fmt.Errorf("format code 0x%02x where binary has to be", code)
+		return nil, fmt.Errorf("format code 0x%02x in place of binary", code)
 	}
 	return r.payload(code)
 }
 
-// AppendSection encodes a section with any value behind b.
+// AppendSection appends a section with any value to b.
 func AppendSection(b []byte, kind byte, v any) ([]byte, error) {
 	return Append(append(b, codeDescribed, codeSmallUlong, kind), v)
 }
 
-// Message is a decoded message, as far as requests and their answers need it.
+// Message is a decoded message: the parts that requests and their answers use.
 type Message struct {
 	MessageID, CorrelationID any
 	ReplyTo                  string

@@ -2,25 +2,24 @@ package amqp
 
 import "encoding/binary"
 
-// Outgoing is one message on its way to the peer: its parts are sent one after the other. They must stay as they are
-// until the source is asked for the next one.
+// Outgoing is one message to the peer. Its parts are sent one after the other, and must not change until the source is
+// asked for the next message.
 type Outgoing struct {
 	Format uint32
 	Parts  [2][]byte
-	// Written is called when the socket has taken all of it, unless the connection ends before. It must not block. It may
-	// be nil.
+	// Written is called when the socket has taken the whole message, unless the connection ends before. It must not block.
+	// It may be nil.
 	Written func()
 }
 
-// Source is what a receiving peer reads.
+// Source supplies what a receiving peer reads.
 type Source interface {
-	// Next fills in the next message, or returns false when there is none now; then it is asked again after [Link.Wake].
-	// It is called by one goroutine at a time, must not block, and must not call the connection or its links, but for
-	// Wake.
+	// Next fills in the next message, or returns false if there is none now; then it is called again after [Link.Wake].
+	// One goroutine at a time calls it. It must not block, and must not call the connection or its links, except for Wake.
 	Next(m *Outgoing) bool
 }
 
-// pull queues frames of what the source has, and reports whether it may have more that can be sent.
+// pull queues frames of the source's messages, and reports whether there may be more to send.
 func (l *Link) pull() (more bool) {
 	s := l.session
 	for range perTurn {
@@ -54,8 +53,8 @@ func (l *Link) pull() (more bool) {
 	return true
 }
 
-// drained uses up the credit that a draining peer gave and nothing is there for, and says so.
-// A peer that takes back all credit waits for that answer too: go-amqp drains with a credit of 0 (creditor.go).
+// drained answers a draining peer once the source has nothing for the rest of its credit: the credit is used up. A peer
+// that takes back all credit waits for that answer, too: go-amqp drains with a credit of 0 (creditor.go).
 func (l *Link) drained() {
 	if !l.drain {
 		return
@@ -66,7 +65,7 @@ func (l *Link) drained() {
 	l.drain = false
 }
 
-// sendTransfers queues the current message in as many frames as the peer's frame size asks for and its window allows.
+// sendTransfers queues the current message in as many frames as the peer's frame size requires and its window allows.
 func (l *Link) sendTransfers() {
 	s := l.session
 	total := len(l.current.Parts[0]) + len(l.current.Parts[1])
@@ -93,7 +92,7 @@ func (l *Link) sendTransfers() {
 		if l.current.Written != nil {
 			s.conn.written = append(s.conn.written, l.current.Written)
 		}
-		l.current = Outgoing{} // it may be the last for long
+		l.current = Outgoing{} // release its memory: the next message may come much later
 	}
 	if waits != l.stalled {
 		if err := s.conn.account.change(&l.stalled, waits); err != nil {
@@ -102,7 +101,7 @@ func (l *Link) sendTransfers() {
 	}
 }
 
-// appendTransfer appends a transfer performative. The field more is set to false, and those after it are null: a byte
+// appendTransfer appends a transfer performative. The field more is false, and the fields after it are null: one byte
 // each.
 func (l *Link) appendTransfer(b []byte) []byte {
 	b = append(b, codeDescribed, codeSmallUlong, descTransfer, codeList8, 0, transferFields)
@@ -117,7 +116,7 @@ func (l *Link) appendTransfer(b []byte) []byte {
 	return b
 }
 
-// appendBody appends n bytes of the current message from where it was left.
+// appendBody appends the next n bytes of the current message.
 func (l *Link) appendBody(b []byte, n int) []byte {
 	at := l.sent
 	for _, part := range l.current.Parts {

@@ -29,22 +29,22 @@ const (
 	descSASLOutcome    = 0x44
 )
 
-// fields reads a performative's list field by field. A field that is null or was left out has the default given.
-// The first error sticks, so that a decoder can read all fields and look once.
+// fields reads a performative's list field by field. A field that is null or left out has the default given. The first
+// error sticks, so a decoder can read all fields and check once.
 type fields struct {
 	r   reader
 	n   int
 	err error
 }
 
-// readComposite takes a described list off the front of r.
+// readComposite reads a described list from the front of r.
 func readComposite(r *reader) (descriptor uint64, f fields, err error) {
 	code, err := r.byte()
 	if err != nil {
 		return 0, f, err
 	}
 	if code != codeDescribed {
-		return 0, f, fmt.Errorf("format code 0x%02x where a described list has to be", code)
+		return 0, f, fmt.Errorf("format code 0x%02x in place of a described list", code)
 	}
 	if descriptor, err = r.descriptor(); err != nil {
 		return 0, f, err
@@ -57,7 +57,7 @@ func readComposite(r *reader) (descriptor uint64, f fields, err error) {
 		return descriptor, f, nil
 	case codeList8, codeList32:
 	default:
-		return 0, f, fmt.Errorf("format code 0x%02x where a list has to be", code)
+		return 0, f, fmt.Errorf("format code 0x%02x in place of a list", code)
 	}
 	b, err := r.payload(code)
 	if err != nil {
@@ -67,9 +67,9 @@ func readComposite(r *reader) (descriptor uint64, f fields, err error) {
 	return descriptor, f, err
 }
 
-// descriptor reads a numeric descriptor, or one of the symbolic ones that stand for them.
+// descriptor reads a numeric descriptor, or a symbolic one and returns its number.
 func (r *reader) descriptor() (uint64, error) {
-	if len(r.buf) > 1 && r.buf[0] == codeSmallUlong { // as all that are used are written
+	if len(r.buf) > 1 && r.buf[0] == codeSmallUlong { // the usual form
 		d := r.buf[1]
 		r.buf = r.buf[2:]
 		return uint64(d), nil
@@ -103,7 +103,7 @@ var symbolicDescriptors = map[Symbol]uint64{
 	"amqp:amqp-sequence:list": SectionSequence, "amqp:amqp-value:*": SectionValue, "amqp:footer:map": SectionFooter,
 }
 
-// next returns the format code and payload of the next field; ok is false for null, for what was left out, and after an
+// next returns the format code and payload of the next field. ok is false if the field is null or left out, or after an
 // error.
 func (f *fields) next() (code byte, b []byte, ok bool) {
 	if f.err != nil || f.n == 0 {
@@ -114,7 +114,7 @@ func (f *fields) next() (code byte, b []byte, ok bool) {
 		return 0, nil, false
 	}
 	if code == codeDescribed {
-		f.err = fmt.Errorf("a described value where a plain one has to be")
+		f.err = fmt.Errorf("a described value in place of a plain one")
 		return 0, nil, false
 	}
 	b, f.err = f.r.payload(code)
@@ -138,7 +138,7 @@ func (f *fields) uint(def uint32) uint32 {
 	return def
 }
 
-// has reports whether a field is there, without reading it.
+// has reports whether the next field is present, without reading it.
 func (f *fields) has() bool {
 	return f.err == nil && f.n > 0 && len(f.r.buf) > 0 && f.r.buf[0] != codeNull
 }
@@ -236,7 +236,7 @@ func (f *fields) any() any {
 }
 
 func (f *fields) wrong(code byte, want string) {
-	f.err = fmt.Errorf("format code 0x%02x where a %s has to be", code, want)
+	f.err = fmt.Errorf("format code 0x%02x in place of %s", code, want)
 }
 
 func (f *fields) skip(n int) {
@@ -362,7 +362,7 @@ func (p *transferFrame) decode(f fields) error {
 	p.settled = f.bool()
 	p.more = f.bool()
 	f.ubyte(0) // rcv-settle-mode
-	f.any()    // state: a peer that sends has none to tell
+	f.any()    // state: a sending peer has none
 	f.bool()
 	p.aborted = f.bool()
 	return f.err
@@ -397,7 +397,7 @@ func (p *detachFrame) decode(f fields) error {
 	return f.err
 }
 
-// asError reads the error field of a detach, end or close.
+// asError returns the error in the error field of a detach, end or close, or nil.
 func asError(v any) *Error {
 	d, ok := v.(Described)
 	if !ok {
@@ -415,8 +415,8 @@ func asError(v any) *Error {
 	return e
 }
 
-// fieldCount is how many fields a type has. They are all written: Python's client counts on it (azure-eventhub,
-// _pyamqp, which reads fields by their index), although the specification lets nulls at the end be left out.
+// fieldCount is the number of fields of each type. The server writes them all, because Python's client reads fields by
+// index (azure-eventhub, _pyamqp), although the specification lets trailing nulls be left out.
 var fieldCount = [256]int{
 	descOpen: 10, descBegin: 8, descAttach: 14, descFlow: 11, descTransfer: transferFields, descDisposition: 6,
 	descDetach: 3, descEnd: 1, descClose: 1,
@@ -425,10 +425,10 @@ var fieldCount = [256]int{
 
 const (
 	transferFields = 11
-	afterMore      = 5 // of them come after the field more
+	afterMore      = 5 // fields after more
 )
 
-// appendList writes a described list, of whose fields body appends the first n. The others are null.
+// appendList appends a described list. body appends its first n fields; the others are null.
 func appendList(b []byte, descriptor byte, n int, body func([]byte) []byte) []byte {
 	b = append(b, codeDescribed, codeSmallUlong, descriptor)
 	all := max(n, fieldCount[descriptor])

@@ -3,11 +3,11 @@ package amqp
 import "encoding/binary"
 
 const (
-	// windowSize is how many transfer frames a peer may send before it must have heard of a new window.
+	// windowSize is how many transfer frames a peer may send before it must get a new window.
 	windowSize = 5000
 	// handleMax is the highest handle in a session.
 	handleMax = 1023
-	// aroundName is more than an attach frame takes that refuses a link, beside the link's name.
+	// aroundName is more than the bytes of an attach frame that refuses a link, without the link's name.
 	aroundName = 80
 )
 
@@ -16,17 +16,17 @@ type session struct {
 	conn    *Conn
 	channel uint16
 	links   map[uint32]*Link // by handle; both sides use the number that the peer chose
-	ended   bool             // an end frame was sent; the peer's is waited for
-	held    bool             // the answer to begin is held back, and all that comes after it
-	late    []byte           // frames that are held back
+	ended   bool             // one side has sent an end frame, and the other has yet to
+	held    bool             // the answer to begin is held back, and so are all later frames
+	late    []byte           // the frames held back
 
 	nextIncomingID uint32
 	incomingWindow uint32
 	nextOutgoingID uint32
-	remoteWindow   uint32 // transfer frames that the peer takes now
+	remoteWindow   uint32 // how many more transfer frames the peer takes
 	nextDeliveryID uint32
 
-	accepted struct { // deliveries whose acceptance is still to be told to the peer
+	accepted struct { // accepted deliveries of which the peer has not been told
 		any         bool
 		first, last uint32
 	}
@@ -39,9 +39,9 @@ func newSession(c *Conn, channel uint16, p beginFrameBody) *session {
 	}
 }
 
-// frame queues a frame of this session: a performative with n fields, which body appends. It reports whether the frame
-// fits what the peer takes, as all do that hold nothing from the peer or from a Handler but an error that was made to
-// fit. If not, it isn't sent.
+// frame queues a frame of this session: a performative with n fields, which body appends. It reports whether the peer
+// takes frames of that size; if not, nothing is sent. A frame always fits unless it repeats something from the peer or
+// from a Handler; errors are shortened to fit.
 func (s *session) frame(descriptor byte, n int, body func([]byte) []byte) bool {
 	c, out := s.conn, &s.conn.out
 	if s.held {
@@ -76,7 +76,7 @@ func (s *session) end(reason *Error) []*Link {
 	return s.endLinks()
 }
 
-// endLinks forgets the links, and returns those whose owners have to be told.
+// endLinks removes the links, and returns those whose owners must be told.
 func (s *session) endLinks() (gone []*Link) {
 	for _, l := range s.links {
 		if l.state == linkAttached {
@@ -96,13 +96,13 @@ func (s *session) gone(l *Link) {
 	s.conn.account.give(l.size)
 }
 
-// remove forgets the session once both sides have ended it.
+// remove removes the session once both sides have ended it.
 func (s *session) remove() {
 	delete(s.conn.sessions, s.channel)
 	s.conn.account.give(sessionSize)
 }
 
-// handle acts on a frame of this session. payload is what follows the performative.
+// handle acts on a frame of this session. payload is what comes after the performative.
 func (s *session) handle(descriptor uint64, body fields, payload []byte) (after effects, err error) {
 	if s.ended {
 		if descriptor == descEnd {
@@ -148,7 +148,7 @@ func (s *session) attach(body fields) (after effects, err error) {
 		after.gone = s.end(Errorf(CondHandleInUse, "handle %d of link %q is in use", p.handle, p.name))
 	case s.conn.links >= s.conn.limits.Links: // a refused link would have to be held until the peer detaches it
 		after.gone = s.end(Errorf(CondResourceLimitExceeded, "more than %d links on this connection", s.conn.limits.Links))
-	case len(p.name) > int(s.conn.outMax)-aroundName: // nor could it be refused
+	case len(p.name) > int(s.conn.outMax)-aroundName: // it could not even be refused
 		after.gone = s.end(Errorf(CondNotAllowed, "the link's name of %d bytes doesn't fit frames of %d bytes, which is "+
 			"the peer's max-frame-size",
 			len(p.name), s.conn.outMax))
@@ -184,20 +184,20 @@ func (s *session) detach(body fields) (after effects, err error) {
 	return after, nil
 }
 
-// letGo ends a link that the peer has detached. It returns the link if its owner has to be told. That comes before the
-// answer: an owner may have room for one link only.
+// letGo ends a link that the peer has detached. It returns the link if its owner must be told. The owner is told before
+// the answer is sent, because it may have room for one link only.
 func (s *session) letGo(l *Link) (gone []*Link) {
 	if l.state == linkAttached {
 		gone = []*Link{l}
 	}
-	l.owed = l.state <= linkAttached || l.muted // of a detach that was muted the peer doesn't know
+	l.owed = l.state <= linkAttached || l.muted // the peer doesn't know of a detach while muted
 	s.conn.flushSettled()
 	delete(s.links, l.handle)
 	s.gone(l)
 	return gone
 }
 
-// farewell answers the detach of a link that was let go, unless this side was the first to detach it.
+// farewell answers the detach of a link that letGo has ended, unless the server detached it first.
 func (l *Link) farewell(reason *Error) {
 	c := l.session.conn
 	c.connMu.Lock()
@@ -208,15 +208,14 @@ func (l *Link) farewell(reason *Error) {
 	}
 }
 
-// leave ends a session that the peer has ended. It returns the links whose owners have to be told before farewell
-// answers.
+// leave ends a session that the peer has ended. It returns the links whose owners must be told before farewell answers.
 func (s *session) leave() (gone []*Link) {
 	s.conn.flushSettled()
 	s.ended = true
 	return s.endLinks()
 }
 
-// farewell answers the end of a session that was left.
+// farewell answers the end of a session after leave.
 func (s *session) farewell(reason *Error) {
 	c := s.conn
 	c.connMu.Lock()
@@ -288,7 +287,7 @@ func (s *session) transfer(body fields, payload []byte) (after effects, err erro
 		return after, decodeError("transfer", err)
 	}
 	s.nextIncomingID++
-	// so it never gets to 0: what bounds a peer is the credit of its links
+	// The window never gets to 0, because only the credit of its links is meant to hold a peer up.
 	if s.incomingWindow--; s.incomingWindow < windowSize/2 {
 		s.sendFlow(nil)
 	}
@@ -305,7 +304,7 @@ func (s *session) transfer(body fields, payload []byte) (after effects, err erro
 	return after, err
 }
 
-// disposition takes the outcomes of what was sent. Only a receiver that settles second waits for an answer.
+// disposition handles the outcomes of what was sent. Only a receiver that settles second waits for an answer.
 func (s *session) disposition(body fields) error {
 	var p dispositionFrame
 	if err := p.decode(body); err != nil {
@@ -331,7 +330,7 @@ func (s *session) sendDisposition(receiver bool, first, last uint32, outcome byt
 	})
 }
 
-// accept notes that a delivery is accepted. Neighbours are told to the peer in one frame.
+// accept records that a delivery is accepted. One frame tells the peer about consecutive deliveries.
 func (s *session) accept(id uint32) {
 	a := &s.accepted
 	if a.any && id == a.last+1 {
@@ -354,7 +353,7 @@ func (s *session) flushAccepted() {
 	s.accepted.any = false
 }
 
-// flushSettled queues the dispositions that were held back to be told together.
+// flushSettled queues the dispositions that were held back to be sent together.
 func (c *Conn) flushSettled() {
 	for _, s := range c.settling {
 		s.flushAccepted()

@@ -18,10 +18,10 @@ type UUID [16]byte
 // Char is an AMQP char: one Unicode code point.
 type Char rune
 
-// Decimal is an AMQP decimal32, decimal64 or decimal128 in its encoded form, which nothing here computes with.
+// Decimal is an AMQP decimal32, decimal64 or decimal128 in its encoded form. Nothing here computes with it.
 type Decimal []byte
 
-// Described is a value with a descriptor, the AMQP way to name a type.
+// Described is a value with a descriptor, which is AMQP's way to name a type.
 type Described struct {
 	Descriptor any
 	Value      any
@@ -33,7 +33,7 @@ type Pair struct{ Key, Value any }
 // Map is an AMQP map in the order in which it was encoded. (A Go map can't hold every AMQP key.)
 type Map []Pair
 
-// Get returns the value under a key that is a string or a symbol, and nil if there is none.
+// Get returns the value of a key that is a string or a symbol, or nil if there is none.
 func (m Map) Get(key string) any {
 	for _, p := range m {
 		switch k := p.Key.(type) {
@@ -53,8 +53,8 @@ func (m Map) Get(key string) any {
 // Array is an AMQP array: values of one type.
 type Array []any
 
-// maxDepth bounds how deep values may nest. Nothing in use comes near it; a decoder without a bound
-// could be made to exhaust the stack.
+// maxDepth bounds how deep values may nest. No real value comes near it. Without a bound, a peer could exhaust the
+// decoder's stack.
 const maxDepth = 32
 
 var (
@@ -107,8 +107,8 @@ const (
 	codeArray32    = 0xf0
 )
 
-// reader takes encoded values off the front of buf. It never reads past the end, and the slices that it
-// returns point into buf.
+// reader reads encoded values from the front of buf. It never reads past the end, and the slices that it returns point
+// into buf.
 type reader struct{ buf []byte }
 
 func (r *reader) byte() (byte, error) {
@@ -129,7 +129,7 @@ func (r *reader) take(n uint64) ([]byte, error) {
 	return b, nil
 }
 
-// payload takes what follows a format code: its width is fixed, or a length of one or four bytes comes first.
+// payload returns what comes after a format code. Its width is fixed, or it begins with a length of one or four bytes.
 func (r *reader) payload(code byte) ([]byte, error) {
 	switch code >> 4 {
 	case 0x4:
@@ -261,7 +261,7 @@ func decodeAs(code byte, b []byte, depth int) (any, error) {
 	return nil, fmt.Errorf("format code 0x%02x is unknown", code)
 }
 
-// count takes the number of elements off the front of a compound value's payload.
+// count reads the number of elements from the front of a compound value's payload.
 func count(code byte, b []byte) (int, reader, error) {
 	r := reader{b}
 	width := uint64(1)
@@ -282,10 +282,10 @@ func count(code byte, b []byte) (int, reader, error) {
 	return int(n), r, nil
 }
 
-// maxEmpty bounds arrays whose elements take no bytes, such as null: four bytes could stand for 255 of them.
+// maxEmpty bounds arrays whose elements take no bytes, such as null: otherwise four bytes could stand for 255 of them.
 const maxEmpty = 8
 
-// holds checks that n array elements with a format code can be in what is left.
+// holds checks that what is left can hold n array elements of a format code.
 func (r *reader) holds(n int, element byte) error {
 	limit := len(r.buf)
 	if element>>4 == 4 {

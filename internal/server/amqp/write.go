@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// perTurn is how many deliveries a link may send before the next link has its turn.
+// perTurn is how many deliveries a link may send before it is the next link's turn.
 const perTurn = 64
 
-// write sends what is queued and what the outgoing links have, until a close frame was sent or a write has failed.
+// write sends what is queued and what the outgoing links have, until a close frame is sent or a write fails.
 func (c *Conn) write() error {
 	var alive <-chan time.Time
 	if c.peerIdle > 0 {
@@ -30,7 +30,7 @@ func (c *Conn) write() error {
 		written := c.written
 		c.written = nil
 		c.writing = cap(buf)
-		if len(buf) == 0 { // there may be nothing to send for long
+		if len(buf) == 0 { // the next frame may come much later
 			buf, c.out, c.writing = spare(buf), spare(c.out), 0
 		}
 		if err := c.countOut(); err != nil {
@@ -71,16 +71,18 @@ func (c *Conn) write() error {
 	}
 }
 
-// Buffers for deliveries go from connection to connection: those that have nothing to send hold none.
+// buffers shares buffers for deliveries between connections: one that has nothing to send holds none.
 var buffers sync.Pool
 
-// Bytes of buffers that a connection keeps while it has nothing to send, and of those that are not kept by anyone.
+// A connection that has nothing to send keeps a buffer of at most smallBuffer bytes. No buffer of more than largeBuffer
+// bytes is kept at all.
 const (
 	smallBuffer = 4 << 10
 	largeBuffer = 4 * writeTarget
 )
 
-// spare lets other connections have a buffer, unless it is small or very large. It returns what the connection keeps.
+// spare gives a buffer to other connections, unless it is small or very large. It returns the buffer that the
+// connection keeps.
 func spare(b []byte) []byte {
 	if cap(b) <= smallBuffer {
 		return b
@@ -105,22 +107,22 @@ func (c *Conn) send(b []byte) error {
 	return c.writeAll(b)
 }
 
-// writerEnds lets the reader go on to its own end: it has two seconds to see the peer's close, if ours was sent,
-// and none if the socket is broken.
+// writerEnds makes the reader end, too. If our close frame was sent, the reader has two seconds to see the peer's; if
+// the socket is broken, none.
 func (c *Conn) writerEnds(err error) {
 	c.connMu.Lock()
 	c.writerEnded = true
 	c.room.Broadcast()
 	c.connMu.Unlock()
 	if err != nil {
-		c.nc.Close() // without the lock: TLS says good-bye, which takes time if nobody reads
+		c.nc.Close() // without the lock: TLS sends a good-bye, which blocks if nobody reads
 		return
 	}
 	c.in.last(closeTimeout)
 }
 
-// Wake says that the source of an outgoing link has something again. It never blocks and may be called with any lock
-// held.
+// Wake tells the connection that the source of an outgoing link has something again. It never blocks, and may be called
+// with any lock held.
 func (l *Link) Wake() {
 	c := l.session.conn
 	c.wakeMu.Lock()
@@ -143,7 +145,7 @@ func (c *Conn) collectWoken() {
 	c.wakeMu.Unlock()
 }
 
-// sends reports whether messages may be sent on the link.
+// sends reports whether the link may send messages.
 func (l *Link) sends() bool { return l.state == linkAttached && !l.muted && !l.session.held }
 
 func (c *Conn) makeReady(l *Link) {
@@ -169,7 +171,7 @@ func (c *Conn) pull() {
 		} else {
 			l.ready = false
 		}
-		if turns--; turns == 0 { // let the slice's front be used again
+		if turns--; turns == 0 { // reuse the front of the slice
 			c.ready = append(make([]*Link, 0, len(c.ready)+1), c.ready...)
 			turns = len(c.ready)
 		}

@@ -1,5 +1,5 @@
 // Package broker is one Event Hubs namespace in memory: hubs, partitions, consumer groups, epochs, and the nodes $cbs
-// and $management, spoken over AMQP connections that are handed to it.
+// and $management. Clients reach it over AMQP, on connections that the caller hands to it.
 package broker
 
 import (
@@ -20,7 +20,7 @@ import (
 type Hub struct {
 	Name           string
 	Partitions     int
-	ConsumerGroups []string // beside $Default, which is always there
+	ConsumerGroups []string // in addition to $Default, which always exists
 }
 
 // Right is what a shared access rule allows.
@@ -55,12 +55,11 @@ func (r Rule) check() error {
 	return nil
 }
 
-// Directory knows the tokens of type jwt, and what those may do whose tokens they are. Its methods are called
-// concurrently.
+// Directory decides on tokens of type jwt, and on what their holders may do. Its methods are called concurrently.
 type Directory interface {
-	// Check says whose token it is and until when it holds. The error's text goes to the peer.
+	// Check returns whose token it is and when it expires. The text of an error goes to the peer.
 	Check(token string) (identity string, expires time.Time, err error)
-	// Rights are what an identity may do now.
+	// Rights returns what an identity may do now.
 	Rights(identity string) []Right
 }
 
@@ -68,23 +67,22 @@ type Directory interface {
 type Options struct {
 	Hubs  []Hub
 	Rules []Rule
-	// Directory decides about tokens of type jwt. nil: none are taken.
+	// Directory decides on tokens of type jwt. nil means that they are refused.
 	Directory Directory
-	// RetentionBytes bounds what a partition keeps: the oldest events go first.
+	// RetentionBytes bounds what a partition keeps: the oldest events are dropped first.
 	RetentionBytes int64
 	// TokenTimeout is how long a connection may take to put its first valid token. 0 means a minute, about what the
 	// service gives it.
 	TokenTimeout time.Duration
-	// HeldBytes bounds what all connections together make the namespace hold beside events, and HeldBytesPerConnection
-	// what each does: messages that have not come to their end, what is still to be sent, links. 0 means 512 MiB and 256
-	// MiB.
+	// HeldBytes bounds what all connections together make the namespace hold, apart from events: incomplete messages,
+	// unsent data, links. HeldBytesPerConnection bounds it for each. 0 means 512 MiB and 256 MiB.
 	HeldBytes, HeldBytesPerConnection int64
 }
 
 const (
 	maxPartitions = 10_000
 	defaultGroup  = "$Default"
-	// maxConnections bounds what peers can make a namespace hold. The service's limit is 5,000.
+	// maxConnections bounds the connections at once. The service's limit is 5,000.
 	maxConnections = 5000
 
 	defaultTokenTimeout = time.Minute
@@ -92,8 +90,8 @@ const (
 	defaultHeldPerConn  = 256 << 20
 )
 
-// untrusted are the limits of a connection that has put no valid token yet. SDKs need a session or two and a pair of
-// links to do it.
+// untrusted are the limits of a connection that has not put a valid token yet. To put one, SDKs need a session or two
+// and a pair of links.
 var untrusted = amqp.Limits{Sessions: 100, Links: 200, Bytes: 1 << 20}
 
 // Broker is a namespace. It is safe for concurrent use.
@@ -108,8 +106,8 @@ type Broker struct {
 	tokenTimeout time.Duration
 	limits       amqp.Config // of all connections
 
-	connections atomic.Int64 // that there have been
-	producerIDs atomic.Int64 // the last one that was given out
+	connections atomic.Int64 // how many there have been
+	producerIDs atomic.Int64 // the last one given out
 
 	peersMu sync.Mutex
 	closed  bool
@@ -117,12 +115,12 @@ type Broker struct {
 	served  sync.WaitGroup
 }
 
-// New checks the options and returns a namespace.
+// New returns a namespace. It is an error if the options are not valid.
 func New(o Options) (*Broker, error) {
 	b := &Broker{directory: o.Directory, hubs: map[string]*hub{}, rules: map[string]Rule{}, peers: map[*peer]struct{}{}}
 	b.tokenTimeout = cmp.Or(o.TokenTimeout, defaultTokenTimeout)
 	b.limits = amqpConfig(o)
-	b.producerIDs.Store(time.Now().UnixMilli()) // one from an earlier run must not match by chance
+	b.producerIDs.Store(time.Now().UnixMilli()) // an id from an earlier run must not match by chance
 	for _, h := range o.Hubs {
 		key := strings.ToLower(h.Name)
 		switch {
@@ -152,7 +150,7 @@ func New(o Options) (*Broker, error) {
 	return b, nil
 }
 
-// Serve speaks with one peer until its connection ends.
+// Serve serves one peer until its connection ends.
 func (b *Broker) Serve(nc net.Conn) {
 	p := newPeer(b, nc)
 	if !b.admit(p) {
@@ -165,7 +163,7 @@ func (b *Broker) Serve(nc net.Conn) {
 		p.wire.cut()
 		return
 	}
-	// How a peer's connection ends is between it and the amqp package, which has told it what was wrong.
+	// The error needs no report: the amqp package has told the peer what was wrong.
 	_ = p.conn.Serve()
 	p.end()
 	p.wire.linger()
@@ -190,17 +188,18 @@ func (b *Broker) leave(p *peer) {
 	b.served.Done()
 }
 
-// RightsChanged closes the links of those who no longer have the right to them.
+// RightsChanged closes the links of identities that no longer have the right to them.
 func (b *Broker) RightsChanged() {
 	for _, p := range b.connected() {
 		p.closeUncovered(func(o opened) *amqp.Error { return unauthorized(o.target.path, o.right) })
 	}
 }
 
-// DropConnections closes the socket of every peer without a word, as a broken network does. New connections are taken.
+// DropConnections closes the socket of every peer without a word, as a broken network does. New connections are
+// accepted.
 func (b *Broker) DropConnections() {
 	for _, p := range b.connected() {
-		p.drop() // without the lock: a connection that is delayed takes its time to close
+		p.drop() // without the lock: a delayed connection takes a while to close
 	}
 }
 
@@ -214,7 +213,7 @@ func (b *Broker) connected() []*peer {
 // closeTimeout is how long peers have to answer when the namespace closes.
 const closeTimeout = 500 * time.Millisecond
 
-// Close ends all connections, and returns when nothing of the namespace runs any more.
+// Close ends all connections. It returns when no goroutine of the namespace is left.
 func (b *Broker) Close() {
 	b.peersMu.Lock()
 	b.closed = true
@@ -248,7 +247,7 @@ func (b *Broker) Partitions(hubName string) []string {
 	return nil
 }
 
-// amqpConfig holds the limits of the service: part of what clients see of it.
+// amqpConfig returns the limits of the service, as far as clients see them, and the limits of the options.
 func amqpConfig(o Options) amqp.Config {
 	return amqp.Config{
 		ContainerID: "eventhubs", MaxMessageSize: 1 << 20, Untrusted: untrusted,
@@ -257,5 +256,5 @@ func amqpConfig(o Options) amqp.Config {
 	}
 }
 
-// Held is how many bytes connections make the namespace hold now, beside events.
+// Held returns how many bytes connections make the namespace hold now, apart from events.
 func (b *Broker) Held() int64 { return b.limits.Budget.Held() }

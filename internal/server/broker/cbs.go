@@ -11,11 +11,11 @@ import (
 
 // grant is what a token allows, and until when.
 type grant struct {
-	rights  func() []Right // now: an identity's roles can change
+	rights  func() []Right // at the time of the call: an identity's roles can change
 	expires time.Time
 }
 
-// covers reports whether the grant gives a right, or any right if right is empty.
+// covers reports whether the grant gives a right at a time. An empty right means any.
 func (g grant) covers(right Right, now time.Time) bool {
 	if !now.Before(g.expires) {
 		return false
@@ -23,7 +23,7 @@ func (g grant) covers(right Right, now time.Time) bool {
 	return slices.ContainsFunc(g.rights(), func(r Right) bool { return right == "" || r == right || r == RightManage })
 }
 
-// putToken takes a request to $cbs.
+// putToken handles a request to $cbs.
 func (p *peer) putToken(m *amqp.Message) question {
 	audience, _ := m.ApplicationProperties.Get("name").(string)
 	path := pathOf(audience)
@@ -34,12 +34,12 @@ func (p *peer) putToken(m *amqp.Message) question {
 	return q
 }
 
-// What bounds the tokens that a connection holds.
+// Limits on the tokens of a connection.
 const (
 	maxTokens = 20_000
 	maxPath   = 1000 // bytes of the path that a token is for
 	maxToken  = 64 << 10
-	tokenSize = 200 // about what is held of a token, beside the path
+	tokenSize = 200 // roughly what a token takes in memory, without the path
 )
 
 func (p *peer) takeToken(m *amqp.Message, path string) *amqp.Message {
@@ -58,7 +58,7 @@ func (p *peer) takeToken(m *amqp.Message, path string) *amqp.Message {
 	if err != nil {
 		return refusalf(amqp.CondUnauthorized, "%v", err)
 	}
-	if hub := entityOf(path).hub; hub != "" && p.broker.hub(hub) == nil { // only who may know learns what isn't there
+	if hub := entityOf(path).hub; hub != "" && p.broker.hub(hub) == nil { // last, so that only valid tokens tell
 		return refusal(notFound("sb://" + p.conn.Hostname() + "/" + hub))
 	}
 	p.trust()
@@ -72,7 +72,7 @@ func (p *peer) takeToken(m *amqp.Message, path string) *amqp.Message {
 	return status(202, "Accepted")
 }
 
-// checkToken says what a token allows. Its error's text goes to the peer.
+// checkToken returns what a token allows. The text of its error goes to the peer.
 func (b *Broker) checkToken(kind, token, path string) (grant, error) {
 	switch {
 	case kind == "servicebus.windows.net:sastoken":
@@ -84,16 +84,16 @@ func (b *Broker) checkToken(kind, token, path string) (grant, error) {
 	return grant{}, errors.New("tokens of the type '" + kind + "' are not taken")
 }
 
-// allowed reports whether a token gives a right on a path, or any right if right is empty.
+// allowed reports whether a token gives a right on a path. An empty right means any.
 func (p *peer) allowed(path string, right Right) bool {
 	p.tokensMu.Lock()
 	defer p.tokensMu.Unlock()
 	return p.allowedLocked(path, right, time.Now())
 }
 
-// allowedLocked looks for a token for the path itself or for what it is a part of.
+// allowedLocked is allowed with the lock held. It looks for a token for the path itself or for what contains it.
 func (p *peer) allowedLocked(path string, right Right, now time.Time) bool {
-	if len(path) > maxPath { // no token is for it, and it may have a million parts
+	if len(path) > maxPath { // no token is for such a path, and it may have a million parts
 		return false
 	}
 	for {
@@ -112,7 +112,7 @@ func (p *peer) allowedLocked(path string, right Right, now time.Time) bool {
 	}
 }
 
-// watchExpiry has the timer go off when a token runs out, unless it goes off earlier anyway.
+// watchExpiry sets the timer to when a token expires, unless it goes off earlier anyway.
 func (p *peer) watchExpiry(expires time.Time) {
 	if p.ended || p.expiry != nil && !expires.Before(p.expiryAt) {
 		return
@@ -131,7 +131,7 @@ func (p *peer) expire() {
 	})
 }
 
-// forgetExpired forgets the tokens that have run out.
+// forgetExpired removes the tokens that have expired.
 func (p *peer) forgetExpired(now time.Time) {
 	p.tokensMu.Lock()
 	defer p.tokensMu.Unlock()
@@ -149,7 +149,7 @@ func (p *peer) forgetExpired(now time.Time) {
 	}
 }
 
-// closeUncovered closes the links that no token covers, and says why.
+// closeUncovered closes the links that no token covers, with the reason that why returns.
 func (p *peer) closeUncovered(why func(opened) *amqp.Error) {
 	now := time.Now()
 	p.closeLinks(func(o opened) bool { return !p.allowedLocked(o.target.path, o.right, now) }, why)

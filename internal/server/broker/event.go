@@ -18,7 +18,7 @@ const (
 	annotationKey      = "x-opt-partition-key"
 )
 
-// batchFormat is the message-format of a message whose data sections each hold an event.
+// batchFormat is the message-format of a batch: each of its data sections holds an event.
 const batchFormat = 0x80013700
 
 // Event is one stored event.
@@ -30,25 +30,25 @@ type Event struct {
 	HasKey         bool
 
 	hasProducerSequence bool
-	producerSequence    int32 // which an idempotent producer has given to it
-	// Bare is the encoded message from its properties on, as it was sent.
+	producerSequence    int32 // given by an idempotent producer
+	// Bare is the encoded message as it was sent, from its properties on.
 	Bare []byte
 
 	header      []byte // the encoded header section, or nil
-	annotations []byte // the encoded entries of the sender's own message annotations, but for the service's names
+	annotations []byte // the encoded entries of the sender's message annotations, without the service's names
 	entries     int    // keys and values in annotations
 }
 
-// eventOverhead is about what an Event takes in memory beside the message.
+// eventOverhead is roughly what an Event takes in memory, without the message.
 const eventOverhead = 150
 
-// size is what the event counts against the retention bound.
+// size returns how many bytes the event counts for in the retention bound.
 func (e *Event) size() int64 {
 	return int64(len(e.header) + len(e.annotations) + len(e.Bare) + len(e.Key) + eventOverhead)
 }
 
-// detach gives events memory of their own, if what they are parts of is much larger than they count for: a batch may be
-// mostly what isn't kept.
+// detach copies events out of a payload that is much larger than what they count for: most of a batch may be what isn't
+// kept.
 func detach(events []Event, payload []byte) {
 	var size int64
 	for i := range events {
@@ -72,7 +72,7 @@ func (e *Event) parse(msg []byte) error {
 			break
 		}
 		switch {
-		case bare || s.Kind >= amqp.SectionProperties: // delivery annotations at the end, too: the service keeps those
+		case bare || s.Kind >= amqp.SectionProperties: // delivery annotations at the end, too: the service keeps them
 			rest, bare = rest-len(s.Whole), true
 		case s.Kind == amqp.SectionHeader:
 			e.header = s.Whole
@@ -80,13 +80,13 @@ func (e *Event) parse(msg []byte) error {
 			if err := e.takeAnnotations(s.Value); err != nil {
 				return err
 			}
-		} // delivery annotations in their place are for the hop to the service only
+		} // elsewhere, delivery annotations are for the hop to the service only
 	}
 	e.Bare = msg[rest:]
 	return walk.Err()
 }
 
-// takeAnnotations keeps a sender's annotations, and its partition key apart.
+// takeAnnotations stores a sender's annotations, and its partition key separately.
 func (e *Event) takeAnnotations(encoded []byte) error {
 	v, err := amqp.Decode(encoded)
 	if err != nil {
@@ -104,7 +104,7 @@ func (e *Event) takeAnnotations(encoded []byte) error {
 				return fmt.Errorf("annotation %s is a %T", name, p.Value)
 			}
 			continue
-		case propertyProducerSequence: // stays an annotation
+		case propertyProducerSequence: // it also stays an annotation
 			e.producerSequence, e.hasProducerSequence = p.Value.(int32)
 		}
 		for _, v := range []any{p.Key, p.Value} {
@@ -127,7 +127,7 @@ func annotationName(key any) string {
 	return ""
 }
 
-// unpack appends the events of a message: the message itself, or what its data sections hold. The second result is the
+// unpack appends the events of a message: the message itself, or what its data sections hold. envelope has the
 // partition key of the whole message.
 func unpack(events []Event, format uint32, payload []byte) (_ []Event, envelope Event, err error) {
 	if format != batchFormat {
@@ -162,8 +162,8 @@ func unpack(events []Event, format uint32, payload []byte) (_ []Event, envelope 
 	return events, envelope, walk.Err()
 }
 
-// appendPrefix appends what goes before the bare message on its way to a reader: header, and the annotations with the
-// service's own.
+// appendPrefix appends what a reader gets before the bare message: the header, and the annotations with the service's
+// own.
 func (e *Event) appendPrefix(b []byte, deliveryAnnotations []byte) []byte {
 	b = append(b, e.header...)
 	b = append(b, deliveryAnnotations...)
@@ -191,7 +191,7 @@ func (e *Event) appendPrefix(b []byte, deliveryAnnotations []byte) []byte {
 	return b
 }
 
-// Format codes of AMQP. Events are encoded by hand, since amqp.Append would allocate for each value.
+// Format codes of AMQP. Events are encoded by hand, because amqp.Append would allocate for each value.
 const (
 	codeLong      = 0x81
 	codeTimestamp = 0x83
@@ -199,7 +199,7 @@ const (
 	codeSym8      = 0xa3
 )
 
-// appendName appends a symbol of less than 256 bytes.
+// appendName appends a symbol of fewer than 256 bytes.
 func appendName(b []byte, name string) []byte {
 	return append(append(b, codeSym8, byte(len(name))), name...)
 }

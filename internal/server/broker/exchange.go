@@ -7,16 +7,16 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/server/amqp"
 )
 
-// exchange is something that a peer asks for and its answer, as far as faults have to know it.
+// exchange is a request of a peer and its answer, as faults see them.
 type exchange struct {
-	perform   func()            // does it, and answers
-	quietly   func()            // does it without an answer; nil: there is nothing that would outlast the answer
-	refuse    func(*amqp.Error) // answers that it can't be done, before it was or after
-	ignore    func()            // is called if there will be no answer; may be nil
-	handshake bool              // there is no connection yet that could be closed with a condition
+	perform   func()            // does what was asked, and answers
+	quietly   func()            // does it without an answer; nil: it has no effect beyond the answer
+	refuse    func(*amqp.Error) // answers that it can't be done, whether or not it was
+	ignore    func()            // called if there will be no answer; may be nil
+	handshake bool              // the connection isn't open yet, so it can't be closed with a condition
 }
 
-// undergo carries an exchange out as a fault asks for. It doesn't block.
+// undergo performs an exchange as a fault says. It does not block.
 func (p *peer) undergo(f Fault, x exchange) {
 	p.excuse()
 	if f.After && x.quietly != nil {
@@ -25,7 +25,7 @@ func (p *peer) undergo(f Fault, x exchange) {
 	p.later(f.Delay, func() { p.meet(f, x) })
 }
 
-// meet does what a fault asks for once its delay is over.
+// meet does what a fault says, after its delay.
 func (p *peer) meet(f Fault, x exchange) {
 	switch {
 	case f.SilenceConnection:
@@ -46,8 +46,8 @@ func (p *peer) meet(f Fault, x exchange) {
 	}
 }
 
-// later runs f after a delay, unless the connection ends before, and at once when there is no delay, so that an
-// ordinary answer costs no goroutine.
+// later runs f after a delay, unless the connection ends before. Without a delay it runs f at once, so that an ordinary
+// answer needs no goroutine.
 func (p *peer) later(delay time.Duration, f func()) {
 	if delay <= 0 {
 		f()
@@ -56,8 +56,8 @@ func (p *peer) later(delay time.Duration, f func()) {
 	p.async(delay, f)
 }
 
-// async runs f after a delay without the locks of its caller, unless the connection ends before. It is called on
-// behalf of a connection that is served, so the broker's Close waits for it.
+// async runs f in its own goroutine after a delay, without its caller's locks, unless the connection ends before. The
+// connection is being served, so the broker's Close waits for the goroutine.
 func (p *peer) async(delay time.Duration, f func()) {
 	p.broker.served.Go(func() {
 		if p.wait(delay) {
@@ -66,7 +66,7 @@ func (p *peer) async(delay time.Duration, f func()) {
 	})
 }
 
-// wait reports whether the connection is still there after a delay.
+// wait waits, and reports whether the connection is still there after the delay.
 func (p *peer) wait(delay time.Duration) bool {
 	t := time.NewTimer(delay)
 	defer t.Stop()
@@ -78,7 +78,7 @@ func (p *peer) wait(delay time.Duration) bool {
 	}
 }
 
-// connect lets faults happen to a new connection. It reports whether the connection is served.
+// connect applies a fault to a new connection. It reports whether to serve the connection.
 func (p *peer) connect() bool {
 	f, ok := p.broker.faults.take(OnConnect, entity{})
 	if !ok {
@@ -101,13 +101,13 @@ func (p *peer) connect() bool {
 	return true
 }
 
-// steps are the operations of the steps that the amqp package asks about.
+// steps maps the steps of the amqp package to operations.
 var steps = [...]Operation{
 	amqp.StepSASL: OnSASL, amqp.StepOpen: OnOpen, amqp.StepBegin: OnBegin,
 	amqp.StepDetach: OnDetach, amqp.StepEnd: OnEnd, amqp.StepClose: OnClose,
 }
 
-// Hold decides whether something happens to a step. See [amqp.Gate].
+// Hold applies a fault to a step. See [amqp.Gate].
 func (p *peer) Hold(r *amqp.Request) func() {
 	f, ok := p.broker.faults.takeOnLink(steps[r.Step], r.Link)
 	if !ok {
@@ -115,15 +115,15 @@ func (p *peer) Hold(r *amqp.Request) func() {
 	}
 	x := exchange{perform: r.Proceed, refuse: r.Refuse, ignore: r.Ignore}
 	x.handshake = r.Step == amqp.StepSASL || r.Step == amqp.StepOpen
-	if r.Step == amqp.StepDetach && f.Condition == "" { // with one the answer says that it is detached, too
+	if r.Step == amqp.StepDetach && f.Condition == "" { // with a condition, the answer detaches the link as well
 		x.quietly = r.Forget
 	}
 	return func() { p.undergo(f, x) }
 }
 
-// takeOnLink is take for an operation on a link, or on none.
+// takeOnLink is take for an operation on a link, or on none if l is nil.
 func (fs *faults) takeOnLink(op Operation, l *amqp.Link) (Fault, bool) {
-	if fs.none() { // mostly: what the link is to need not be known
+	if fs.none() { // the usual case, which needs no entity
 		return Fault{}, false
 	}
 	var on entity
@@ -133,10 +133,10 @@ func (fs *faults) takeOnLink(op Operation, l *amqp.Link) (Fault, bool) {
 	return fs.take(op, on)
 }
 
-// entityOfLink is what a link is to.
+// entityOfLink returns what a link is for.
 func entityOfLink(l *amqp.Link) entity {
 	path := pathOf(l.Address())
-	if len(path) > maxPath { // nothing here has such a name
+	if len(path) > maxPath { // no entity has such a name
 		return entity{}
 	}
 	e := entityOf(path)

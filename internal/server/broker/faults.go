@@ -23,7 +23,7 @@ const (
 	OnToken               Operation = "token"
 	OnHubProperties       Operation = "hub-properties"
 	OnPartitionProperties Operation = "partition-properties"
-	OnManagement          Operation = "management" // both of them, and whatever else is asked of $management
+	OnManagement          Operation = "management" // both of them, and all other requests to $management
 	OnPublish             Operation = "publish"
 	OnReceive             Operation = "receive"
 	OnDetach              Operation = "detach"
@@ -31,7 +31,7 @@ const (
 	OnClose               Operation = "close"
 )
 
-// covers reports whether a fault on op happens to another operation.
+// covers reports whether a fault on op happens to another operation, too.
 func (op Operation) covers(other Operation) bool {
 	return op == other || op == OnManagement && (other == OnHubProperties || other == OnPartitionProperties)
 }
@@ -47,17 +47,17 @@ const (
 	ManagementLink LinkKind = "management" // to or from $management
 )
 
-// carriesEvents reports whether events are sent on links of the kind.
+// carriesEvents reports whether links of the kind carry events.
 func (k LinkKind) carriesEvents() bool { return k == SenderLink || k == ReaderLink }
 
-// Fault is something that goes wrong. See eventhubstest.Fault, which it is the inner side of.
+// Fault is something that goes wrong: the inner side of eventhubstest.Fault, which documents the fields.
 type Fault struct {
 	On                Operation
 	Hub, Partition    string
 	ConsumerGroup     string
 	Link              LinkKind
 	Skip, Times       int
-	Happened          *atomic.Int64 // nil: nobody counts
+	Happened          *atomic.Int64 // nil: no counting
 	Delay             time.Duration
 	Condition         string
 	Description       string
@@ -67,7 +67,7 @@ type Fault struct {
 	After             bool
 }
 
-// fails reports whether the fault does more than take time.
+// fails reports whether the fault does more than delay.
 func (f Fault) fails() bool { return f.Condition != "" || f.Hang || f.cuts() || f.After }
 
 // cuts reports whether the fault ends or silences the connection.
@@ -76,7 +76,7 @@ func (f Fault) cuts() bool { return f.DropConnection || f.SilenceConnection }
 // onConnection reports whether the fault's condition closes the connection.
 func (f Fault) onConnection() bool { return strings.HasPrefix(f.Condition, "amqp:connection:") }
 
-// onLink reports whether a condition detaches a link. That a message is too large is said of the message.
+// onLink reports whether a condition detaches a link. CondMessageSizeExceeded does not: it is about the message.
 func onLink(condition string) bool {
 	return strings.HasPrefix(condition, "amqp:link:") && condition != amqp.CondMessageSizeExceeded
 }
@@ -89,7 +89,7 @@ func (f Fault) err() *amqp.Error {
 	return amqp.Errorf(f.Condition, "%s", d)
 }
 
-// meets reports whether the fault is about an operation.
+// meets reports whether the fault applies to an operation.
 func (f Fault) meets(op Operation, on entity) bool {
 	if !f.On.covers(op) || !fits(f.Hub, on.hub) || !fits(f.Partition, on.partition) || !fits(f.ConsumerGroup, on.group) {
 		return false
@@ -102,14 +102,14 @@ func (f Fault) meets(op Operation, on entity) bool {
 
 func fits[T ~string](want, is T) bool { return want == "" || want == is }
 
-// entity is what an operation is on, as far as it is known. Hub and group are in lower case.
+// entity is what an operation is on, as far as that is known. Hub and group are in lower case.
 type entity struct {
 	hub, partition, group string
 	link                  LinkKind
 }
 
-// entityOf is what a path names, whether or not that is there: hub, hub/partitions/0,
-// hub/consumergroups/g/partitions/0, and $cbs or $management by themselves or after a hub.
+// entityOf returns what a path names, whether or not it exists: hub, hub/partitions/0,
+// hub/consumergroups/g/partitions/0, and $cbs or $management, alone or after a hub.
 func entityOf(path string) (e entity) {
 	parts := strings.Split(path, "/")
 	if !strings.HasPrefix(parts[0], "$") {
@@ -135,9 +135,9 @@ func entityOf(path string) (e entity) {
 	return e
 }
 
-// faults are the faults that are declared and not used up.
+// faults holds the faults that are declared and not used up.
 type faults struct {
-	count  atomic.Int32 // of list, to be read without listMu: mostly there are none
+	count  atomic.Int32 // the length of list, readable without listMu: usually 0
 	listMu sync.Mutex
 	list   []*Fault
 }
@@ -145,7 +145,7 @@ type faults struct {
 // none reports whether there are no faults now.
 func (fs *faults) none() bool { return fs.count.Load() == 0 }
 
-// add declares a fault, and returns what takes it back.
+// add declares a fault, and returns a function that removes it.
 func (fs *faults) add(f Fault) (remove func()) {
 	f.Hub, f.ConsumerGroup = strings.ToLower(f.Hub), strings.ToLower(f.ConsumerGroup)
 	fs.listMu.Lock()
@@ -170,7 +170,7 @@ func (fs *faults) drop(f *Fault) {
 	}
 }
 
-// take returns the first fault that fits, and counts it as having happened once.
+// take returns the first fault that fits an operation, and counts it as having happened once.
 func (fs *faults) take(op Operation, on entity) (Fault, bool) {
 	if fs.none() {
 		return Fault{}, false
@@ -199,5 +199,5 @@ func (fs *faults) take(op Operation, on entity) (Fault, bool) {
 	return Fault{}, false
 }
 
-// AddFault declares a fault, and returns what takes it back.
+// AddFault declares a fault, and returns a function that removes it.
 func (b *Broker) AddFault(f Fault) (remove func()) { return b.faults.add(f) }

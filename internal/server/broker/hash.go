@@ -5,8 +5,8 @@ import (
 	"math/bits"
 )
 
-// partitionOf is the partition that a key belongs to: what the SDKs' buffered producers compute, so that a key
-// lands where the service puts it.
+// partitionOf returns the partition of a key. It computes what the SDKs' buffered producers do, so a key's partition is
+// the same as on the service.
 func partitionOf(key string, partitions int) int {
 	h1, h2 := lookup3([]byte(key))
 	n := int(int16(h1^h2)) % partitions
@@ -16,7 +16,7 @@ func partitionOf(key string, partitions int) int {
 	return n
 }
 
-// lookup3 is Bob Jenkins' hash of that name (hashlittle2 with both seeds 0).
+// lookup3 is Bob Jenkins' hash of that name: hashlittle2 with both seeds 0.
 func lookup3(data []byte) (uint32, uint32) {
 	a := 0xdeadbeef + uint32(len(data))
 	b, c := a, a

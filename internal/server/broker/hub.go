@@ -10,7 +10,7 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/server/amqp"
 )
 
-// hub is one event hub. Partitions are added to it, and go only with all of it.
+// hub is one event hub. Partitions can be added to it, but not removed.
 type hub struct {
 	name      string
 	created   time.Time
@@ -30,14 +30,14 @@ func newHub(h Hub, retention int64) *hub {
 	return out
 }
 
-// anew is an empty hub like this one, as it is when one was deleted and created again.
-func (h *hub) anew() *hub {
+// recreated returns an empty hub like this one, as after deleting and creating it.
+func (h *hub) recreated() *hub {
 	out := &hub{name: h.name, created: time.Now(), retention: h.retention, groups: h.groups}
 	out.grow(nil, len(h.partitions()))
 	return out
 }
 
-// grow adds partitions to those that there are.
+// grow adds partitions to the existing ones.
 func (h *hub) grow(old []*partition, n int) {
 	all := append(make([]*partition, 0, len(old)+n), old...)
 	for range n {
@@ -75,14 +75,14 @@ func (h *hub) route(key string, hasKey bool) *partition {
 	return all[(h.turn.Add(1)-1)%uint64(len(all))]
 }
 
-// hub finds a hub by name, without regard to case.
+// hub returns the hub of that name in any case, or nil.
 func (b *Broker) hub(name string) *hub {
 	b.hubsMu.RLock()
 	defer b.hubsMu.RUnlock()
 	return b.hubs[strings.ToLower(name)]
 }
 
-// AddPartitions adds n partitions to a hub. Links that are open stay open.
+// AddPartitions adds n partitions to a hub. Open links stay open.
 func (b *Broker) AddPartitions(name string, n int) error {
 	b.hubsMu.Lock()
 	defer b.hubsMu.Unlock()
@@ -99,7 +99,7 @@ func (b *Broker) AddPartitions(name string, n int) error {
 	return nil
 }
 
-// Reset has a hub be as if it were deleted and created again. When it returns, all links to the old one are detached.
+// Reset deletes a hub and creates it again. When it returns, all links to the old hub are detached.
 func (b *Broker) Reset(name string) error {
 	b.hubsMu.Lock()
 	old := b.hubs[strings.ToLower(name)]
@@ -107,7 +107,7 @@ func (b *Broker) Reset(name string) error {
 		b.hubsMu.Unlock()
 		return fmt.Errorf("no event hub %q", name)
 	}
-	b.hubs[strings.ToLower(name)] = old.anew()
+	b.hubs[strings.ToLower(name)] = old.recreated()
 	b.hubsMu.Unlock()
 	for _, p := range b.connected() {
 		p.closeLinks(

@@ -7,16 +7,16 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/server/amqp"
 )
 
-// publisherIdle is how long a link stays open on which nothing is sent, as on Azure (azure-event-hubs-node #40 and #44,
-// fe2o3-amqp #200).
+// publisherIdle is how long a link stays open without an event being sent, as on Azure (azure-event-hubs-node #40 and
+// #44, fe2o3-amqp #200).
 const publisherIdle = 30 * time.Minute
 
-// connectionIdle is how long a connection stays open that has no link for events, as on Azure (azure-sdk-for-java
-// #13785, #18593 and #41535). One that has links to $management is closed as well (azure-sdk-for-js #25940); what
-// is known of it says nothing of one on which requests come, so these count as use here.
+// connectionIdle is how long a connection without links for events stays open, as on Azure (azure-sdk-for-java #13785,
+// #18593 and #41535). Links to $management do not keep it open (azure-sdk-for-js #25940). Whether requests on them do
+// is not known; here they do.
 const connectionIdle = 5 * time.Minute
 
-// idleTimer ends a link that is not used for a time.
+// idleTimer ends a link that has not been used for a while.
 type idleTimer struct {
 	after time.Duration
 	end   func()
@@ -27,7 +27,7 @@ type idleTimer struct {
 	stopped bool
 }
 
-// newIdleTimer starts with a link that is used now.
+// newIdleTimer starts the timer of a link. The link counts as used now.
 func newIdleTimer(after time.Duration, end func()) *idleTimer {
 	t := &idleTimer{after: after, end: end, used: time.Now()}
 	t.usedMu.Lock()
@@ -51,7 +51,7 @@ func (t *idleTimer) stop() {
 	t.timer.Stop()
 }
 
-// expire ends the link, or waits on if it was used since.
+// expire ends the link, or keeps waiting if the link was used meanwhile.
 func (t *idleTimer) expire() {
 	if t.due() {
 		t.end()
@@ -71,25 +71,25 @@ func (t *idleTimer) due() bool {
 	return true
 }
 
-// expired detaches the link of a publisher that is idle.
+// expired detaches the link of an idle publisher.
 func (s *publisher) expired() {
 	s.peer.detach(s.link, amqp.Errorf(amqp.CondDetachForced, "The link '%s' is force detached. Code: publisher(link%d). "+
 		"Details: AmqpEventHubPublisher.IdleTimerExpired: Idle timeout: 00:30:00. TrackingId:%s",
 		s.link.Name, s.peer.id, trackingID()))
 }
 
-// linkless closes a connection that has no link for a time, and that is not used otherwise. Its clock runs from the
-// first token on.
+// linkless closes a connection that has had no link for events, and no other use, for a while. Its clock starts with
+// the first token.
 type linkless struct {
 	close func()
 
 	countMu sync.Mutex
 	links   int
-	timer   *time.Timer // nil: it does not run
+	timer   *time.Timer // nil: the clock does not run
 	ended   bool
 }
 
-// count takes a change of the number of links, and starts or stops the clock.
+// count changes the number of links, and starts or stops the clock.
 func (n *linkless) count(by int) {
 	n.countMu.Lock()
 	defer n.countMu.Unlock()
@@ -103,7 +103,7 @@ func (n *linkless) count(by int) {
 	}
 }
 
-// use starts the clock anew, if it runs.
+// use restarts the clock if it runs.
 func (n *linkless) use() {
 	n.countMu.Lock()
 	defer n.countMu.Unlock()
@@ -122,7 +122,7 @@ func (n *linkless) end() {
 	}
 }
 
-// closeLinkless closes a connection that had no link for a time.
+// closeLinkless closes a connection that has had no link for a while.
 func (p *peer) closeLinkless() {
 	p.conn.Close(amqp.Errorf(amqp.CondConnectionForced, "The connection was closed by container '%s' because it did not "+
 		"have any active links in the past %d milliseconds. TrackingId:%s",

@@ -3,11 +3,11 @@ package broker
 // chunk is how many events of a partition are kept in one piece of memory.
 const chunk = 256
 
-// eventLog holds events in order. They are never moved, however many come and go: a slice that grows at one end and is
+// eventLog holds events in order. It never moves them, however many come and go. A slice that grows at one end and is
 // cut at the other would be copied again and again.
 type eventLog struct {
-	chunks [][]Event // of chunk events each, but for the last
-	first  int       // how many of the first chunk's are gone
+	chunks [][]Event // of chunk events each, except the last
+	first  int       // how many events of the first chunk were dropped
 	len    int
 }
 
@@ -21,15 +21,15 @@ func (l *eventLog) append(e *Event) {
 	l.len++
 }
 
-// at returns the event with an index: 0 is the oldest.
+// at returns the event at an index: 0 is the oldest.
 func (l *eventLog) at(i int) *Event {
 	i += l.first
 	return &l.chunks[i/chunk][i%chunk]
 }
 
-// drop forgets the oldest event.
+// drop removes the oldest event.
 func (l *eventLog) drop() {
-	*l.at(0) = Event{} // its memory may be wanted before that of the whole chunk is
+	*l.at(0) = Event{} // frees its memory before the whole chunk goes
 	l.len--
 	if l.first++; l.first == chunk {
 		l.chunks[0] = nil

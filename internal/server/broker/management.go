@@ -7,7 +7,7 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/server/amqp"
 )
 
-// read takes a request to $management.
+// read handles a request to $management.
 func (p *peer) read(m *amqp.Message) question {
 	name, _ := m.ApplicationProperties.Get("name").(string)
 	partition, _ := m.ApplicationProperties.Get("partition").(string)
@@ -25,7 +25,7 @@ func (p *peer) read(m *amqp.Message) question {
 	return q
 }
 
-// What can be read.
+// The types of entities that can be read.
 const (
 	typeHub       = "com.microsoft:eventhub"
 	typePartition = "com.microsoft:partition"
@@ -57,8 +57,8 @@ func (p *peer) describe(m *amqp.Message, name, partition string) *amqp.Message {
 	}
 }
 
-// mayAsk reports whether a token covers the event hub: one that was put on $cbs, or the one in the request, as Java's
-// client sends it (azure-core-amqp, ManagementChannel).
+// mayAsk reports whether a token covers the event hub: one that was put on $cbs, or the one in the request, where
+// Java's client sends it (azure-core-amqp, ManagementChannel).
 func (p *peer) mayAsk(m *amqp.Message, path string) bool {
 	token, ok := m.ApplicationProperties.Get("security_token").(string)
 	if !ok {

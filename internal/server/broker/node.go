@@ -7,23 +7,24 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/server/amqp"
 )
 
-// What bounds the answers that wait for a peer that asks but doesn't read, over all its links to a node.
+// Limits on the answers that wait for a peer that asks but doesn't read, over all its links to a node.
 const (
 	maxUnread      = 8 << 20 // bytes
-	answerOverhead = 100     // what an answer counts beside its bytes
+	answerOverhead = 100     // what an answer counts in addition to its bytes
 )
 
-// node answers requests: a peer sends them on one link, and reads the answers from another whose target they name in
-// reply-to. JavaScript's client names a link without a target (@azure/core-amqp, cbs.ts). Python's names none
-// (azure-eventhub, _pyamqp/management_link.py): it reads from the link that it opened last.
+// node answers requests. A peer sends them on one link, and reads the answers from another, whose target they name in
+// reply-to. JavaScript's client opens that link without a target, and puts the link's name in reply-to
+// (@azure/core-amqp, cbs.ts). Python's client leaves reply-to out (azure-eventhub, _pyamqp/management_link.py): it
+// reads from the link that it opened last.
 type node struct {
 	peer   *peer
 	ask    func(*amqp.Message) question
-	paired bool         // it takes one link in each direction at a time
-	unread atomic.Int64 // bytes of answers, with what they count beside
+	paired bool         // only one link in each direction may be open
+	unread atomic.Int64 // bytes of answers, with answerOverhead for each
 
 	linksMu sync.Mutex
-	links   map[*amqp.Link]*answers // nil for those that requests come on
+	links   map[*amqp.Link]*answers // nil for links that requests come on
 	replies map[string]*answers     // by reply-to
 	newest  *answers
 }
@@ -32,7 +33,7 @@ type node struct {
 type question struct {
 	op     Operation
 	on     entity
-	answer func() *amqp.Message // does what is asked for
+	answer func() *amqp.Message // does what is asked, and returns the answer
 }
 
 func (n *node) attach(l *amqp.Link) {
@@ -47,7 +48,7 @@ func (n *node) attach(l *amqp.Link) {
 	l.Accept(o)
 }
 
-// admit counts a link in, or says why it can't be had.
+// admit registers a link, or returns why the peer can't have it.
 func (n *node) admit(l *amqp.Link) *amqp.Error {
 	n.linksMu.Lock()
 	defer n.linksMu.Unlock()
@@ -66,7 +67,7 @@ func (n *node) admit(l *amqp.Link) *amqp.Error {
 	return nil
 }
 
-// register has answers go to a link that was admitted.
+// register makes an admitted link one that answers go to.
 func (n *node) register(l *amqp.Link) *answers {
 	address := l.PeerAddress()
 	if address == "" {
@@ -79,7 +80,7 @@ func (n *node) register(l *amqp.Link) *answers {
 	return a
 }
 
-// forget lets go of a link that has ended. More than one may have seen its end.
+// forget removes a link that has ended. It may be called more than once for a link.
 func (n *node) forget(l *amqp.Link) {
 	n.linksMu.Lock()
 	a := n.links[l]
@@ -106,7 +107,7 @@ func (n *node) Deliver(d *amqp.Delivery) {
 	n.peer.active.use()
 	q := n.ask(request)
 	f, faulty := n.peer.broker.faults.take(q.op, q.on)
-	if faulty && f.cuts() && f.Delay <= 0 { // whether the peer still hears that the request has come would be chance
+	if faulty && f.cuts() && f.Delay <= 0 { // no outcome: it would be chance whether the peer still gets it
 		d.Drop()
 	} else {
 		d.Accept()
@@ -136,7 +137,7 @@ func (n *node) Deliver(d *amqp.Delivery) {
 	})
 }
 
-// to is where answers go.
+// to returns the answers that a reply goes to, or nil if there is no link for it.
 func (n *node) to(replyTo string) *answers {
 	n.linksMu.Lock()
 	defer n.linksMu.Unlock()
@@ -150,14 +151,14 @@ func (n *node) reply(replyTo string, m *amqp.Message) {
 	a := n.to(replyTo)
 	b, err := m.Encode()
 	if a == nil || err != nil {
-		return // who asked has gone; what is answered here can always be encoded
+		return // the peer has gone, since an answer can always be encoded
 	}
 	if err := a.push(b); err != nil {
 		n.peer.conn.Close(err)
 	}
 }
 
-// end detaches the link that a request came on, and the one that its answer would have gone to.
+// end detaches the link of a request, and the link that its answer would have gone to.
 func (n *node) end(asked *amqp.Link, replyTo string, reason *amqp.Error) {
 	if a := n.to(replyTo); a != nil {
 		n.peer.detach(a.link, reason)
@@ -165,7 +166,7 @@ func (n *node) end(asked *amqp.Link, replyTo string, reason *amqp.Error) {
 	n.peer.detach(asked, reason)
 }
 
-// answers are those on their way to one link.
+// answers are the answers that wait for one link.
 type answers struct {
 	node    *node
 	link    *amqp.Link
@@ -176,7 +177,7 @@ type answers struct {
 	closed  bool
 }
 
-// push takes an answer, or says why the connection has to be closed.
+// push queues an answer, or returns why the connection must be closed.
 func (a *answers) push(b []byte) *amqp.Error {
 	a.queueMu.Lock()
 	defer a.queueMu.Unlock()
@@ -194,7 +195,7 @@ func (a *answers) push(b []byte) *amqp.Error {
 	return nil
 }
 
-// Next hands over the next answer.
+// Next fills in the next answer.
 func (a *answers) Next(m *amqp.Outgoing) bool {
 	a.queueMu.Lock()
 	defer a.queueMu.Unlock()
@@ -214,7 +215,7 @@ func (a *answers) pop() []byte {
 	return b
 }
 
-// close lets go of what was not read.
+// close discards the answers that were not read.
 func (a *answers) close() {
 	a.queueMu.Lock()
 	defer a.queueMu.Unlock()
@@ -224,7 +225,7 @@ func (a *answers) close() {
 	}
 }
 
-// status makes an answer with a status code, which clients want as an int32.
+// status returns an answer with a status code. Clients want it as an int32.
 func status(code int32, description string) *amqp.Message {
 	return &amqp.Message{ApplicationProperties: amqp.Map{
 		{Key: "status-code", Value: code},
@@ -232,7 +233,7 @@ func status(code int32, description string) *amqp.Message {
 	}}
 }
 
-// codes are the status codes that stand for conditions in answers to requests, as clients know them (@azure/core-amqp,
+// codes are the status codes that stand for conditions in answers to requests, as clients map them (@azure/core-amqp,
 // errors.ts, ConditionStatusMapper; .NET, AmqpError, StatusCodeMap). 500 stands for all others.
 var codes = map[string]int32{
 	amqp.CondUnauthorized:          401,
@@ -259,8 +260,8 @@ const (
 	condProducerStolen     = "com.microsoft:producer-epoch-stolen"
 )
 
-// refusal is an answer that says why there is none. Clients read the condition first, where there is one
-// (@azure/core-amqp, requestResponseLink.ts), and the code otherwise.
+// refusal returns an answer with an error. Clients look at the condition first, if there is one (@azure/core-amqp,
+// requestResponseLink.ts), and otherwise at the code.
 func refusal(e *amqp.Error) *amqp.Message {
 	code, ok := codes[e.Condition]
 	if !ok {

@@ -9,7 +9,7 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/server/amqp"
 )
 
-// partition is an ordered log of events, and who reads it.
+// partition is an ordered log of events, and its readers.
 type partition struct {
 	hub       *hub
 	id        string
@@ -28,14 +28,14 @@ type partition struct {
 // groupReaders are the readers of one consumer group: one with an epoch, or up to five without.
 type groupReaders struct {
 	epoch   *reader
-	readers map[*reader]struct{} // all, the one with an epoch too
+	readers map[*reader]struct{} // all of them, also the one with an epoch
 }
 
 func newPartition(h *hub, id string, retention int64) *partition {
 	return &partition{hub: h, id: id, retention: retention, groups: map[string]*groupReaders{}}
 }
 
-// append stores copies of events behind each other, and wakes the readers.
+// append stores copies of events in order, and wakes the readers.
 func (p *partition) append(events []Event) {
 	p.eventsMu.Lock()
 	defer p.eventsMu.Unlock()
@@ -44,7 +44,7 @@ func (p *partition) append(events []Event) {
 
 func (p *partition) appendLocked(events []Event) {
 	now := time.Now().UTC().Truncate(time.Millisecond)
-	if now.Before(p.lastTime) { // a clock that was set back must not break the order that reads by time rely on
+	if now.Before(p.lastTime) { // the clock was set back, but reads by time rely on ascending times
 		now = p.lastTime
 	}
 	p.lastTime = now
@@ -64,7 +64,7 @@ func (p *partition) appendLocked(events []Event) {
 	}
 }
 
-// trim drops the oldest events past the retention bound. The newest one always stays.
+// trim drops the oldest events beyond the retention bound. It always keeps the newest event.
 func (p *partition) trim() {
 	for p.bytes > p.retention && p.events.len > 1 {
 		p.bytes -= p.events.at(0).size()
@@ -72,18 +72,18 @@ func (p *partition) trim() {
 	}
 }
 
-// firstSeq is the sequence number of the oldest event kept, or of the next one if there is none.
+// firstSeq returns the sequence number of the oldest event, or of the next one if there is none.
 func (p *partition) firstSeq() int64 { return p.nextSeq - int64(p.events.len) }
 
-// start returns the sequence number at which a reader begins. A place behind the last event is refused, as the service
-// does: who names it has read from another partition, or from one that was there before.
+// start returns the sequence number at which a reader begins. A position past the last event is refused, as by the
+// service: it comes from another partition, or from an earlier hub of the same name.
 func (p *partition) start(s selector) (int64, *amqp.Error) {
 	p.eventsMu.Lock()
 	defer p.eventsMu.Unlock()
 	find := func(after func(e *Event) bool) int64 {
 		return p.firstSeq() + int64(sort.Search(p.events.len, func(i int) bool { return after(p.events.at(i)) }))
 	}
-	least := s.value // the least that is read
+	least := s.value // the lowest value that is read
 	if !s.inclusive {
 		least++
 	}
@@ -111,7 +111,7 @@ func beyond(what string, supplied int64, last string) *amqp.Error {
 	)
 }
 
-// info is what $management and the runtime metric tell of a partition.
+// info is what $management and the runtime metrics report of a partition.
 type info struct {
 	begin, last int64
 	offset      int64 // of the last event; -1: there is none

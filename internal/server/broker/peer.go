@@ -11,10 +11,10 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/server/amqp"
 )
 
-// peer is one connection of a client: its tokens, and what it has open.
+// peer is one connection of a client, with its tokens and its open links.
 type peer struct {
 	broker *Broker
-	id     int64 // as descriptions of errors name the connection
+	id     int64 // names the connection in descriptions of errors
 	wire   *wire
 	conn   *amqp.Conn
 	done   chan struct{} // closed by close, drop and end
@@ -24,13 +24,13 @@ type peer struct {
 
 	tokensMu sync.Mutex
 	ended    bool
-	excused  bool             // it may take its time to put a token
-	tokens   map[string]grant // by the path that they are for, in lower case
+	excused  bool             // there is no deadline for its token
+	tokens   map[string]grant // by their path, in lower case
 	open     map[*amqp.Link]opened
-	expiry   *time.Timer // goes off at expiryAt, when the next token runs out; nil: there is none
+	expiry   *time.Timer // fires at expiryAt, when the next token expires; nil: there is none
 
 	expiryAt time.Time
-	deadline *time.Timer // by which there has to be a token
+	deadline *time.Timer // closes a connection without a token
 }
 
 // The nodes that answer requests.
@@ -39,7 +39,7 @@ const (
 	nodeManagement = "$management"
 )
 
-// opened is a link that is open as long as a token covers it and what it is to is there.
+// opened is a link that stays open as long as a token covers it and its hub exists.
 type opened struct {
 	target target
 	right  Right
@@ -58,7 +58,7 @@ func newPeer(b *Broker, nc net.Conn) *peer {
 	return p
 }
 
-// awaitToken closes the connection if no valid token was put after a while.
+// awaitToken closes the connection if the peer puts no valid token in time.
 func (p *peer) awaitToken(timeout time.Duration) {
 	p.tokensMu.Lock()
 	defer p.tokensMu.Unlock()
@@ -70,7 +70,7 @@ func (p *peer) awaitToken(timeout time.Duration) {
 	})
 }
 
-// excuse is called when a fault holds a peer up: how long it takes to put a token is not its fault then.
+// excuse is called when a fault holds a peer up: then the peer is not at fault if its token is late.
 func (p *peer) excuse() {
 	p.tokensMu.Lock()
 	defer p.tokensMu.Unlock()
@@ -94,7 +94,7 @@ func (p *peer) trust() {
 // close ends the connection from this side.
 func (p *peer) close() {
 	p.once.Do(func() { close(p.done) })
-	if p.wire.silent.Load() { // it would not hear of it
+	if p.wire.silent.Load() { // the peer would not get the close frame
 		p.drop()
 		return
 	}
@@ -124,7 +124,7 @@ func (p *peer) end() {
 // Attach decides on a link.
 func (p *peer) Attach(l *amqp.Link) {
 	path := pathOf(l.Address())
-	if len(path) > maxPath { // nothing here has such a name, and looking for its token would take long
+	if len(path) > maxPath { // no entity has such a name, and looking for its token would take long
 		l.Refuse(amqp.Errorf(
 			amqp.CondNotFound, "the address has %d characters: there is nothing with more than %d", len(path), maxPath,
 		))
@@ -147,14 +147,14 @@ func (p *peer) Attach(l *amqp.Link) {
 	})
 }
 
-// attached lets a link that has been attached be ended by a fault.
+// attached applies a fault to a link that has just been attached.
 func (p *peer) attached(l *amqp.Link) {
 	if f, ok := p.broker.faults.takeOnLink(OnAttached, l); ok {
 		p.undergo(f, exchange{perform: func() {}, refuse: func(e *amqp.Error) { p.detach(l, e) }})
 	}
 }
 
-// node is the one that a path names; nil: none.
+// node returns the node that a path names, or nil.
 func (p *peer) node(path string) *node { return p.nodes[path[strings.LastIndexByte(path, '/')+1:]] }
 
 func (p *peer) attach(l *amqp.Link, path string) {
@@ -164,7 +164,7 @@ func (p *peer) attach(l *amqp.Link, path string) {
 		right = RightListen
 	}
 	switch {
-	case !p.allowed(t.path, right): // first, so that only who may know learns what is there and what isn't
+	case !p.allowed(t.path, right): // first, so that only holders of a token learn what exists
 		l.Refuse(unauthorized(t.path, right))
 	case err != nil:
 		l.Refuse(err)
@@ -249,8 +249,8 @@ func receiverName(l *amqp.Link) string {
 	return l.Name
 }
 
-// keep remembers a link that is about to be accepted, or says why it can't be any more. From here on expire and Reset
-// see to it.
+// keep records a link that is about to be accepted, or returns why it can't be accepted any more. From here on, expire
+// and Reset detach it if need be.
 func (p *peer) keep(l *amqp.Link, o opened) *amqp.Error {
 	p.tokensMu.Lock()
 	defer p.tokensMu.Unlock()
@@ -265,7 +265,8 @@ func (p *peer) keep(l *amqp.Link, o opened) *amqp.Error {
 	return nil
 }
 
-// closeLinks detaches the links that a function chooses, which is called with the peer's lock held, and says why.
+// closeLinks detaches the links that choose selects, with the reasons that why returns. choose is called with the
+// peer's lock held.
 func (p *peer) closeLinks(choose func(opened) bool, why func(opened) *amqp.Error) {
 	chosen := map[*amqp.Link]opened{}
 	p.tokensMu.Lock()
@@ -280,8 +281,8 @@ func (p *peer) closeLinks(choose func(opened) bool, why func(opened) *amqp.Error
 	}
 }
 
-// detach ends a link from this side. One that is not accepted yet is refused: Accept then finds it ended, and has it
-// forgotten.
+// detach ends a link from this side. If the link is not accepted yet, it is refused. Accept then finds that it has
+// ended, and LinkOptions.Closed forgets it.
 func (p *peer) detach(l *amqp.Link, reason *amqp.Error) {
 	l.Refuse(reason)
 	l.Detach(reason)
@@ -292,7 +293,7 @@ func (p *peer) detach(l *amqp.Link, reason *amqp.Error) {
 	p.forget(l)
 }
 
-// forget lets go of a link that has ended. More than one may have seen its end.
+// forget removes a link that has ended. It may be called more than once for a link.
 func (p *peer) forget(l *amqp.Link) {
 	p.tokensMu.Lock()
 	o, ok := p.open[l]
@@ -308,11 +309,11 @@ func (p *peer) forget(l *amqp.Link) {
 type target struct {
 	path      string // in lower case
 	hub       *hub
-	partition *partition // nil: any, for a sender
+	partition *partition // nil: any partition, for a sender
 	group     string     // in lower case
 }
 
-// target finds what a path names: hub, hub/partitions/0, or hub/consumergroups/g/partitions/0.
+// target returns what a path names: hub, hub/partitions/0, or hub/consumergroups/g/partitions/0.
 func (b *Broker) target(path string, receiving bool) (target, *amqp.Error) {
 	t := target{path: path}
 	parts := strings.Split(path, "/")
@@ -344,10 +345,11 @@ func (b *Broker) target(path string, receiving bool) (target, *amqp.Error) {
 	return t, nil
 }
 
-// noSuchPartition is how the service begins what it says of a partition that isn't there. Clients know it by that.
+// noSuchPartition is how the service begins its error for a partition that does not exist. Clients recognize the error
+// by it.
 const noSuchPartition = "The specified partition is invalid for an EventHub partition sender or receiver."
 
-// pathOf is the path of an address or of a token's audience, in lower case. Both come as a path or as a whole URL.
+// pathOf returns the path of an address or of a token's audience, in lower case. Both come as a path or as a whole URL.
 func pathOf(address string) string {
 	if _, rest, ok := strings.Cut(address, "://"); ok {
 		_, address, _ = strings.Cut(rest, "/")
@@ -355,7 +357,7 @@ func pathOf(address string) string {
 	return strings.ToLower(strings.Trim(address, "/"))
 }
 
-// trackingID is what the service ends its descriptions with, for its support to find.
+// trackingID returns an id such as the service puts at the end of its descriptions, for its support.
 func trackingID() string {
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // it never fails

@@ -9,22 +9,22 @@ import (
 )
 
 // Idempotent publishing, which clients ask for when they open a link to a partition. A producer has an id, an epoch,
-// and numbers for its events: in the properties of the link, and as annotations of events. What the link does not say,
-// or says as null, the service says in its answer (@azure/event-hubs, eventHubSender.ts; .NET, AmqpConnectionScope).
-// Numbers are judged as Kafka judges them: see accept.
+// and sequence numbers for its events. They are in the properties of the link, and in annotations of events. If the
+// link leaves one out, or sends null, the service supplies it in its answer (@azure/event-hubs, eventHubSender.ts;
+// .NET, AmqpConnectionScope). Sequence numbers are judged as Kafka judges them: see accept.
 const (
 	capabilityIdempotent = "com.microsoft:idempotent-producer"
 
 	propertyProducerID       = "com.microsoft:producer-id"
 	propertyProducerEpoch    = "com.microsoft:producer-epoch"
-	propertyProducerSequence = "com.microsoft:producer-sequence-number" // in links: of the last event
+	propertyProducerSequence = "com.microsoft:producer-sequence-number" // of a link: that of the last event
 )
 
 const (
-	// maxProducers is how many idempotent producers a partition remembers. Those that published longest ago are
-	// forgotten first. One that comes back is believed what it says of itself.
+	// maxProducers is how many idempotent producers a partition remembers. It forgets those first that published longest
+	// ago. If one comes back, the partition believes what it says of itself.
 	maxProducers = 10_000
-	// recentBatches is how many batches of a producer are known again when they are repeated.
+	// recentBatches is how many batches of a producer are recognized when they are repeated.
 	recentBatches = 5
 )
 
@@ -32,21 +32,21 @@ const (
 type producer struct {
 	id     int64
 	epoch  int16
-	last   int32 // number of the last event that was stored
+	last   int32 // sequence number of the last event that was stored
 	recent []span
 	place  *list.Element // in the partition's list
 }
 
-// span is the numbers of the first and the last event of a batch.
+// span holds the sequence numbers of the first and the last event of a batch.
 type span struct{ first, last int32 }
 
-// producers are those of a partition. Its zero value holds none.
+// producers holds the idempotent producers of a partition. The zero value holds none.
 type producers struct {
 	byID  map[int64]*producer
-	order list.List // of *producer: who published last comes first
+	order list.List // of *producer, the most recent first
 }
 
-// claim is what the properties of a link say of a producer; nil: nothing.
+// claim is what the properties of a link say of a producer. nil means that they don't say it.
 type claim struct {
 	id       *int64
 	epoch    *int16
@@ -65,7 +65,8 @@ func claimOf(properties amqp.Map) (c claim, refused *amqp.Error) {
 	return c, refused
 }
 
-// whole reads a property that is a number of any width, and null or at least 0.
+// whole reads a property that is a signed integer of any width, null, or missing. It must not be negative or above
+// most.
 func whole[T int16 | int32 | int64](properties amqp.Map, name string, most int64) (*T, *amqp.Error) {
 	var n int64
 	switch v := properties.Get(name).(type) {
@@ -90,8 +91,9 @@ func whole[T int16 | int32 | int64](properties amqp.Map, name string, most int64
 	return &out, nil
 }
 
-// join lets a producer in, or says why not. It returns its epoch, and the number of its last event: the one that it
-// names itself, if it does, since it may not have heard that its last batch was stored.
+// join admits a producer, or returns why not. It returns the producer's epoch, and the sequence number of its last
+// event. If the producer names that number itself, its own counts, because it may not know that its last batch was
+// stored.
 func (ps *producers) join(c claim, newID func() int64) (p *producer, epoch int16, last int32, refused *amqp.Error) {
 	if c.id == nil {
 		id := newID()
@@ -138,8 +140,8 @@ func (ps *producers) add(id int64) *producer {
 	return p
 }
 
-// accept judges a batch by the numbers of its first and last event. It is new if it begins after the last event, and
-// known if it is one of the last batches; any other is out of order.
+// accept judges a batch by the sequence numbers of its first and last event. It is new if it begins right after the
+// last event, and known if it is one of the recent batches. Any other batch is out of order.
 func (ps *producers) accept(p *producer, epoch int16, b span) (known bool, refused *amqp.Error) {
 	switch {
 	case epoch < p.epoch:
@@ -155,17 +157,17 @@ func (ps *producers) accept(p *producer, epoch int16, b span) (known bool, refus
 		p.recent = slices.Delete(p.recent, 0, 1)
 	}
 	p.recent = append(p.recent, b)
-	ps.order.MoveToFront(p.place) // or does nothing, if it was forgotten
+	ps.order.MoveToFront(p.place) // does nothing if it was forgotten
 	return false, nil
 }
 
-// stolen says that a producer of the same id has a higher epoch.
+// stolen is the error of a producer when another of the same id has a higher epoch.
 func (p *producer) stolen(epoch int16) *amqp.Error {
 	return amqp.Errorf(condProducerStolen, "The producer '%d' was connected with the higher epoch '%d'. The epoch '%d' "+
 		"can not publish any more. TrackingId:%s", p.id, p.epoch, epoch, trackingID())
 }
 
-// after is the number of the next event. It begins again at 0.
+// after returns the sequence number of the next event. Numbers wrap around to 0.
 func after(sequence int32) int32 {
 	if sequence == math.MaxInt32 {
 		return 0
@@ -173,7 +175,7 @@ func after(sequence int32) int32 {
 	return sequence + 1
 }
 
-// spanOf returns the numbers of a batch's events, which have to follow each other.
+// spanOf returns the span of a batch. The sequence numbers of its events must be consecutive.
 func spanOf(events []Event) (s span, refused *amqp.Error) {
 	for i := range events {
 		e := &events[i]
@@ -192,13 +194,13 @@ func spanOf(events []Event) (s span, refused *amqp.Error) {
 	return s, nil
 }
 
-// idempotent is the producer of a link. The zero value is none.
+// idempotent is the idempotent producer of a link. The zero value means that the link has none.
 type idempotent struct {
 	producer *producer
 	epoch    int16
 }
 
-// joinProducer makes a link that asks for it one of an idempotent producer. It returns the properties that answer it.
+// joinProducer gives a link its idempotent producer, if the link asks for one. It returns the properties of the answer.
 func (p *peer) joinProducer(l *amqp.Link, to *partition) (idempotent, amqp.Map, *amqp.Error) {
 	if to == nil || !slices.Contains(l.DesiredCapabilities, capabilityIdempotent) {
 		return idempotent{}, nil, nil
@@ -220,7 +222,7 @@ func (p *peer) joinProducer(l *amqp.Link, to *partition) (idempotent, amqp.Map, 
 	}, nil
 }
 
-// newProducerID returns an id that no producer of the namespace has got. It fits in 53 bits, as JavaScript wants it.
+// newProducerID returns an id that no producer of the namespace has. It fits in 53 bits, as JavaScript requires.
 func (b *Broker) newProducerID() int64 { return b.producerIDs.Add(1) }
 
 // appendOnce stores events of an idempotent producer, unless they are stored already.

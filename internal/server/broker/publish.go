@@ -6,16 +6,16 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/server/amqp"
 )
 
-// publisher takes what is sent on a link.
+// publisher receives what is sent on a link.
 type publisher struct {
 	peer      *peer
 	link      *amqp.Link
 	hub       *hub
 	partition *partition // nil: by key, or in turn
 	at        entity
-	once      idempotent // publishes each event once, if it is set
+	once      idempotent // not zero: each event is published once
 	idle      *idleTimer
-	events    []Event // of the message that is being delivered: kept for the next one to use
+	events    []Event // of the current message; its memory is reused for the next
 }
 
 // Deliver stores the events of a message.
@@ -23,7 +23,7 @@ func (s *publisher) Deliver(d *amqp.Delivery) {
 	s.idle.use()
 	f, faulty := s.peer.broker.faults.take(OnPublish, s.at)
 	if faulty && f.fails() && !f.After {
-		d.Payload = nil // a fault may hold the answer back
+		d.Payload = nil // free it: a fault may hold the answer back for long
 	} else if refused := s.store(d); refused != nil {
 		d.Reject(refused)
 		return
@@ -32,7 +32,7 @@ func (s *publisher) Deliver(d *amqp.Delivery) {
 		d.Accept()
 		return
 	}
-	s.peer.undergo(f, exchange{ // what is stored was stored at once, to keep the order
+	s.peer.undergo(f, exchange{ // events are stored before any delay, to keep the order
 		perform: d.Accept,
 		refuse:  func(e *amqp.Error) { s.refuse(d, e) },
 		ignore:  d.Drop,
@@ -41,7 +41,7 @@ func (s *publisher) Deliver(d *amqp.Delivery) {
 
 func (s *publisher) store(d *amqp.Delivery) *amqp.Error {
 	payload := d.Payload
-	if cap(payload) > len(payload)+len(payload)/4 { // events are kept as parts of it, so room to spare would be kept too
+	if cap(payload) > len(payload)+len(payload)/4 { // events are slices of it, so spare capacity would be kept, too
 		payload = bytes.Clone(payload)
 	}
 	events, envelope, err := unpack(s.events[:0], d.Format, payload)
@@ -51,7 +51,7 @@ func (s *publisher) store(d *amqp.Delivery) *amqp.Error {
 		return amqp.Errorf(amqp.CondDecodeError, "the message can't be read: %v", err)
 	}
 	to := s.partition
-	if to == nil { // or the sender has put the key where it belongs, as buffered producers do
+	if to == nil { // otherwise the sender chose the partition of the key itself, as buffered producers do
 		to = s.hub.route(envelope.Key, envelope.HasKey)
 	}
 	for i := range events {
@@ -65,7 +65,7 @@ func (s *publisher) store(d *amqp.Delivery) *amqp.Error {
 	} else if refused := to.appendOnce(s.once, events); refused != nil {
 		return refused
 	}
-	d.Payload = nil // a fault may hold the answer back
+	d.Payload = nil // free it: a fault may hold the answer back for long
 	return nil
 }
 

@@ -12,11 +12,12 @@ import (
 // maxReaders is how many readers without an epoch a consumer group may have on one partition.
 const maxReaders = 5
 
-// arrival is how long an event gets to arrive that a fault comes after: a connection in memory that is cut loses what
-// is on its way. It is no time at all for a test, and in virtual time enough for whoever reads.
+// arrival is how long an event gets to arrive before a fault with After: cutting a connection in memory loses what is
+// in flight. It is short for any test, and in virtual time long enough for any reader.
 const arrival = time.Millisecond
 
-// maxPrefix is how many bytes a reader keeps to put in front of events. An event can have a megabyte of annotations.
+// maxPrefix is how large a buffer for prefixes of events a reader keeps, in bytes. An event can have a megabyte of
+// annotations.
 const maxPrefix = 4 << 10
 
 // reader is a receiving link's place in a partition.
@@ -25,31 +26,31 @@ type reader struct {
 	peer      *peer
 	link      *amqp.Link
 	group     string // in lower case
-	at        entity // what faults are declared for
+	at        entity // where it reads, for faults
 	name      string // what the peer calls itself in errors
 	epoch     int64
 	hasEpoch  bool
-	metrics   bool // deliveries carry what the partition's end looks like
+	metrics   bool // deliveries carry the state of the partition's end
 
 	// The rest is guarded by the partition's eventsMu.
 	next    int64 // sequence number
 	hold    hold  // whether a fault keeps the next delivery back
 	waiting bool  // it has read everything
-	gone    bool  // it has left, or was made to
+	gone    bool  // it has left, or was evicted
 	prefix  []byte
 }
 
-// hold is how far a fault that holds up a delivery has come.
+// hold is the state of a fault that holds up a delivery.
 type hold int
 
 const (
 	open     hold = iota
-	held          // its delay is not over, or it keeps all deliveries back
-	released      // its delay is over, and the delivery it held up goes on without meeting another
+	held          // the fault holds up this delivery, or all
+	released      // the delay is over: the delivery goes on, and meets no other fault
 )
 
-// join lets a reader in, or says why not. It returns the readers that have to leave for it. One that has left already
-// stays out.
+// join admits a reader, or returns why not. It returns the readers that must leave in exchange. A reader that has left
+// already is not admitted.
 func (p *partition) join(r *reader) (leaving []*reader, refused *amqp.Error) {
 	p.eventsMu.Lock()
 	defer p.eventsMu.Unlock()
@@ -88,7 +89,7 @@ func (p *partition) join(r *reader) (leaving []*reader, refused *amqp.Error) {
 	return leaving, nil
 }
 
-// leave lets a reader go, if it is still there, and doesn't let it in any more.
+// leave removes a reader, if it is still there, and keeps it from being admitted later.
 func (p *partition) leave(r *reader) {
 	p.eventsMu.Lock()
 	defer p.eventsMu.Unlock()
@@ -174,8 +175,7 @@ func (r *reader) Next(m *amqp.Outgoing) bool {
 	return true
 }
 
-// runtimeMetrics are the delivery annotations that a reader gets who asked for them: what the partition's end looks
-// like.
+// runtimeMetrics returns the delivery annotations for readers that asked for them: the state of the partition's end.
 func runtimeMetrics(i info) []byte {
 	b, _ := amqp.AppendSection(nil, amqp.SectionDeliveryAnnotations, amqp.Map{
 		{Key: amqp.Symbol("last_enqueued_sequence_number"), Value: i.last},
@@ -186,7 +186,7 @@ func runtimeMetrics(i info) []byte {
 	return b
 }
 
-// exchange is the delivery of an event, as faults see it.
+// exchange returns the delivery of an event, as faults see it.
 func (r *reader) exchange() exchange {
 	return exchange{
 		perform: r.release,
@@ -194,7 +194,7 @@ func (r *reader) exchange() exchange {
 	}
 }
 
-// release lets the delivery go on that a fault has held up.
+// release continues the delivery that a fault has held up.
 func (r *reader) release() {
 	r.partition.eventsMu.Lock()
 	r.hold = released

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// checkSAS checks a shared access signature and whether it covers a path:
-// "SharedAccessSignature sr=<escaped audience>&sig=<signature>&se=<expiry>&skn=<rule>".
+// checkSAS checks a shared access signature, and that it covers a path. Its form is "SharedAccessSignature sr=<escaped
+// audience>&sig=<signature>&se=<expiry>&skn=<rule>".
 func (b *Broker) checkSAS(token, path string) (grant, error) {
 	rest, ok := strings.CutPrefix(token, "SharedAccessSignature ")
 	if !ok {
@@ -46,7 +46,7 @@ func (b *Broker) checkSAS(token, path string) (grant, error) {
 	return g, nil
 }
 
-// audienceOf is the audience that a token names. One without a scheme is a host, with or without a path.
+// audienceOf returns the audience that a token names. An audience without a scheme is a host, with or without a path.
 func audienceOf(escaped string) string {
 	s := unescape(escaped)
 	if !strings.Contains(s, "://") {

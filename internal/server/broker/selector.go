@@ -9,7 +9,7 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/server/amqp"
 )
 
-// selector says where in a partition a reader begins. Its zero value is after the latest event.
+// selector says where in a partition a reader begins. The zero value means after the latest event.
 type selector struct {
 	by        selectBy
 	value     int64
@@ -27,15 +27,15 @@ const (
 
 const selectorFilter = "apache.org:selector-filter:string"
 
-// selectorSyntax is what the SDKs write. .NET leaves the quotes out.
+// selectorSyntax matches what the SDKs write. .NET omits the quotes.
 var selectorSyntax = regexp.MustCompile(
 	`^\s*amqp\.annotation\.(x-opt-offset|x-opt-sequence-number|x-opt-enqueued-time)\s*(>=?)\s*('[^']*'|[^'\s]+)\s*$`,
 )
 
-// earliest is where a reader begins that has no filter.
+// earliest is where a reader without a filter begins.
 var earliest = selector{by: byOffset, value: -1}
 
-// selectorOf reads the filter of a receiving link.
+// selectorOf returns what the filters of a receiving link select.
 func selectorOf(filters amqp.Map) (selector, *amqp.Error) {
 	v := filters.Get(selectorFilter)
 	if d, ok := v.(amqp.Described); ok {

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// wire is the socket of a peer, which can be cut and can go silent. A silent one stays open: the peer sees neither
-// data nor a close any more, and nothing of what it sends is read. This side goes on as if the peer had fallen silent,
-// up to its idle timeout. Waits are on channels, timers and the socket.
+// wire is the socket of a peer. It can be cut, and it can go silent. A silent socket stays open: the peer gets neither
+// data nor a close any more, and nothing that it sends is read. This side goes on as if the peer had fallen silent,
+// until its idle timeout. All waits are on channels, timers and the socket.
 type wire struct {
 	net.Conn
 	silent  atomic.Bool
@@ -18,16 +18,16 @@ type wire struct {
 	gone    chan struct{} // closed by cut
 
 	stateMu  sync.Mutex
-	closed   bool          // by the side that serves it
-	deadline time.Time     // of reading; zero: none
-	moved    chan struct{} // closed and replaced when the others change while await may wait
+	closed   bool          // Close was called
+	deadline time.Time     // of Read; zero: none
+	moved    chan struct{} // closed and replaced when closed or deadline changes while await may wait
 }
 
 func newWire(nc net.Conn) *wire {
 	return &wire{Conn: nc, moved: make(chan struct{}), gone: make(chan struct{})}
 }
 
-// below is the socket beneath TLS, which speaks when it is closed, and beneath a WebSocket.
+// below returns the socket below TLS and WebSockets. Closing TLS would send a good-bye.
 func (w *wire) below() net.Conn {
 	if t, ok := w.Conn.(interface{ NetConn() net.Conn }); ok {
 		return t.NetConn()
@@ -35,7 +35,7 @@ func (w *wire) below() net.Conn {
 	return w.Conn
 }
 
-// cut closes the socket without a word, as a broken network does. A connection in memory loses what is on its way.
+// cut closes the socket without a word, as a broken network does. A connection in memory loses what is in flight.
 func (w *wire) cut() {
 	w.cutOnce.Do(func() { close(w.gone) })
 	if c, ok := w.below().(interface{ Cut() }); ok {
@@ -43,14 +43,14 @@ func (w *wire) cut() {
 	} else {
 		w.below().Close()
 	}
-	w.Conn.Close() // has a WebSocket let go of what it holds
+	w.Conn.Close() // releases what a WebSocket holds
 }
 
-// silence has nothing pass from now on. It can't be undone.
+// silence makes the wire silent. It can't be undone.
 func (w *wire) silence() { w.silent.Store(true) }
 
-// linger waits until a silent wire is cut, so that its peer doesn't see a close before. It returns at once if the wire
-// isn't silent.
+// linger waits until a silent wire is cut, so that its peer sees no close before. If the wire isn't silent, it returns
+// at once.
 func (w *wire) linger() {
 	if w.silent.Load() {
 		<-w.gone // DropConnections and Close cut it
@@ -68,7 +68,7 @@ func (w *wire) Read(b []byte) (int, error) {
 	return 0, w.await()
 }
 
-// await waits for the deadline of reading, or until the wire is closed or cut.
+// await waits until the read deadline passes, or the wire is closed or cut.
 func (w *wire) await() error {
 	for {
 		w.stateMu.Lock()
@@ -90,7 +90,7 @@ func (w *wire) await() error {
 	}
 }
 
-// at returns a channel that tells when a time has come, if it ever does.
+// at returns a channel that reports when a time has come. It is nil for the zero time.
 func at(t time.Time) (due <-chan time.Time, stop func() bool) {
 	if t.IsZero() {
 		return nil, func() bool { return false }
@@ -99,7 +99,7 @@ func at(t time.Time) (due <-chan time.Time, stop func() bool) {
 	return timer.C, timer.Stop
 }
 
-// Write writes to the socket, or loses b if the wire is silent.
+// Write writes to the socket, or discards b if the wire is silent.
 func (w *wire) Write(b []byte) (int, error) {
 	if w.silent.Load() {
 		return len(b), nil
@@ -116,13 +116,13 @@ func (w *wire) Close() error {
 	return w.Conn.Close()
 }
 
-// SetReadDeadline holds when the wire is silent, too.
+// SetReadDeadline sets the deadline of Read, also of a silent wire.
 func (w *wire) SetReadDeadline(t time.Time) error {
 	w.change(func() { w.deadline = t })
 	return w.Conn.SetReadDeadline(t)
 }
 
-// SetDeadline is both SetReadDeadline and SetWriteDeadline.
+// SetDeadline sets the deadlines of Read and Write.
 func (w *wire) SetDeadline(t time.Time) error {
 	if err := w.SetReadDeadline(t); err != nil {
 		return err
@@ -130,12 +130,12 @@ func (w *wire) SetDeadline(t time.Time) error {
 	return w.SetWriteDeadline(t)
 }
 
-// change changes the state, and has await look at it again.
+// change changes the state, and makes await look at it again.
 func (w *wire) change(f func()) {
 	w.stateMu.Lock()
 	defer w.stateMu.Unlock()
 	f()
-	if w.silent.Load() { // or nobody waits: Read looks at the state after it has found the wire silent
+	if w.silent.Load() { // otherwise nobody waits: await reads the state after it has gone silent
 		close(w.moved)
 		w.moved = make(chan struct{})
 	}
