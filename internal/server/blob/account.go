@@ -16,18 +16,20 @@ const (
 	DevelopmentKey     = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 )
 
-// What Options that are left at zero mean, and limits that can't be changed.
+// Defaults of Options, and limits that can't be changed.
 const (
 	defaultMaxBlobSize = 4 << 20
 	defaultMaxBlobs    = 100_000
 	defaultMaxBytes    = 256 << 20
 	maxContainers      = 1_000
-	// maxUnderway bounds the bytes of request and answer bodies that are on their way, over all clients.
+	// maxUnderway bounds the bytes of request and answer bodies in flight, over
+	// all clients.
 	maxUnderway = 128 << 20
 )
 
-// Options says what an [Account] is called, whom it lets in and how much it
-// keeps. The zero value is the emulators' account with the limits given below.
+// Options describes an [Account]: its name, who may use it, and how much it
+// keeps. The zero value is the account of the emulators with the limits given
+// below.
 type Options struct {
 	// Account is the account's name: 3 to 24 lower-case letters and digits.
 	// "" means [DevelopmentAccount].
@@ -36,39 +38,40 @@ type Options struct {
 	// Key is the shared key, decoded. nil means [DevelopmentKey].
 	Key []byte
 
-	// Bearer decides about a bearer token; an error refuses the request with
-	// 401, and its text goes to the client, so it must not hold the token;
-	// ErrNoRole with 403.
-	// It is called concurrently, and only for requests that came over TLS: over
-	// plain HTTP bearer tokens are refused, as Azure does. nil refuses them all.
+	// Bearer decides on a bearer token. ErrNoRole refuses the request with 403,
+	// any other error with 401. The error's text goes to the client, so it must
+	// not hold the token. Bearer is called concurrently, and only for requests
+	// that came over TLS: over plain HTTP, bearer tokens are refused, as on
+	// Azure. nil refuses them all.
 	Bearer func(token string, r *http.Request) error
 
 	// MaxBlobSize is the largest content of one blob, in bytes. 0 means 4 MiB.
-	// More is answered with RequestBodyTooLarge.
+	// Larger content is answered with RequestBodyTooLarge.
 	MaxBlobSize int64
 
-	// MaxBlobs is how many blobs the account holds. 0 means 100,000. A write
-	// beyond it is answered with ServerBusy.
+	// MaxBlobs is the largest number of blobs in the account. 0 means 100,000. A
+	// write beyond it is answered with ServerBusy.
 	MaxBlobs int
 
-	// MaxBytes is how many bytes of names, metadata and content the account
-	// holds. 0 means 256 MiB. A write beyond it is answered with ServerBusy.
+	// MaxBytes bounds the bytes of names, metadata and content in the account. 0
+	// means 256 MiB. A write beyond it is answered with ServerBusy.
 	MaxBytes int64
 
-	// HierarchicalNamespace and SoftDelete are settings that checkpoints had
-	// better be kept without. The first is only told to those who ask; with the
-	// second, a listing with include=deleted shows that blobs were overwritten.
+	// HierarchicalNamespace and SoftDelete are settings that Microsoft advises
+	// against for checkpoints. The first is only reported to clients that ask.
+	// With the second, a listing with include=deleted shows that blobs were
+	// overwritten.
 	HierarchicalNamespace bool
 	SoftDelete            bool
-	// Now is the account's clock: Last-Modified, Date, and the check that a
-	// signed request is at most 15 minutes off. nil means [time.Now]. It is
-	// called concurrently.
+	// Now is the account's clock, for Last-Modified, Date, and the check that a
+	// signed request is at most 15 minutes off. nil means [time.Now]. It is called
+	// concurrently.
 	Now func() time.Time
 }
 
-// Account holds the containers and blobs of one storage account in memory and
-// answers the Blob REST API for them. Its methods are safe for concurrent use;
-// each operation is atomic. It starts no goroutines. Make one with [New].
+// Account holds the containers and blobs of one storage account in memory, and
+// answers the Blob REST API for them. Its methods are safe for concurrent use,
+// and each operation is atomic. It starts no goroutines. Create one with [New].
 type Account struct {
 	options Options
 
@@ -76,7 +79,7 @@ type Account struct {
 	closed  chan struct{}
 
 	faults   faults
-	underway atomic.Int64 // bytes of bodies
+	underway atomic.Int64 // bytes of bodies in flight
 
 	containersMu sync.Mutex
 	containers   map[string]*container
@@ -85,7 +88,7 @@ type Account struct {
 	lastETag     uint64 // ETags are handed out in ascending order
 }
 
-// New makes an empty account. The error says which option is of no use.
+// New returns an empty account. It is an error if an option is not valid.
 func New(o Options) (*Account, error) {
 	if o.Account == "" {
 		o.Account = DevelopmentAccount
@@ -119,15 +122,15 @@ func New(o Options) (*Account, error) {
 		options:    o,
 		closed:     make(chan struct{}),
 		containers: make(map[string]*container),
-		// An ETag from an account of an earlier run must not match by chance.
+		// ETags of this account must not match those of an earlier run by chance.
 		lastETag: uint64(time.Now().UnixNano()),
 	}, nil
 }
 
-// Close ends every answer that a [Fault] holds back, and makes the account answer
-// all further requests with ServerBusy. It does not wait for requests that are
-// under way: that is for the [http.Server] to do. What is stored can still be
-// inspected. It may be called more than once.
+// Close ends every answer that a [Fault] holds back, and makes the account
+// answer all further requests with ServerBusy. It does not wait for requests in
+// progress; the [http.Server] does. What is stored can still be inspected.
+// Close may be called more than once.
 func (a *Account) Close() {
 	a.closing.Do(func() { close(a.closed) })
 }
@@ -142,9 +145,9 @@ func (a *Account) isClosed() bool {
 }
 
 // ServeHTTP answers one request of the Blob REST API. The URL's path is either
-// /{account}/{container}/{blob}, as with the emulators, or /{container}/{blob}, as
-// with the service; the latter holds if the first segment is not the account's
-// name or the host name begins with "{account}.".
+// /{account}/{container}/{blob}, as with the emulators, or /{container}/{blob},
+// as with the service. It is the latter if the first segment is not the
+// account's name, or if the host name begins with "{account}.".
 func (a *Account) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	resp, fail := a.serve(r)
 	if fail == nil && resp != nil {
@@ -155,25 +158,25 @@ func (a *Account) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if fail != nil {
 		if fail.aborts {
-			panic(http.ErrAbortHandler) // how net/http has a handler close a connection without an answer
+			panic(http.ErrAbortHandler) // makes net/http close the connection without an answer
 		}
 		resp = a.errorResponse(fail)
 	}
 	a.write(w, r, resp)
 }
 
-// begin counts the bytes of a body as on their way until done is called.
+// begin counts the bytes of a body as in flight until done is called.
 func (a *Account) begin(n int64) (done func(), fail *failure) {
 	done = func() { a.underway.Add(-n) }
 	if a.underway.Add(n) > maxUnderway && n > 0 {
 		done()
-		return nil, failed(codeServerBusy).because("more than %d bytes are on their way", int64(maxUnderway))
+		return nil, failed(codeServerBusy).because("more than %d bytes are in flight", int64(maxUnderway))
 	}
 	return done, nil
 }
 
-// serve finds the operation and does it. Faults come after the checks that make
-// a request valid, so a declared failure is one of an operation.
+// serve finds the operation of a request and performs it. A fault comes after
+// the checks of the request, so it meets valid requests only.
 func (a *Account) serve(r *http.Request) (*response, *failure) {
 	if a.isClosed() {
 		return nil, failed(codeServerBusy).because("this account is closed")
@@ -188,8 +191,8 @@ func (a *Account) serve(r *http.Request) (*response, *failure) {
 	if fail := c.route(); fail != nil {
 		return nil, fail
 	}
-	// The body is read before anything waits: net/http notices that a client
-	// has gone only once the body is consumed.
+	// The body is read before anything waits: net/http notices that a client has
+	// gone only once the body is read.
 	if c.op == OpPutBlob {
 		done, fail := a.begin(max(0, min(c.length, a.options.MaxBlobSize)))
 		if fail != nil {
@@ -216,7 +219,7 @@ func (a *Account) serve(r *http.Request) (*response, *failure) {
 	return resp, opFail
 }
 
-// perform does the operation that route has found.
+// perform performs the operation that route has found.
 func (a *Account) perform(c *call) (*response, *failure) {
 	switch c.op {
 	case OpCreateContainer:

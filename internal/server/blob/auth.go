@@ -8,15 +8,17 @@ import (
 	"time"
 )
 
-// maxSkew is how far a signed request's date may be from the account's clock.
+// maxSkew is how much a signed request's date may differ from the account's
+// clock.
 const maxSkew = 15 * time.Minute
 
-// challenge asks for a token of Azure Storage. The SDKs read the resource from it.
+// challenge asks for a token of Azure Storage. The SDKs read the resource from
+// it.
 const challenge = "Bearer authorization_uri=https://login.microsoftonline.com/common/oauth2/authorize " +
 	"resource_id=https://storage.azure.com"
 
-// authenticate lets a request in or says why not. No answer repeats what the
-// client sent as its credential.
+// authenticate admits a request, or returns why not. No answer repeats the
+// credential that the client sent.
 func (a *Account) authenticate(c *call, r *http.Request) *failure {
 	authorization := r.Header.Get("Authorization")
 	if authorization == "" {
@@ -50,7 +52,7 @@ func (a *Account) checkBearer(token string, r *http.Request) *failure {
 	}
 	refused := failed(codeInvalidAuthenticationInfo).with("WWW-Authenticate", challenge)
 	if a.options.Bearer == nil {
-		return refused.because("this account takes no bearer tokens")
+		return refused.because("this account accepts no bearer tokens")
 	}
 	switch err := a.options.Bearer(token, r); {
 	case errors.Is(err, ErrNoRole):
@@ -61,7 +63,8 @@ func (a *Account) checkBearer(token string, r *http.Request) *failure {
 	return nil
 }
 
-// ErrNoRole is what Options.Bearer returns for the token of an identity that has no role here. It is answered with 403.
+// ErrNoRole is what Options.Bearer returns for the token of an identity that has no role for the account. It is
+// answered with 403.
 var ErrNoRole = errors.New("the identity has no role for this storage account")
 
 func (a *Account) checkSharedKey(c *call, credential string) *failure {

@@ -13,8 +13,8 @@ const (
 	maxContentType     = 1024 // bytes
 )
 
-// putBlob writes a whole blob. If-None-Match: * on a blob that is there is
-// BlobAlreadyExists, which claims of a partition rely on.
+// putBlob writes a whole blob. With If-None-Match: *, an existing blob is
+// answered with BlobAlreadyExists, which claims of a partition rely on.
 func (a *Account) putBlob(c *call) (*response, *failure) {
 	b, fail := c.blobToPut()
 	if fail != nil {
@@ -47,7 +47,8 @@ func (a *Account) putBlob(c *call) (*response, *failure) {
 	return resp, nil
 }
 
-// blobToPut checks a Put Blob's headers and sums.
+// blobToPut returns the blob of a Put Blob, after it has checked the headers
+// and checksums.
 func (c *call) blobToPut() (*Blob, *failure) {
 	switch c.header.Get("x-ms-blob-type") {
 	case "BlockBlob":
@@ -83,7 +84,8 @@ func (c *call) blobToPut() (*Blob, *failure) {
 	return b, nil
 }
 
-// azureCRC64 is the service's own checksum. Its polynomial is none of Go's.
+// azureCRC64 is the service's own checksum. Its polynomial is neither of those
+// in package hash/crc64.
 func azureCRC64(content []byte) string {
 	sum := crc64.Checksum(content, crc64.MakeTable(0x9A6C9329AC4BC9B5))
 	return base64.StdEncoding.EncodeToString(binary.LittleEndian.AppendUint64(nil, sum))
@@ -168,7 +170,7 @@ func (a *Account) getBlob(c *call) (*response, *failure) {
 	return resp, nil
 }
 
-// read finds a blob for an operation that changes nothing.
+// read returns the blob for an operation that changes nothing.
 func (a *Account) read(c *call) (*Blob, *failure) {
 	when, fail := conditionsFrom(c.header)
 	if fail != nil {
@@ -183,8 +185,8 @@ func (a *Account) read(c *call) (*Blob, *failure) {
 	return b, when.forRead(b.version())
 }
 
-// change finds a blob for an operation that changes it, if the conditions allow that. What isn't there has no ETag, so
-// that one that is asked for isn't met: Azurite sees it so too. It wants a.containersMu held.
+// change returns the blob for an operation that changes it, if the conditions allow that. A missing blob has no ETag,
+// so it fails a condition that names one, as on Azurite. The caller holds a.containersMu.
 func (a *Account) change(c *call, when conditions) (*container, *Blob, *failure) {
 	held, b, fail := a.findBlob(c)
 	switch {
@@ -196,8 +198,8 @@ func (a *Account) change(c *call, when conditions) (*container, *Blob, *failure)
 	return held, b, when.forWrite(b.version())
 }
 
-// findBlob returns the blob that a request is about, and the container even if there is no such blob. It wants
-// a.containersMu held.
+// findBlob returns the blob that a request is about. It returns the container even if there is no such blob. The caller
+// holds a.containersMu.
 func (a *Account) findBlob(c *call) (*container, *Blob, *failure) {
 	held, fail := a.find(c)
 	if fail != nil {
@@ -210,7 +212,7 @@ func (a *Account) findBlob(c *call) (*container, *Blob, *failure) {
 	return held, b, nil
 }
 
-// describe makes the answer with a blob's properties.
+// describe returns the answer with a blob's properties.
 func (b *Blob) describe(status int) *response {
 	resp := newResponse(status)
 	resp.stamp(b.version())

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// The operations that the server knows, as [Fault].Operation names them. They are
-// the names of the Blob REST API.
+// The operations that the server knows, by the names of the Blob REST API.
+// [Fault].Operation is one of them.
 const (
 	OpCreateContainer        = "CreateContainer"
 	OpGetContainerProperties = "GetContainerProperties"
@@ -22,17 +22,17 @@ const (
 	OpDeleteBlob             = "DeleteBlob"
 )
 
-// call is one request, taken apart.
+// call is one request, parsed.
 type call struct {
 	op        string
 	method    string
 	container string
 	name      string // of the blob; "" for an operation on the container
 
-	path     string              // as it was sent, still escaped: it is what was signed
+	path     string              // as sent, still escaped: the client has signed it in this form
 	query    map[string][]string // values unescaped, names in lower case
 	header   http.Header
-	length   int64  // of the body, -1 if the client didn't say
+	length   int64  // of the body; -1 if the client didn't say
 	body     []byte // of a PutBlob
 	endpoint string // the account's URL as the client sees it
 }
@@ -44,7 +44,7 @@ func (c *call) param(name string) string {
 	return ""
 }
 
-// parse takes path and query apart. Nothing is known yet about who is asking.
+// parse parses path and query. It does not check who is asking.
 func (a *Account) parse(r *http.Request) (*call, *failure) {
 	c := &call{method: r.Method, header: r.Header, length: r.ContentLength, path: sentPath(r)}
 
@@ -80,8 +80,8 @@ func (a *Account) parse(r *http.Request) (*call, *failure) {
 	return c, nil
 }
 
-// sentPath is the path exactly as the client wrote it: URL.EscapedPath would
-// write some characters differently, and the signature is over what was sent.
+// sentPath returns the path exactly as the client wrote it, which is what the
+// client signed. URL.EscapedPath would escape some characters differently.
 func sentPath(r *http.Request) string {
 	path, _, _ := strings.Cut(r.RequestURI, "?")
 	if strings.HasPrefix(path, "/") {
@@ -93,10 +93,11 @@ func sentPath(r *http.Request) string {
 	return "/"
 }
 
-// methods gives the operation for each verb.
+// methods maps verbs to operations.
 type methods map[string]string
 
-// verbs gives the operations on a container or on a blob by the query's comp.
+// containerVerbs and blobVerbs are the operations on a container and on a blob,
+// by the query's comp.
 var (
 	containerVerbs = map[string]methods{
 		"": {
@@ -111,7 +112,7 @@ var (
 	}
 )
 
-// route finds the operation and checks everything about the request that does
+// route finds the operation, and checks everything about the request that does
 // not depend on what is stored.
 func (c *call) route() *failure {
 	if c.param("restype") == "account" && c.param("comp") == "properties" && c.name == "" {
@@ -151,8 +152,8 @@ func (c *call) route() *failure {
 	return c.refuseUnknown()
 }
 
-// refuseUnknown refuses what would change the meaning of the request and is not
-// implemented.
+// refuseUnknown refuses headers and parameters that would change the meaning of
+// the request and are not implemented.
 func (c *call) refuseUnknown() *failure {
 	for name := range c.query {
 		switch name {
@@ -184,8 +185,8 @@ func (c *call) refuseUnknown() *failure {
 	return nil
 }
 
-// readBody keeps the body of a Put Blob and drains any other, so that the
-// connection can be used again and its end be noticed.
+// readBody reads the body of a Put Blob, and discards any other, so that the
+// connection can be used again, and net/http notices its end.
 func (c *call) readBody(r *http.Request, limit int64) *failure {
 	if c.op == OpPutBlob && c.length < 0 {
 		return failed(codeMissingContentLength)

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// conditions are a request's conditional headers. ETags are without quotation
-// marks, since listings give them without and the SDKs send either form.
+// conditions are a request's conditional headers. ETags have no quotation marks
+// here, because listings give them without, and the SDKs send both forms.
 type conditions struct {
 	match, noneMatch     string // "" if not given; "*" means any
 	modified, unmodified time.Time
@@ -29,7 +29,7 @@ func conditionsFrom(h http.Header) (conditions, *failure) {
 	return c, fail
 }
 
-// etagFrom takes one ETag: the service refuses lists of them.
+// etagFrom returns the one ETag of a header: the service refuses lists of them.
 func etagFrom(h http.Header, name string) (string, *failure) {
 	values := h.Values(name)
 	if len(values) == 0 {
@@ -57,9 +57,10 @@ func timeFrom(h http.Header, name string) (time.Time, *failure) {
 	return t, nil
 }
 
-// version is what conditions are about. The zero value is of what isn't there.
+// version is what conditions apply to. The zero value is the version of
+// something that does not exist.
 type version struct {
-	etag     string // with quotation marks, as headers have it
+	etag     string // with quotation marks, as in headers
 	modified time.Time
 }
 
@@ -69,8 +70,8 @@ func (v version) is(etag string) bool {
 	return v.exists() && (etag == "*" || etag == strings.Trim(v.etag, `"`))
 }
 
-// forWrite checks the conditions of an operation that changes v. An ETag decides
-// alone where a time is given with it.
+// forWrite checks the conditions of an operation that changes v. If an ETag and
+// a time are given, the ETag alone decides.
 func (c conditions) forWrite(v version) *failure {
 	none, since := c.noneMatch != "" || !c.modified.IsZero(), c.match != "" || !c.unmodified.IsZero()
 	if none && since {
@@ -105,7 +106,7 @@ func (c conditions) forRead(v version) *failure {
 	if c.noneMatch == "" && c.modified.IsZero() {
 		return nil
 	}
-	// Either of the two that is met will do.
+	// It is enough if one of the two is met.
 	if c.noneMatch != "" && !v.is(c.noneMatch) || !c.modified.IsZero() && v.modified.After(c.modified) {
 		return nil
 	}

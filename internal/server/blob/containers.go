@@ -5,7 +5,7 @@ import (
 	"strconv"
 )
 
-// find returns a container that a request is about. It wants a.containersMu held.
+// find returns the container that a request is about. The caller holds a.containersMu.
 func (a *Account) find(c *call) (*container, *failure) {
 	held := a.containers[c.container]
 	if held == nil {
@@ -78,7 +78,7 @@ func (a *Account) deleteContainer(c *call) (*response, *failure) {
 
 func (c *container) version() version { return version{etag: c.etag, modified: c.modified} }
 
-// stamp writes which version the answer is about.
+// stamp adds the headers that say which version the answer is about.
 func (r *response) stamp(v version) {
 	r.header.Set("ETag", v.etag)
 	r.header.Set("Last-Modified", httpTime(v.modified))

@@ -45,8 +45,8 @@ const (
 	codeUnsupportedQueryParameter       = "UnsupportedQueryParameter"
 )
 
-// errorCodes gives the status and text that go with a code. AuthorizationFailure,
-// which only faults use, is here so that a fault need not name its status.
+// errorCodes has the status and text of each code. It has AuthorizationFailure,
+// which only faults use, so that a fault need not name its status.
 var errorCodes = map[string]struct {
 	status  int
 	message string
@@ -118,10 +118,10 @@ type failure struct {
 	code   string
 	detail string
 	header http.Header // more headers; may be nil
-	aborts bool        // the connection is closed, and there is no answer
+	aborts bool        // close the connection without an answer
 }
 
-// failed makes the failure with that code and the status that belongs to it.
+// failed returns the failure with that code and its status.
 func failed(code string) *failure {
 	known, ok := errorCodes[code]
 	if !ok {
@@ -130,7 +130,7 @@ func failed(code string) *failure {
 	return &failure{status: known.status, code: code}
 }
 
-// because adds what exactly is wrong, for whoever reads the answer.
+// because adds to the answer what exactly is wrong.
 func (f *failure) because(format string, args ...any) *failure {
 	f.detail = fmt.Sprintf(format, args...)
 	return f
@@ -152,7 +152,7 @@ func (f *failure) message() string {
 	return "The operation failed as declared."
 }
 
-// Error makes a failure usable where the inspection methods return an error.
+// Error makes a failure an error, for the methods that inspect the account.
 func (f *failure) Error() string {
 	if f.detail == "" {
 		return f.code + ": " + f.message()

@@ -10,8 +10,8 @@ import (
 )
 
 // Fault is a declared failure: which operations it meets, how often, and what
-// becomes of them. It meets only requests that are let in and well formed. Of
-// several that fit, the one that was added first is used.
+// happens to them. It meets only requests that are authorized and well formed.
+// If several faults fit an operation, the one that was added first is used.
 //
 // A fault with neither Status, Code, Hang nor DropConnection only delays.
 type Fault struct {
@@ -25,44 +25,43 @@ type Fault struct {
 	// "/ownership/", say. "" means all. Operations on containers have no name.
 	NameContains string
 
-	// Metadata are values that the request has to carry, by name. nil means any.
+	// Metadata are values that the request must carry, by name. nil means any.
 	Metadata map[string]string
 
-	// Skip is how many operations go well before it happens.
+	// Skip is how many operations succeed before the fault happens.
 	Skip int
 
-	// Times is how many operations the fault meets before it is gone. 0 means
-	// that it stays until it is removed.
+	// Times is how often the fault happens. 0 means until it is removed.
 	Times int
 
-	// Happened counts how often the fault was met. nil means that nobody wants to
-	// know.
+	// Happened counts how often the fault has happened. nil means no counting.
 	Happened *atomic.Int64
 
-	// Status is the HTTP status of the answer, from 400 to 599 (anything else is
-	// taken as 500). 0 means the one that belongs to Code.
+	// Status is the HTTP status of the answer, from 400 to 599. Any other value
+	// means 500, except 0, which means the status that belongs to Code.
 	Status int
 
-	// Code is the service's error code. "" means one that goes with Status.
+	// Code is the service's error code. "" means one that fits Status.
 	Code string
 
-	// Delay is waited out before the answer: before the operation is done,
-	// or after it if After is set.
+	// Delay comes before the answer: before the operation, or after it if After is
+	// set.
 	Delay time.Duration
 
 	// Hang means that no answer comes until the client gives up or the account is
 	// closed.
 	Hang bool
 
-	// DropConnection means that the connection is closed in place of an answer.
+	// DropConnection means that the connection is closed instead of an answer.
 	DropConnection bool
 
-	// After means that the operation is done, and only its answer is lost: what
-	// the client gets is the failure.
+	// After means that the operation is performed, and only its answer is lost:
+	// the client gets the failure.
 	After bool
 }
 
-// matches tells whether the fault is about that operation.
+// matches reports whether the fault applies to an operation, apart from Skip
+// and Times.
 func (f Fault) matches(c *call) bool {
 	name := c.name
 	if c.op == OpListBlobs {
@@ -78,8 +77,8 @@ func (f Fault) matches(c *call) bool {
 		strings.Contains(name, f.NameContains)
 }
 
-// failure is the answer that the fault stands for, or nil if it only delays. op is
-// the operation that it met.
+// failure returns the answer of the fault, or nil if it only delays. op is the
+// operation that it met.
 func (f Fault) failure(op string) *failure {
 	if f.DropConnection {
 		return &failure{aborts: true}
@@ -102,8 +101,8 @@ func (f Fault) failure(op string) *failure {
 	return fail
 }
 
-// codeFor is the code that an operation fails with most often, of those with a
-// status.
+// codeFor returns the code with which an operation fails most often, among
+// those with a status.
 func codeFor(status int, op string) string {
 	switch status {
 	case http.StatusUnauthorized:
@@ -129,7 +128,7 @@ func codeFor(status int, op string) string {
 	return codeInternalError
 }
 
-// faults are the ones that are declared. The zero value has none.
+// faults holds the declared faults. The zero value has none.
 type faults struct {
 	listMu sync.Mutex
 	list   []*declared
@@ -137,12 +136,12 @@ type faults struct {
 
 type declared struct {
 	Fault
-	left int // if Times is not 0
+	left int // how often it still happens, if Times is not 0
 }
 
-// AddFault declares a failure. The function that it returns takes it back; calling
-// that more than once, or after the fault is used up, does nothing. Operations
-// that the fault holds back already are not let go by it.
+// AddFault declares a failure, and returns a function that removes it. Calling
+// that function again, or after the fault is used up, does nothing. It does not
+// release operations that the fault already holds up.
 func (a *Account) AddFault(f Fault) (remove func()) {
 	d := &declared{Fault: f, left: f.Times}
 	a.faults.listMu.Lock()
@@ -155,7 +154,7 @@ func (a *Account) AddFault(f Fault) (remove func()) {
 	}
 }
 
-// drop wants fs.listMu held.
+// drop removes a fault. The caller holds fs.listMu.
 func (fs *faults) drop(d *declared) {
 	for i, other := range fs.list {
 		if other == d {
@@ -165,7 +164,7 @@ func (fs *faults) drop(d *declared) {
 	}
 }
 
-// take finds the fault for an operation and counts it.
+// take returns the fault for an operation, and counts it.
 func (fs *faults) take(c *call) (Fault, bool) {
 	fs.listMu.Lock()
 	defer fs.listMu.Unlock()
@@ -190,8 +189,8 @@ func (fs *faults) take(c *call) (Fault, bool) {
 	return Fault{}, false
 }
 
-// hold waits as the fault says and returns what it stands for. A wait that is cut
-// short is a failure too: no answer may look like success.
+// hold waits as the fault says, and returns its failure. A wait that is cut
+// short is a failure, too: no answer may look like success.
 func (a *Account) hold(ctx context.Context, f Fault, op string) *failure {
 	var over <-chan time.Time // nil: never
 	if !f.Hang {

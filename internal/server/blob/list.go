@@ -12,8 +12,8 @@ import (
 
 const maxPage = 5000 // items in one answer
 
-// includable are the values of List Blobs' include. All but metadata and deleted
-// name what no blob here has.
+// includable are the values of List Blobs' include. All but metadata and
+// deleted name what no blob has here.
 var includable = []string{
 	"copy", "deleted", "deletedwithversions", "immutabilitypolicy", "legalhold", "metadata",
 	"permissions", "snapshots", "tags", "uncommittedblobs", "versions",
@@ -26,7 +26,7 @@ type listing struct {
 	from              string // the first name of the page, from the marker
 	max               int    // as the client sent it, or 0
 	metadata          bool
-	deleted           bool // and snapshots: what soft delete has kept
+	deleted           bool // include deleted blobs and snapshots, which soft delete keeps
 }
 
 func listingFrom(c *call) (listing, *failure) {
@@ -60,15 +60,15 @@ func listingFrom(c *call) (listing, *failure) {
 	return l, nil
 }
 
-// item is one entry of a page: a blob, or what several names have in common up to
-// the delimiter.
+// item is one entry of a page: a blob, or the common prefix of several names up
+// to the delimiter.
 type item struct {
 	prefix string
 	blob   *Blob
 }
 
-// page collects the items and the name that the next page begins with, "" if
-// there is none. It wants the account's lock held.
+// page returns the items of a page, and the name at which the next page begins:
+// "" if there is none. The caller holds the account's lock.
 func (l listing) page(c *container) (items []item, next string) {
 	limit := maxPage
 	if l.max > 0 {
@@ -124,7 +124,7 @@ func (a *Account) listBlobs(c *call) (*response, *failure) {
 			continue
 		}
 		if l.deleted && it.blob.overwritten != "" {
-			kept := elementOf(it.blob, false) // of the versions that soft delete keeps, one stands for all
+			kept := elementOf(it.blob, false) // one entry stands for all versions that soft delete keeps
 			kept.Deleted, kept.Snapshot = true, it.blob.overwritten
 			result.Blobs.Items = append(result.Blobs.Items, kept)
 		}
@@ -192,7 +192,8 @@ type (
 	}
 )
 
-// nameOf writes a name. One that XML can't hold is percent-encoded, and says so.
+// nameOf returns the element of a name. A name that XML can't hold is
+// percent-encoded and marked so.
 func nameOf(name string) nameElement {
 	if strings.ContainsFunc(name, func(r rune) bool {
 		return r < ' ' || r == '\uFFFD' || r == '\uFFFE' || r == '\uFFFF'
@@ -202,7 +203,8 @@ func nameOf(name string) nameElement {
 	return nameElement{Text: name}
 }
 
-// elementOf writes a blob. ETags are without quotation marks in listings.
+// elementOf returns the element of a blob. ETags have no quotation marks in
+// listings.
 func elementOf(b *Blob, withMetadata bool) blobElement {
 	e := blobElement{
 		Name: nameOf(b.Name),

@@ -13,8 +13,8 @@ const (
 	maxMetadata    = 8 << 10 // bytes, names and values together
 )
 
-// metadata is the metadata of a blob or container. Names are in lower case: a
-// header's name has no case, and net/http doesn't keep the one that was sent.
+// metadata is the metadata of a blob or container. Names are in lower case:
+// header names have no case, and net/http doesn't keep the one that was sent.
 type metadata map[string]string
 
 // metadataFrom reads the x-ms-meta- headers of a request.
@@ -33,8 +33,8 @@ func metadataFrom(h http.Header) (metadata, *failure) {
 	return m, m.check()
 }
 
-// check keeps Azure's rules: names are C# identifiers, values are ASCII, and the
-// whole is at most 8 KiB.
+// check applies Azure's rules: names are C# identifiers, values are ASCII, and
+// the whole is at most 8 KiB.
 func (m metadata) check() *failure {
 	for name, value := range m {
 		if name == "" {
@@ -68,16 +68,16 @@ func identifier(name string) bool {
 	return name != ""
 }
 
-// addTo writes the metadata as headers. It goes past http.Header.Set so that the
-// names stay in lower case on the wire, where Python reads them as they come.
+// addTo adds the metadata as headers. It does not use http.Header.Set, so that
+// the names stay in lower case on the wire: Python reads them as they come.
 func (m metadata) addTo(h http.Header) {
 	for name, value := range m {
 		h[metadataPrefix+name] = []string{value}
 	}
 }
 
-// MarshalXML writes one element for each name, as listings have it. An empty
-// value is an empty element.
+// MarshalXML writes one element for each name, as listings do. An empty value
+// is an empty element.
 func (m metadata) MarshalXML(e *xml.Encoder, start xml.StartElement) error {
 	if err := e.EncodeToken(start); err != nil {
 		return err

@@ -19,8 +19,8 @@ func validAccount(name string) bool {
 	return 3 <= len(name) && len(name) <= 24
 }
 
-// validContainerName keeps Azure's rule: 3 to 63 lower-case letters, digits and
-// hyphens; a letter or digit first, last, and on both sides of each hyphen.
+// validContainerName checks Azure's rule: 3 to 63 lower-case letters, digits
+// and hyphens; a letter or digit first, last, and on both sides of each hyphen.
 func validContainerName(name string) *failure {
 	for i := range len(name) {
 		if !lowerAlnum(name[i]) && name[i] != '-' {
@@ -36,7 +36,7 @@ func validContainerName(name string) *failure {
 	return nil
 }
 
-// validBlobName keeps Azure's rule: 1 to 1,024 characters, any of them.
+// validBlobName checks Azure's rule: 1 to 1,024 characters, any of them.
 func validBlobName(name string) *failure {
 	if !utf8.ValidString(name) {
 		return failed(codeInvalidURI).because("a blob's name is not valid UTF-8")
@@ -47,7 +47,7 @@ func validBlobName(name string) *failure {
 	return nil
 }
 
-// printable tells whether s can stand in a header, and so in XML.
+// printable reports whether s can be in a header, and so in XML.
 func printable(s string) bool {
 	for i := range len(s) {
 		if (s[i] < ' ' || s[i] > '~') && s[i] != '\t' {
@@ -57,7 +57,8 @@ func printable(s string) bool {
 	return true
 }
 
-// validVersion takes dates. Versions before 2015-02-21 sign requests otherwise.
+// validVersion reports whether v is a date, 2015-02-21 or later. Earlier
+// versions sign requests differently.
 func validVersion(v string) bool {
 	_, err := time.Parse(time.DateOnly, v)
 	return err == nil && v >= "2015-02-21"

@@ -7,11 +7,12 @@ import (
 	"strings"
 )
 
-// byteRange is part of a blob, both ends included.
+// byteRange is a part of a blob. Both ends are included.
 type byteRange struct{ first, last int64 }
 
-// rangeFrom reads x-ms-range, which goes before Range, against content of that
-// length. The service knows the forms bytes=first-last and bytes=first-.
+// rangeFrom returns the range of x-ms-range, which takes precedence, or Range,
+// for content of that length. The service knows the forms bytes=first-last and
+// bytes=first-.
 func rangeFrom(h http.Header, length int64) (byteRange, bool, *failure) {
 	value := h.Get("x-ms-range")
 	if value == "" {
@@ -29,7 +30,7 @@ func rangeFrom(h http.Header, length int64) (byteRange, bool, *failure) {
 	if !ok {
 		return byteRange{}, false, malformed
 	}
-	// An unsigned parse takes no sign, and 63 bits leave room for last+1.
+	// ParseUint accepts no sign, and 63 bits leave room for last+1.
 	first, err := strconv.ParseUint(firstText, 10, 63)
 	if err != nil {
 		return byteRange{}, false, malformed

@@ -10,11 +10,12 @@ import (
 	"time"
 )
 
-// serviceVersion answers a request that names no version, or none that is valid.
+// serviceVersion is the version of answers to requests that name none, or no
+// valid one.
 const serviceVersion = "2021-12-02"
 
-// response is a whole answer, made before any of it is sent: so an operation can
-// be done and its answer be lost.
+// response is a whole answer. It is complete before any of it is sent, so that
+// an operation can be performed and its answer lost.
 type response struct {
 	status int
 	header http.Header
@@ -25,7 +26,7 @@ func newResponse(status int) *response {
 	return &response{status: status, header: make(http.Header)}
 }
 
-// write sends the answer with the headers that every answer has.
+// write sends the answer, with the headers that all answers have.
 func (a *Account) write(w http.ResponseWriter, r *http.Request, resp *response) {
 	h := w.Header()
 	for name, values := range resp.header {
@@ -49,7 +50,7 @@ func (a *Account) write(w http.ResponseWriter, r *http.Request, resp *response) 
 	}
 	w.WriteHeader(resp.status)
 	if !bodyless {
-		_, _ = w.Write(resp.body) // a client that has gone needs no answer
+		_, _ = w.Write(resp.body) // if it fails, the client has gone
 	}
 }
 
@@ -88,8 +89,8 @@ func (a *Account) errorResponse(f *failure) *response {
 	return resp
 }
 
-// marshal writes XML. The values here are structs of strings and numbers, for
-// which xml.Marshal has no error.
+// marshal returns v as XML. The values here are structs of strings and numbers,
+// for which xml.Marshal never fails.
 func marshal(v any) []byte {
 	text, err := xml.Marshal(v)
 	if err != nil {
@@ -98,16 +99,18 @@ func marshal(v any) []byte {
 	return []byte(xml.Header + plainEntities.Replace(string(text)))
 }
 
-// plainEntities undoes what encoding/xml writes as numbers: the JavaScript SDK's
-// parser knows named entities only, and would leave them in names and metadata.
+// plainEntities replaces the numeric entities of encoding/xml. The parser of
+// the JavaScript SDK knows named entities only, and would leave numeric ones in
+// names and metadata.
 var plainEntities = strings.NewReplacer("&#34;", "&quot;", "&#39;", "&apos;", "&#xA;", "\n", "&#x9;", "\t")
 
-// requestID has the form of the service's: a GUID.
+// requestID returns an id in the form of the service's: a GUID.
 func requestID() string {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // never fails
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
-// httpTime writes a time as headers and listings do: RFC 1123, GMT, whole seconds.
+// httpTime returns a time as in headers and listings: RFC 1123, GMT, whole
+// seconds.
 func httpTime(t time.Time) string { return t.UTC().Format(http.TimeFormat) }

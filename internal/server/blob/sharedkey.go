@@ -10,15 +10,15 @@ import (
 	"strings"
 )
 
-// sign is the signature of the Shared Key scheme.
+// sign returns the signature of the Shared Key scheme.
 func sign(key []byte, s string) string {
 	mac := hmac.New(sha256.New, key)
 	mac.Write([]byte(s))
 	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// stringToSign is what a client signs, as "Authorize with Shared Key" in Azure's
-// documentation has it for versions from 2015-02-21 on.
+// stringToSign returns what a client signs, according to "Authorize with Shared
+// Key" in Azure's documentation, for versions from 2015-02-21 on.
 func (c *call) stringToSign(account string) string {
 	length := c.header.Get("Content-Length")
 	if length == "" && c.length > 0 {
@@ -48,7 +48,7 @@ func (c *call) stringToSign(account string) string {
 	}, "\n")
 }
 
-// canonicalHeaders are the x-ms- headers, one a line.
+// canonicalHeaders returns the x-ms- headers, one per line.
 func (c *call) canonicalHeaders() string {
 	lines := make(map[string]string)
 	var names []string
@@ -75,9 +75,9 @@ func (c *call) canonicalHeaders() string {
 	return b.String()
 }
 
-// canonicalResource is the path as it was sent, after the account's name, and the
-// query's parameters. In the emulators' style of URL the account's name comes
-// twice: the path has it too.
+// canonicalResource returns the account's name, the path as it was sent, and
+// the query's parameters. In URLs of the emulators' style the account's name
+// comes twice, because the path has it, too.
 func (c *call) canonicalResource(account string) string {
 	var b strings.Builder
 	b.WriteString("/" + account + c.path)
@@ -93,19 +93,18 @@ func (c *call) canonicalResource(account string) string {
 	return b.String()
 }
 
-// headerNameOrder is the order of the characters of header names by which the
-// service sorts them. It is not that of ASCII: '_' comes before digits and
-// letters, and hyphens (and apostrophes) count only between names that are equal
-// without them. See azblob, internal/exported/shared_key_credential.go.
+// headerNameOrder is the order of characters by which the service sorts header
+// names. It differs from ASCII: '_' comes before digits and letters, and
+// hyphens (and apostrophes) count only between names that are equal without
+// them. See azblob, internal/exported/shared_key_credential.go.
 const headerNameOrder = "!#$%&*.^_`|~+0123456789abcdefghijklmnopqrstuvwxyz"
 
-// compareHeaderNames orders header names, given in lower case, as the service
-// does.
+// compareHeaderNames orders header names in lower case as the service does.
 func compareHeaderNames(x, y string) int {
 	if order := slices.Compare(weights(x), weights(y)); order != 0 {
 		return order
 	}
-	// The same but for hyphens: the name whose hyphen comes first comes last.
+	// They differ in hyphens only: the name whose hyphen comes first sorts last.
 	for i := range min(len(x), len(y)) {
 		if x[i] == y[i] {
 			continue

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Blob is one blob as it was at some moment.
+// Blob is one blob at some moment.
 type Blob struct {
 	Name         string
 	Content      []byte
@@ -22,10 +22,10 @@ type Blob struct {
 	LastModified time.Time         // whole seconds
 
 	md5         string // of Content, base64
-	overwritten string // when it was last overwritten, as soft delete names what it keeps; empty: never
+	overwritten string // when it was last overwritten, in the form of a snapshot's name; empty: never
 }
 
-// size is what a blob counts for in Options.MaxBytes.
+// size returns how many bytes a blob counts for in Options.MaxBytes.
 func (b *Blob) size() int64 {
 	return int64(len(b.Name)+len(b.Content)+len(b.ContentType)) + metadata(b.Metadata).size()
 }
@@ -37,8 +37,8 @@ func (b *Blob) version() version {
 	return version{etag: b.ETag, modified: b.LastModified}
 }
 
-// container holds blobs. Every write replaces a *Blob, none changes one, so that
-// a reader may go on with what it got under the lock.
+// container holds blobs. A write replaces a *Blob and never changes one, so a
+// reader may keep using what it got under the lock.
 type container struct {
 	etag     string
 	modified time.Time
@@ -47,9 +47,9 @@ type container struct {
 	names    []string // of blobs, ascending
 }
 
-// The methods below want a.containersMu held.
+// Callers of the methods below hold a.containersMu.
 
-// stamp gives what a write that happens now carries.
+// stamp returns the version of a write that happens now.
 func (a *Account) stamp() version {
 	a.lastETag++
 	return version{
@@ -58,7 +58,7 @@ func (a *Account) stamp() version {
 	}
 }
 
-// addContainer makes an empty container; the name is valid and free.
+// addContainer creates an empty container. The name must be valid and free.
 func (a *Account) addContainer(name string, m metadata) (*container, *failure) {
 	if len(a.containers) >= maxContainers {
 		return nil, failed(codeServerBusy).because("the account is full: %d containers", maxContainers)
@@ -69,7 +69,7 @@ func (a *Account) addContainer(name string, m metadata) (*container, *failure) {
 	return c, nil
 }
 
-// removeContainer forgets a container and what is in it.
+// removeContainer removes a container and its blobs.
 func (a *Account) removeContainer(name string) {
 	for _, b := range a.containers[name].blobs {
 		a.blobs--
@@ -78,8 +78,8 @@ func (a *Account) removeContainer(name string) {
 	delete(a.containers, name)
 }
 
-// store puts b, which no one else has yet, in the place of the blob of that name,
-// if there is one, and gives it its ETag and time.
+// store stores b, which nobody else may use yet, in place of the blob of that
+// name, if there is one. It sets the ETag and time of b.
 func (a *Account) store(c *container, b *Blob) *failure {
 	old := c.blobs[b.Name]
 	blobs, size := a.blobs+1, a.bytes+b.size()
@@ -108,7 +108,7 @@ func (a *Account) store(c *container, b *Blob) *failure {
 	return nil
 }
 
-// remove forgets a blob that is there.
+// remove removes a blob that exists.
 func (a *Account) remove(c *container, name string) {
 	a.blobs--
 	a.bytes -= c.blobs[name].size()
@@ -117,7 +117,7 @@ func (a *Account) remove(c *container, name string) {
 	c.names = slices.Delete(c.names, i, i+1)
 }
 
-// newBlob is a blob that isn't stored yet.
+// newBlob returns a blob that is not stored yet.
 func newBlob(name, contentType string, content []byte, m metadata) *Blob {
 	sum := md5.Sum(content)
 	return &Blob{
@@ -129,11 +129,11 @@ func newBlob(name, contentType string, content []byte, m metadata) *Blob {
 	}
 }
 
-// The methods below are for whoever runs the account, not for its clients: they
-// go past signatures, faults and Close.
+// The methods below are for the program that runs the account, not for its
+// clients: they bypass signatures, faults and Close.
 
-// CreateContainer makes a container unless it is there already. The error says
-// what is wrong with the name, or that the account is full.
+// CreateContainer creates a container unless it exists. The error says what is
+// wrong with the name, or that the account is full.
 func (a *Account) CreateContainer(name string) error {
 	if fail := validContainerName(name); fail != nil {
 		return fmt.Errorf("blob: create container %q: %w", name, fail)
@@ -149,10 +149,10 @@ func (a *Account) CreateContainer(name string) error {
 	return nil
 }
 
-// Put writes a blob, replacing the one that is there, and makes the container if
-// need be. The content and metadata are copied; nil is empty. Names of metadata
-// are put in lower case. The error says which rule of the service is broken, or
-// that the account is full.
+// Put writes a blob, in place of the one of that name, and creates the
+// container if need be. The content and metadata are copied; nil means empty.
+// Names of metadata are changed to lower case. The error says which rule of the
+// service is broken, or that the account is full.
 func (a *Account) Put(container, name string, content []byte, meta map[string]string) error {
 	if err := a.CreateContainer(container); err != nil {
 		return err
@@ -187,7 +187,7 @@ func (a *Account) seed(container, name string, content []byte, meta map[string]s
 	return a.store(c, b)
 }
 
-// Get returns a copy of a blob, and whether it is there.
+// Get returns a copy of a blob, and whether it exists.
 func (a *Account) Get(container, name string) (Blob, bool) {
 	a.containersMu.Lock()
 	defer a.containersMu.Unlock()
@@ -202,7 +202,7 @@ func (a *Account) Get(container, name string) (Blob, bool) {
 }
 
 // Names returns the names of a container's blobs that begin with prefix, in
-// ascending order. Without such a container there are none.
+// ascending order. It returns none if there is no such container.
 func (a *Account) Names(container, prefix string) []string {
 	a.containersMu.Lock()
 	defer a.containersMu.Unlock()
@@ -218,7 +218,7 @@ func (a *Account) Names(container, prefix string) []string {
 	return slices.Clone(c.names[from:to])
 }
 
-// Delete removes a blob and tells whether it was there.
+// Delete removes a blob, and reports whether it existed.
 func (a *Account) Delete(container, name string) bool {
 	a.containersMu.Lock()
 	defer a.containersMu.Unlock()

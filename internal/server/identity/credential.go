@@ -9,7 +9,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 )
 
-// Credential signs in as an identity, without the endpoint between.
+// Credential returns a credential of an identity. It does not use the endpoint.
 func (d *Directory) Credential(clientID string) azcore.TokenCredential {
 	return credential{d, clientID}
 }

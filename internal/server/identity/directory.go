@@ -1,6 +1,6 @@
-// Package identity is a directory of identities in one process: it issues tokens as Microsoft Entra does, says whose a
-// token is and which roles its holder has, and hands tokens out as the managed identity endpoint of App Service does.
-// So DefaultAzureCredential can be run for real on one machine.
+// Package identity is a directory of identities in one process. It issues tokens as Microsoft Entra does, checks
+// tokens, knows the roles of their holders, and hands tokens out as the managed identity endpoint of App Service does.
+// With it, DefaultAzureCredential works on one machine.
 package identity
 
 import (
@@ -18,10 +18,10 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// Role is what an identity may do, by the name that Azure gives to it.
+// Role is what an identity may do: a role of Azure, by its name there.
 type Role string
 
-// The roles that mean something here.
+// The roles that have a meaning here.
 const (
 	EventHubsSender   Role = "Azure Event Hubs Data Sender"
 	EventHubsReceiver Role = "Azure Event Hubs Data Receiver"
@@ -41,24 +41,24 @@ const (
 	serviceBus = "https://servicebus.azure.net"
 )
 
-// Identity is somebody who can sign in.
+// Identity is someone who can sign in.
 type Identity struct {
 	ClientID string // empty: the system-assigned identity
 	Roles    []Role
 }
 
 const (
-	// defaultLifetime is that of a managed identity's token.
+	// defaultLifetime is that of the tokens of managed identities.
 	defaultLifetime = 24 * time.Hour
 	issuer          = "https://sts.windows.net/eventhubstest/"
-	// maxToken bounds a token that is looked at: real ones are a few KB.
+	// maxToken bounds the tokens that are parsed: real ones have a few KB.
 	maxToken = 16 << 10
 )
 
 // Directory knows identities, and signs tokens with a key of its own. It is safe for concurrent use.
 type Directory struct {
 	key    *ecdsa.PrivateKey
-	secret string // the endpoint's
+	secret string // see Secret
 
 	rolesMu  sync.Mutex
 	roles    map[string][]Role // by client id
@@ -66,7 +66,7 @@ type Directory struct {
 	faults   []*Fault
 }
 
-// New makes a directory. Tokens hold for the lifetime; 0 means 24 hours.
+// New returns a directory. Tokens are valid for the lifetime; 0 means 24 hours.
 func New(lifetime time.Duration, identities ...Identity) (*Directory, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -113,7 +113,7 @@ func (d *Directory) Has(clientID string, roles ...Role) bool {
 	return slices.ContainsFunc(d.roles[clientID], func(r Role) bool { return slices.Contains(roles, r) })
 }
 
-// claims are what a token says.
+// claims are the contents of a token.
 type claims struct {
 	jwt.RegisteredClaims
 	ClientID string `json:"appid"`
@@ -124,7 +124,7 @@ var (
 	errNoResource = errors.New("there is no such resource")
 )
 
-// Issue makes a token with which an identity can show itself to a resource.
+// Issue returns a token with which an identity can sign in to a resource.
 func (d *Directory) Issue(clientID, resource string) (token string, expires time.Time, err error) {
 	d.rolesMu.Lock()
 	_, known := d.roles[clientID]
@@ -149,7 +149,7 @@ func (d *Directory) Issue(clientID, resource string) (token string, expires time
 	return token, expires, err
 }
 
-// Check says whose token it is and until when it holds. An error begins with the service's name for what is wrong, and
+// Check returns whose token it is and when it expires. An error begins with the service's name for the problem, and
 // holds nothing of the token.
 func (d *Directory) Check(token, resource string) (clientID string, expires time.Time, err error) {
 	if len(token) > maxToken {

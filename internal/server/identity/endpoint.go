@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// Fault is something that goes wrong when a token is asked for.
+// Fault is something that goes wrong when a program asks for a token.
 type Fault struct {
-	Times  int // how often; 0 means until it is taken back
-	Status int // the answer's; 0 means 500
+	Times  int // how often it happens; 0 means until it is removed
+	Status int // of the answer; 0 means 500
 	Delay  time.Duration
 }
 
-// AddFault declares a fault, and returns what takes it back.
+// AddFault declares a fault, and returns a function that removes it.
 func (d *Directory) AddFault(f Fault) (remove func()) {
 	d.rolesMu.Lock()
 	defer d.rolesMu.Unlock()
@@ -37,7 +37,7 @@ func (d *Directory) drop(f *Fault) {
 	}
 }
 
-// fault returns the one that happens now.
+// fault returns the fault that happens now, if there is one, and counts it.
 func (d *Directory) fault() (Fault, bool) {
 	d.rolesMu.Lock()
 	defer d.rolesMu.Unlock()
@@ -52,7 +52,7 @@ func (d *Directory) fault() (Fault, bool) {
 	return *f, true
 }
 
-// Secret is what those who ask the endpoint for tokens have to send as X-IDENTITY-HEADER.
+// Secret returns what programs must send to the endpoint as X-IDENTITY-HEADER.
 func (d *Directory) Secret() string { return d.secret }
 
 // ServeHTTP is the managed identity endpoint of App Service, version 2019-08-01: GET ?resource=…&client_id=… with
@@ -101,5 +101,5 @@ func refuse(w http.ResponseWriter, status int, why string) {
 func answer(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // whom it can't reach has gone
+	_ = json.NewEncoder(w).Encode(body) // if it fails, the client has gone
 }

@@ -12,21 +12,22 @@ import (
 // Conn is one side of a connection. It is a net.Conn, with the methods of a *net.TCPConn that servers use.
 // Its methods are safe for concurrent use.
 type Conn struct {
-	in, out       *stream // the other side's out and in
+	in, out       *stream // in is the other side's out, and out its in
 	local, remote *net.TCPAddr
-	closed        func(*Conn) // is called once, by Close; nil: nobody has to know
+	closed        func(*Conn) // called once, by Close; may be nil
 }
 
-// newPair returns the side that dialled and the side that was accepted. What the latter sends arrives later by delay.
+// newPair returns the side that dialled and the side that was accepted. What the accepted side sends arrives later by
+// delay.
 func newPair(local, remote *net.TCPAddr, delay time.Duration) (near, far *Conn) {
 	out, in := newStream(0, delay), newStream(delay, 0)
 	return &Conn{in: in, out: out, local: local, remote: remote}, &Conn{in: out, out: in, local: remote, remote: local}
 }
 
-// LocalAddr is a *net.TCPAddr.
+// LocalAddr returns a *net.TCPAddr.
 func (c *Conn) LocalAddr() net.Addr { return c.local }
 
-// RemoteAddr is a *net.TCPAddr.
+// RemoteAddr returns a *net.TCPAddr.
 func (c *Conn) RemoteAddr() net.Addr { return c.remote }
 
 // Read returns what has arrived, or waits for it.
@@ -47,8 +48,8 @@ func (c *Conn) Write(b []byte) (int, error) {
 	return n, nil
 }
 
-// Close ends the connection in good order: the peer reads what was written before, and then io.EOF. What the peer
-// writes after that fails with EPIPE.
+// Close ends the connection in an orderly way: the peer reads what was written before, and then io.EOF. If the peer
+// writes after that, it gets EPIPE.
 func (c *Conn) Close() error {
 	first := c.in.closeReader()
 	c.out.closeWriter()
@@ -61,7 +62,7 @@ func (c *Conn) Close() error {
 	return nil
 }
 
-// CloseWrite has the peer read io.EOF after what was written before. The other direction stays open.
+// CloseWrite makes the peer read io.EOF after what was written before. The other direction stays open.
 func (c *Conn) CloseWrite() error {
 	if err := c.out.finish(); err != nil {
 		return c.opError("close", err)
@@ -69,7 +70,7 @@ func (c *Conn) CloseWrite() error {
 	return nil
 }
 
-// Cut breaks the connection: what is on its way is gone, and both sides get ECONNRESET at once. If the connection has
+// Cut breaks the connection: what is in flight is lost, and both sides get ECONNRESET at once. If the connection has
 // gone silent, the peer doesn't notice.
 func (c *Conn) Cut() {
 	c.in.cut(&c.in.reader)
@@ -83,7 +84,7 @@ func (c *Conn) Silence() {
 	c.out.silence()
 }
 
-// SetDeadline sets the deadlines of Read and Write, of calls in progress as well. The zero time means none.
+// SetDeadline sets the deadlines of Read and Write, also for calls in progress. The zero time means none.
 func (c *Conn) SetDeadline(t time.Time) error {
 	err := c.in.setReadDeadline(t)
 	if err == nil {
@@ -105,7 +106,7 @@ func (c *Conn) setError(err error) error {
 	return nil
 }
 
-// opError is an error in the shape that package net gives it.
+// opError wraps an error as package net does.
 func (c *Conn) opError(op string, err error) error {
 	var errno syscall.Errno
 	if errors.As(err, &errno) {
@@ -114,5 +115,5 @@ func (c *Conn) opError(op string, err error) error {
 	return &net.OpError{Op: op, Net: "tcp", Source: c.local, Addr: c.remote, Err: err}
 }
 
-// sysErr is the error of a system call.
+// sysErr returns the error of a system call.
 func sysErr(call string, errno syscall.Errno) error { return os.NewSyscallError(call, errno) }

@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-// Listener takes the connections of one port. Its methods are safe for concurrent use.
+// Listener accepts the connections of one port. Its methods are safe for concurrent use.
 type Listener struct {
 	network *Network
 	addr    *net.TCPAddr
 
 	pendingMu sync.Mutex    // guards what follows
-	changed   chan struct{} // closed and replaced when dials or calls of Accept may go on
+	changed   chan struct{} // closed and replaced to wake dials and calls of Accept
 	pending   []*Conn       // connections that nobody has accepted yet
 	conns     map[*Conn]struct{}
 	delay     time.Duration
@@ -26,24 +26,24 @@ func newListener(n *Network, addr *net.TCPAddr) *Listener {
 	return &Listener{network: n, addr: addr, changed: make(chan struct{}), conns: map[*Conn]struct{}{}}
 }
 
-// Addr is a *net.TCPAddr.
+// Addr returns a *net.TCPAddr.
 func (l *Listener) Addr() net.Addr { return l.addr }
 
-// serves reports whether the listener is at that address of the loopback interface.
+// serves reports whether the listener listens at that address of the loopback interface.
 func (l *Listener) serves(ip net.IP) bool {
 	return ip.IsLoopback() && (l.addr.IP.IsUnspecified() || l.addr.IP.Equal(ip))
 }
 
-// SetRoundTrip delays what is sent on this side of connections that are made from now on, by d, in order and with no
-// limit to the bandwidth.
+// SetRoundTrip delays by d what the accepted side sends, in order, on connections that are made from now on. It does
+// not limit the bandwidth.
 func (l *Listener) SetRoundTrip(d time.Duration) {
 	l.pendingMu.Lock()
 	defer l.pendingMu.Unlock()
 	l.delay = d
 }
 
-// Ignore says whether dials are left unanswered from now on, as by a firewall that swallows packets. They wait until
-// their contexts end, or until Ignore(false) is called.
+// Ignore sets whether dials stay unanswered, as with a firewall that swallows packets. They wait until their contexts
+// end, or until Ignore(false) is called.
 func (l *Listener) Ignore(ignore bool) {
 	l.pendingMu.Lock()
 	defer l.pendingMu.Unlock()
@@ -54,7 +54,7 @@ func (l *Listener) Ignore(ignore bool) {
 // Cut cuts all connections: see [Conn.Cut].
 func (l *Listener) Cut() { l.each((*Conn).Cut) }
 
-// Silence has all connections go silent: see [Conn.Silence].
+// Silence makes all connections silent: see [Conn.Silence].
 func (l *Listener) Silence() { l.each((*Conn).Silence) }
 
 func (l *Listener) each(do func(*Conn)) {
@@ -89,7 +89,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// connect makes a connection, for Accept to return its other side. Like the kernel, it doesn't wait for Accept.
+// connect makes a connection, and queues its other side for Accept. Like the kernel, it does not wait for Accept.
 func (l *Listener) connect(ctx context.Context, local, remote *net.TCPAddr) (*Conn, error) {
 	for {
 		if err := ctx.Err(); err != nil {
@@ -129,7 +129,7 @@ func (l *Listener) forget(c *Conn) {
 	delete(l.conns, c)
 }
 
-// Close ends calls of Accept, and resets the connections that nobody has accepted. Others stay.
+// Close ends calls of Accept, and resets the connections that nobody has accepted. Other connections stay open.
 func (l *Listener) Close() error {
 	l.pendingMu.Lock()
 	if l.closed {
@@ -144,7 +144,7 @@ func (l *Listener) Close() error {
 	l.network.forget(l)
 	for _, c := range pending {
 		c.Cut()
-		_ = c.Close() // it can only have been closed before
+		_ = c.Close() // fails only if it is closed already
 	}
 	return nil
 }

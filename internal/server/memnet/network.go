@@ -15,7 +15,7 @@ const (
 	lastPort          = 65_535
 )
 
-// Network is a loopback interface of its own. The zero value is ready for use. Its methods are safe for concurrent use.
+// Network is a loopback interface in memory. The zero value is ready for use. Its methods are safe for concurrent use.
 type Network struct {
 	listenersMu sync.Mutex
 	listeners   map[int]*Listener // by port
@@ -23,8 +23,8 @@ type Network struct {
 	dialed      int               // how many ports DialContext has given out
 }
 
-// Listen returns a listener at an address such as "127.0.0.1:5671". Port 0 means a free one, and an empty host means
-// every address. The host has to be one of loopback's, or unspecified.
+// Listen returns a listener at an address such as "127.0.0.1:5671". Port 0 means a free port, and an empty host means
+// every address. The host must be a loopback address, or unspecified.
 func (n *Network) Listen(address string) (*Listener, error) {
 	addr, err := resolve(address)
 	if err != nil {
@@ -46,7 +46,7 @@ func (n *Network) Listen(address string) (*Listener, error) {
 	return l, nil
 }
 
-// freePortLocked returns a port that nobody listens at, or 0. Ports are reused as late as possible.
+// freePortLocked returns a port that nobody listens at, or 0 if there is none. It reuses ports as late as possible.
 func (n *Network) freePortLocked() int {
 	for range firstDialerPort - firstListenerPort {
 		port := firstListenerPort + n.listened%(firstDialerPort-firstListenerPort)
@@ -58,8 +58,8 @@ func (n *Network) freePortLocked() int {
 	return 0
 }
 
-// DialContext connects to a listener, as the method of net.Dialer does. Of the names, it knows localhost. A dial that
-// isn't answered waits until ctx ends.
+// DialContext connects to a listener, like the method of net.Dialer. The only host name that it knows is localhost. A
+// dial that is not answered waits until ctx ends.
 func (n *Network) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	fail := func(addr net.Addr, err error) (net.Conn, error) {
 		return nil, &net.OpError{Op: "dial", Net: network, Addr: addr, Err: err}
@@ -102,7 +102,7 @@ func (n *Network) forget(l *Listener) {
 
 var loopback = net.IPv4(127, 0, 0, 1)
 
-// resolve makes an address of a host and a port. What isn't loopback's doesn't exist here.
+// resolve returns the address of a host and a port. Hosts other than loopback do not exist here.
 func resolve(address string) (*net.TCPAddr, error) {
 	host, service, err := net.SplitHostPort(address)
 	if err != nil {

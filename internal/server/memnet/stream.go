@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	// bufferSize bounds the bytes that are written and not read yet. Past it, writing waits.
+	// bufferSize bounds the bytes that are written and not read yet. Beyond it, writes wait.
 	bufferSize = 1 << 20
 	// delayedSize is the same for a delayed stream, which must not limit the bandwidth.
 	delayedSize = 64 << 20
@@ -18,38 +18,38 @@ const (
 	keptSize = 64 << 10
 )
 
-// stream is one direction of a connection, with one side that writes and one that reads.
+// stream is one direction of a connection: one side writes, and the other reads.
 type stream struct {
 	delay time.Duration // from a write to its arrival
-	back  time.Duration // the delay of the other direction: what the writer learns about the reader is that old
+	back  time.Duration // the delay of the other direction, after which the writer learns that the reader has closed
 	size  int           // of the buffer
 
 	bufMu   sync.Mutex // guards what follows
-	changed sync.Cond  // of everything that reads and writes wait for
+	changed sync.Cond  // for reads and writes that wait
 
-	buf     []byte // what isn't read yet
-	off     int    // of buf's first unread byte
+	buf     []byte // unread bytes, from off on
+	off     int    // where the unread bytes begin in buf
 	arrived int    // how many unread bytes have arrived
 	parcels []parcel
-	arrival *time.Timer // wakes when the first parcel is due; nil: nothing was ever delayed
+	arrival *time.Timer // fires when the first parcel is due; nil: nothing was ever delayed
 
 	reader, writer side
 	writing        bool      // a Write is in progress: others wait, so that each is written as a whole
-	finished       bool      // the writer has written everything
-	ended          bool      // the reader has been told so
+	finished       bool      // the writer will write no more
+	ended          bool      // the end has arrived at the reader
 	broken         time.Time // when the writer learns that the reader has closed
 	silent         bool
 }
 
-// side is what concerns one of the two sides only.
+// side is the state of one of the two sides.
 type side struct {
 	closed   bool
 	reset    bool // by Cut
 	deadline time.Time
-	expire   *time.Timer // wakes at the deadline; nil: there never was one
+	expire   *time.Timer // fires at the deadline; nil: there never was one
 }
 
-// parcel is what was written at once, and when it is due.
+// parcel is what one write sent at once, and when it arrives.
 type parcel struct {
 	bytes int
 	last  bool // nothing follows
@@ -65,7 +65,8 @@ func newStream(delay, back time.Duration) *stream {
 	return s
 }
 
-// wake wakes those who wait, for them to look at the time. It needs the mutex: one who waits may not have begun yet.
+// wake makes the waiting calls look at the time. It takes the mutex because a call that has looked already may not be
+// waiting yet.
 func (s *stream) wake() {
 	s.bufMu.Lock()
 	defer s.bufMu.Unlock()
@@ -93,7 +94,7 @@ func (s *stream) read(p []byte) (int, error) {
 		case s.ended:
 			return 0, io.EOF
 		}
-		s.changed.Wait() // for no longer than until the deadline, whose timer wakes it
+		s.changed.Wait() // at most until the deadline, whose timer ends the wait
 	}
 }
 
@@ -123,7 +124,7 @@ func (s *stream) write(p []byte) (n int, err error) {
 		if err := s.refusedLocked(); err != nil {
 			return 0, err
 		}
-		s.changed.Wait() // for no longer than until the deadline, whose timer wakes it
+		s.changed.Wait() // at most until the deadline, whose timer ends the wait
 	}
 	s.writing = true
 	defer s.writtenLocked()
@@ -140,7 +141,7 @@ func (s *stream) write(p []byte) (n int, err error) {
 	}
 }
 
-// refusedLocked says why nothing can be written.
+// refusedLocked returns why nothing can be written, or nil.
 func (s *stream) refusedLocked() error {
 	switch {
 	case s.writer.closed:
@@ -155,7 +156,7 @@ func (s *stream) refusedLocked() error {
 	return nil
 }
 
-// goneLocked reports whether the reader has closed, and the writer can learn of it.
+// goneLocked reports whether the reader has closed and the writer can learn of it.
 func (s *stream) goneLocked() bool { return s.reader.closed && !s.silent }
 
 func (s *stream) writtenLocked() {
@@ -163,7 +164,7 @@ func (s *stream) writtenLocked() {
 	s.changed.Broadcast()
 }
 
-// putLocked sends as much of p as there is room for, and returns how much that is.
+// putLocked sends as much of p as there is room for, and returns how many bytes that is.
 func (s *stream) putLocked(p []byte) int {
 	if s.silent || s.reader.closed {
 		return len(p)
@@ -172,7 +173,7 @@ func (s *stream) putLocked(p []byte) int {
 	if n == 0 {
 		return 0
 	}
-	// Make room at the end, unless that means copying much for little.
+	// Make room at the end, unless that copies many bytes to gain few.
 	if s.off > 0 && s.off >= len(s.buf)/2 && len(s.buf)+n > cap(s.buf) {
 		s.buf = s.buf[:copy(s.buf, s.buf[s.off:])]
 		s.off = 0
@@ -182,7 +183,7 @@ func (s *stream) putLocked(p []byte) int {
 	return n
 }
 
-// sendLocked has a parcel arrive, at once or later.
+// sendLocked lets a parcel arrive: at once, or after the delay.
 func (s *stream) sendLocked(p parcel) {
 	if s.delay <= 0 {
 		s.arriveLocked(p)
@@ -198,7 +199,7 @@ func (s *stream) sendLocked(p parcel) {
 	}
 }
 
-// arrive has all parcels arrive that are due.
+// arrive lets all parcels arrive that are due.
 func (s *stream) arrive() {
 	s.bufMu.Lock()
 	defer s.bufMu.Unlock()
@@ -218,7 +219,7 @@ func (s *stream) arriveLocked(p parcel) {
 	s.changed.Broadcast()
 }
 
-// finish ends what is written.
+// finish ends the stream: nothing is written after it.
 func (s *stream) finish() error {
 	s.bufMu.Lock()
 	defer s.bufMu.Unlock()
@@ -248,7 +249,7 @@ func (s *stream) closeWriter() {
 	s.changed.Broadcast()
 }
 
-// closeReader reports whether it is the first call.
+// closeReader reports whether this is the first call.
 func (s *stream) closeReader() bool {
 	s.bufMu.Lock()
 	defer s.bufMu.Unlock()
@@ -269,7 +270,7 @@ func (e *side) close() {
 	}
 }
 
-// dropLocked forgets what nobody will read.
+// dropLocked discards what nobody will read.
 func (s *stream) dropLocked() {
 	s.buf, s.off, s.arrived, s.parcels, s.ended = nil, 0, 0, nil, false
 	if s.arrival != nil {
@@ -277,7 +278,7 @@ func (s *stream) dropLocked() {
 	}
 }
 
-// cut is called by the side that is one's own. The other one doesn't learn of it if the stream is silent.
+// cut resets the stream on behalf of the side own. If the stream is silent, the other side does not learn of it.
 func (s *stream) cut(own *side) {
 	s.bufMu.Lock()
 	defer s.bufMu.Unlock()
@@ -294,7 +295,7 @@ func (s *stream) silence() {
 	defer s.bufMu.Unlock()
 	s.silent = true
 	s.dropLocked()
-	s.changed.Broadcast() // writes that wait for room have it now
+	s.changed.Broadcast() // there is room now for the writes that wait for it
 }
 
 func (s *stream) setReadDeadline(t time.Time) error  { return s.setDeadline(&s.reader, t) }
