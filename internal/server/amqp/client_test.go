@@ -54,7 +54,7 @@ func TestRefused(t *testing.T) {
 	want := &goamqp.Error{Condition: "amqp:unauthorized-access", Description: "not hub"}
 	s := serve(t, amqp.Config{}, refuse)
 	sess := session(t, dial(t, s, nil))
-	for range 3 { // the session goes on
+	for range 3 { // the session stays usable
 		_, err := sess.NewSender(ctx(t), "hub", nil)
 		require.Equal(t, want, err)
 		_, err = sess.NewReceiver(ctx(t), "hub", nil)
@@ -132,7 +132,7 @@ func TestServerDetaches(t *testing.T) {
 	require.Equal(t, want, le.RemoteErr)
 }
 
-// A client that gives up on an attach detaches the link before it is accepted, the next time that it uses the session.
+// A client that gives up on an attach detaches the link before it is accepted, the next time it uses the session.
 func TestAttachAbandoned(t *testing.T) {
 	links := make(chan *amqp.Link, 2)
 	s := serve(t, amqp.Config{}, handler(func(l *amqp.Link) {
@@ -229,7 +229,7 @@ func TestIdleClientStays(t *testing.T) {
 	select {
 	case <-c.Done():
 		require.FailNow(t, "the connection has ended", "%v", c.Err())
-	case <-time.After(3 * idle): // both sides show signs of life, or one of them would give up
+	case <-time.After(3 * idle): // both sides send empty frames, or one of them would give up
 	}
 	require.NoError(t, sender(t, c, nil).Send(ctx(t), goamqp.NewMessage([]byte("x")), nil))
 }

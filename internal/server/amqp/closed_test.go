@@ -11,7 +11,7 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/server/amqp"
 )
 
-// What ends a link, and whether its owner is told of it.
+// endings are the ways in which a link ends. told says whether its owner is told.
 var endings = []struct {
 	name string
 	told bool
@@ -65,7 +65,7 @@ func TestClosed(t *testing.T) {
 			e.link.Detach(nil) // does nothing now
 			e.link.Wake()
 			if c.name == "the peer ends the session" {
-				sender(t, e.client, nil) // the connection goes on
+				sender(t, e.client, nil) // the connection stays usable
 			}
 			_ = e.client.Close()
 			_ = s.result()
@@ -80,10 +80,11 @@ func TestClosed(t *testing.T) {
 	}
 }
 
-// A link that is accepted when it is gone already is told so at once; one that is accepted late but in time works.
+// The owner of a link that is accepted after it has ended is told at once. A link that is accepted late but in time
+// works.
 func TestAcceptLate(t *testing.T) {
 	for _, c := range endings {
-		if !c.told || c.name == "the peer detaches" { // go-amqp can't detach what isn't attached; TestAttachAbandoned does
+		if !c.told || c.name == "the peer detaches" { // go-amqp detaches attached links only; see TestAttachAbandoned
 			continue
 		}
 		t.Run(c.name, func(t *testing.T) {
@@ -100,7 +101,7 @@ func TestAcceptLate(t *testing.T) {
 			e.conn, e.link = s.conn(), receive(t, links)
 			c.end(t, &e)
 			require.Error(t, receive(t, attached))
-			if c.name != "the peer ends the session" { // that one leaves the connection as it is
+			if c.name != "the peer ends the session" { // this one leaves the connection open
 				_ = e.client.Close()
 				_ = s.result()
 			}
@@ -130,7 +131,7 @@ func TestAcceptLate(t *testing.T) {
 	})
 }
 
-// Accept races with the end of the connection: whoever wins, the owner is told once.
+// Accept races with the end of the connection: whichever comes first, the owner is told once.
 func TestAcceptRacesWithEnd(t *testing.T) {
 	for i := range 60 {
 		var told atomic.Int32
@@ -165,7 +166,7 @@ func TestAcceptRacesWithEnd(t *testing.T) {
 	}
 }
 
-// Outcomes that are told after the link has gone do no harm.
+// Outcomes that come after the link has ended do no harm.
 func TestSettleLate(t *testing.T) {
 	for _, c := range endings {
 		t.Run(c.name, func(t *testing.T) {

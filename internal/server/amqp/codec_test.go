@@ -13,7 +13,7 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/server/amqp"
 )
 
-// cat puts bytes, strings and slices behind each other.
+// cat concatenates bytes, strings and slices.
 func cat(parts ...any) (b []byte) {
 	for _, p := range parts {
 		switch p := p.(type) {
@@ -28,10 +28,10 @@ func cat(parts ...any) (b []byte) {
 	return b
 }
 
-// long is a text that takes a length of four bytes.
+// long is a string whose encoding needs a length of four bytes.
 var long = strings.Repeat("é", 200)
 
-// encodings are values and how part 1 of the specification has them encoded, in the form that Append chooses.
+// encodings are values and their encodings according to part 1 of the specification, in the form that Append chooses.
 var encodings = []struct {
 	name  string
 	value any
@@ -129,7 +129,7 @@ func TestEncodings(t *testing.T) {
 				require.Error(t, err, "cut after %d bytes", n)
 			}
 			_, err = amqp.Decode(append(c.bytes[:len(c.bytes):len(c.bytes)], 0x40))
-			require.Error(t, err, "with something behind it")
+			require.Error(t, err, "with something after it")
 		})
 	}
 }
@@ -256,7 +256,7 @@ func TestNotDecodable(t *testing.T) {
 	}
 }
 
-// nested is a value inside n lists.
+// nested returns a value inside n lists.
 func nested(n int, v []byte) []byte {
 	for range n {
 		b := binary.BigEndian.AppendUint32([]byte{0xd0}, uint32(len(v)+4))

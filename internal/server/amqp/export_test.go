@@ -2,7 +2,7 @@ package amqp
 
 import "io"
 
-// What tests see of the frame reader, which has no exported name.
+// What the tests need of the frame reader.
 type (
 	FrameReader = frameReader
 	Frame       = frame

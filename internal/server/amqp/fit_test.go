@@ -13,7 +13,7 @@ import (
 // lengthy is a description that fits no frame.
 var lengthy = strings.Repeat("ä", 40_000)
 
-// tiny is a peer with a session that takes frames of the smallest size only, and has room for no more.
+// tiny returns a peer with a session that takes only frames of the smallest size.
 func tiny(t *testing.T, s *server) *peer {
 	t.Helper()
 	p := opened(t, s, "peer", nil, 512)
@@ -23,14 +23,14 @@ func tiny(t *testing.T, s *server) *peer {
 	return p
 }
 
-// requireCut checks that a description was shortened to what fits, in one piece.
+// requireCut checks that a description was shortened as far as it must be, between two characters.
 func requireCut(t *testing.T, a answer, field int) {
 	t.Helper()
 	require.Equal(t, amqp.Symbol("amqp:not-found"), a.condition(field))
 	d := a.field(field).(amqp.Described).Value.([]any)[1].(string)
 	require.True(t, utf8.ValidString(d))
 	require.True(t, strings.HasSuffix(d, "ä..."), "it is cut between characters")
-	require.Greater(t, len(d), 380, "no more is cut than has to be")
+	require.Greater(t, len(d), 380, "no more is cut than necessary")
 }
 
 func TestErrorsFitFrames(t *testing.T) {
@@ -75,7 +75,7 @@ func TestErrorsFitFrames(t *testing.T) {
 	})
 }
 
-// An attach frame that would be too large isn't sent: the link is refused, and its owner told.
+// An attach frame that would be too large is not sent: the link is refused, and its owner is told.
 func TestAttachThatFitsNoFrame(t *testing.T) {
 	closed := make(chan struct{}, 1)
 	s := serve(t, amqp.Config{}, handler(func(l *amqp.Link) {

@@ -11,7 +11,8 @@ import (
 
 const most = 1<<32 - 1
 
-// reading is a peer with a receiving link, handle 1 of channel 0, that has given no credit yet. Its window is given.
+// reading returns a peer with a receiving link, handle 1 of channel 0, which has not given credit yet. Its window is
+// given.
 func reading(t *testing.T, window int, open ...any) (*peer, *queue) {
 	t.Helper()
 	h, links := queues()
@@ -25,7 +26,8 @@ func reading(t *testing.T, window int, open ...any) (*peer, *queue) {
 	return p, receive(t, links)
 }
 
-// gives is a flow frame: the next transfer expected and how many are taken; the next delivery and how many are taken.
+// gives returns a flow frame: the next transfer expected and the window after it; the next delivery expected and the
+// credit after it.
 func gives(next, window, count, credit int, drain bool) []byte {
 	return on(0, flow, next, window, 0, 5000, 1, count, credit, nil, drain)
 }
@@ -49,11 +51,11 @@ func TestCreditIsKept(t *testing.T) {
 	p.write(gives(0, 5000, 0, 3, false))
 	p.expectTransfers(0, 3)
 	p.expectNothing(0)
-	// This flow was sent before the three were seen: of its five, three are used up.
+	// The peer sent this flow before it had seen the three: three of its five are used up.
 	p.write(gives(0, 5000, 0, 5, false))
 	p.expectTransfers(3, 5)
 	p.expectNothing(0)
-	p.write(gives(5, 5000, 5, 2, false), gives(5, 5000, 5, 0, false)) // given, and taken back if it isn't used
+	p.write(gives(5, 5000, 5, 2, false), gives(5, 5000, 5, 0, false)) // credit that is taken back before it is used
 	p.write(gives(5, 5000, 5, most, false))
 	p.expectTransfers(5, 20)
 	p.expectNothing(0)
@@ -65,7 +67,7 @@ func TestWindowIsKept(t *testing.T) {
 	p.write(gives(0, 3, 0, 1000, false))
 	q.put(numbered(0, 20)...)
 	p.expectTransfers(0, 3)
-	p.write(on(0, flow, 1, 3, 0, 5000)) // without a link: one more than before
+	p.write(on(0, flow, 1, 3, 0, 5000)) // without a link; the window grows by one
 	p.expectTransfers(3, 4)
 	p.write(on(0, flow, 4, 0, 0, 5000, nil, nil, nil, nil, nil, true))
 	require.Nil(t, p.expect(flow).field(4))
@@ -73,7 +75,7 @@ func TestWindowIsKept(t *testing.T) {
 	p.expectTransfers(4, 20)
 }
 
-// A message of many frames stops where the window ends, and goes on from there.
+// A message of many frames stops where the window ends, and continues with the next window.
 func TestWindowCutsMessage(t *testing.T) {
 	p, q := reading(t, 2, "peer", nil, 512)
 	body := bytes.Repeat([]byte("0123456789"), 1000)
@@ -114,15 +116,15 @@ func TestDrain(t *testing.T) {
 	drained(5)
 	q.put(numbered(2, 1)...)
 	p.expectNothing(0)
-	p.write(gives(2, 5000, 5, 0, true)) // go-amqp drains so
+	p.write(gives(2, 5000, 5, 0, true)) // this is how go-amqp drains
 	drained(5)
-	p.write(gives(2, 5000, 5, 1, true)) // all is used by a message
+	p.write(gives(2, 5000, 5, 1, true)) // a message uses all of the credit
 	p.expectTransfers(2, 3)
 	drained(6)
 	p.write(gives(3, 5000, 6, 1, true))
 	drained(7)
 	p.expectNothing(0)
-	p.write(on(0, flow, 3, 5000, 0, 5000, 1, 7, 1, nil, true, true)) // asked with an echo, told once
+	p.write(on(0, flow, 3, 5000, 0, 5000, 1, 7, 1, nil, true, true)) // the drain also asks for an echo: one answer is enough
 	drained(8)
 	p.expectNothing(0)
 	p.write(gives(3, 5000, 8, 4, false))
@@ -131,7 +133,7 @@ func TestDrain(t *testing.T) {
 	p.expectNothing(0)
 }
 
-// A drain is answered without a window, and after the message that waits for one.
+// A drain is answered without a window, but only after the message that waits for one.
 func TestDrainWithoutWindow(t *testing.T) {
 	p, q := reading(t, 0)
 	p.write(gives(0, 0, 0, 0, true))
@@ -157,7 +159,7 @@ func TestRemaining(t *testing.T) {
 		{0, 10, 3, 7},
 		{0, 10, 10, 0},
 		{0, 10, 11, 0},
-		{5, 10, 3, 12}, // the peer knows of more than was sent: it gives what it gives
+		{5, 10, 3, 12}, // the peer counts more than was sent: all that it gives counts
 		{most, 10, 3, 6},
 		{most - 4, 10, 1, 4},
 		{3, 0, most, 4},
@@ -170,7 +172,7 @@ func TestRemaining(t *testing.T) {
 	}
 }
 
-// Deliveries, transfers and counts of a sending peer that wrap around.
+// The counts of deliveries and transfers of a sending peer wrap around.
 func TestSerialNumbersWrap(t *testing.T) {
 	const n, first = 6000, 1<<32 - 3000
 	deliveries := make(chan *amqp.Delivery, n)
@@ -217,7 +219,7 @@ func TestSerialNumbersWrap(t *testing.T) {
 	require.Len(t, deliveries, n)
 }
 
-// A sender hears of a new window before the old one is used up.
+// A sender gets a new window before the old one is used up.
 func TestWindowIsRenewed(t *testing.T) {
 	s := serve(t, amqp.Config{Credit: most}, taking(func(d *amqp.Delivery) { d.Drop() }))
 	p := begun(t, s)
@@ -272,7 +274,7 @@ func TestSettledBySender(t *testing.T) {
 	}
 }
 
-// What is given before the attach frame was seen, or even sent, counts.
+// Credit counts even if the peer gives it before it has seen the attach frame, or before that is sent.
 func TestCreditBeforeAttach(t *testing.T) {
 	links := make(chan *amqp.Link, 1)
 	p := begun(t, serve(t, amqp.Config{}, handler(func(l *amqp.Link) { links <- l })))
@@ -304,7 +306,7 @@ func TestCreditIsGivenInTime(t *testing.T) {
 	require.Equal(t, []any{true, uint32(1), uint32(1), true}, a.fields[:4])
 	a = p.expect(flow)
 	require.Equal(t, []any{uint32(1), uint32(4), uint32(2)}, a.fields[4:7])
-	// Acceptance of neighbours may be told at once, and behind the credit that it gives back.
+	// Consecutive acceptances may come in one frame, and after the credit that they give back.
 	receive(t, deliveries).Accept()
 	receive(t, deliveries).Accept()
 	for next := uint32(2); next < 4; {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"runtime"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -14,7 +15,7 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/server/amqp"
 )
 
-// What decodes can be encoded, and decodes to the same again.
+// A value that Decode returns can be encoded, and decodes to the same value.
 func FuzzDecode(f *testing.F) {
 	for _, c := range encodings {
 		f.Add(c.bytes)
@@ -33,11 +34,11 @@ func FuzzDecode(f *testing.F) {
 		require.NoError(t, err)
 		twice, err := amqp.Append(nil, again)
 		require.NoError(t, err)
-		require.Equal(t, once, twice) // the values themselves can't be compared: not a number is not equal to itself
+		require.Equal(t, once, twice) // the values themselves can't be compared: NaN is not equal to itself
 	})
 }
 
-// A message is taken apart without loss, and its sections are what Decode would take.
+// A message is split into sections without loss, and Decode decodes each of them.
 func FuzzSections(f *testing.F) {
 	f.Add(cat(0x00, 0x53, 0x70, 0x45, 0x00, 0x53, 0x75, 0xa0, 1, 7, 0x00, 0x53, 0x75, 0xa0, 0))
 	f.Add(cat(0x00, 0x53, 0x72, 0xc1, 5, 2, 0xa3, 1, "a", 0x40, 0x00, 0xa3, 16, "amqp:data:binary", 0xa0, 0))
@@ -67,13 +68,13 @@ func FuzzSections(f *testing.F) {
 	})
 }
 
-// Frames come out as they went in, whatever the size of the reads, and nothing else does.
+// The frame reader returns the frames that were written, whatever the size of the reads, and nothing else.
 func FuzzFrameReader(f *testing.F) {
 	f.Add(cat(frameOf(0, 1, 1, 2, 3), frameOf(1, 65535), []byte{0, 0, 0, 12, 3, 0, 0, 0, 9, 9, 9, 9}))
 	f.Add(cat(frameOf(0, 0, make([]byte, 504)...), frameOf(0, 0, make([]byte, 505)...)))
 	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		frames := amqp.NewFrameReader(iotestOneByte{bytes.NewReader(b)}, 512)
+		frames := amqp.NewFrameReader(iotest.OneByteReader(bytes.NewReader(b)), 512)
 		rest := b
 		for {
 			fr, err := frames.Next()
@@ -100,14 +101,9 @@ func FuzzFrameReader(f *testing.F) {
 	})
 }
 
-// iotestOneByte reads byte by byte.
-type iotestOneByte struct{ r io.Reader }
-
-func (o iotestOneByte) Read(b []byte) (int, error) { return o.r.Read(b[:min(1, len(b))]) }
-
-// Whatever a peer sends, Serve returns once the peer is gone, every link that was accepted is closed, and little memory
-// is used. In mode 0 the bytes are what the peer sends. In the others they are the bodies of frames, behind an open
-// frame, or behind attached links: few mutated bytes would get through the framing.
+// Whatever a peer sends, Serve returns once the peer is gone, every accepted link is closed, and little memory is used.
+// In mode 0 the input is what the peer sends. In the other modes it is the bodies of frames, after an open frame, or
+// after attached links: few mutated bytes would get through the framing.
 func FuzzConn(f *testing.F) {
 	hello := cat(headerAMQP, on(0, open, "peer", nil, 512))
 	links := cat(hello, on(0, begin, nil, 0, 9, 9),
@@ -175,7 +171,7 @@ func FuzzConn(f *testing.F) {
 	})
 }
 
-// bodies are frames without their headers, each behind a byte for the channel and one for the length.
+// bodies returns the frames without their headers. Each has a byte for the channel and one for the length before it.
 func bodies(frames ...[]byte) (b []byte) {
 	for _, f := range frames {
 		b = append(append(b, f[7], byte(len(f)-8)), f[8:]...)
@@ -183,7 +179,7 @@ func bodies(frames ...[]byte) (b []byte) {
 	return b
 }
 
-// framed makes frames of what bodies returned.
+// framed returns the frames of what bodies returned.
 func framed(b []byte) (frames []byte) {
 	for len(b) >= 2 {
 		n := min(int(b[1]), len(b)-2)
@@ -193,7 +189,7 @@ func framed(b []byte) (frames []byte) {
 	return frames
 }
 
-// drive has a connection served to a peer that sends b, reads all answers, and goes away.
+// drive serves a connection to a peer that sends b, reads all answers, and goes away.
 func drive(t *testing.T, b []byte) {
 	theirs, ours := net.Pipe()
 	h := &fuzzed{}
@@ -229,7 +225,7 @@ func drive(t *testing.T, b []byte) {
 	require.Zero(t, h.closedAfterDetach)
 }
 
-// fuzzed is a Handler that does one thing after another. All of it runs in Serve's goroutine.
+// fuzzed is a Handler that takes another action with each call. All of it runs in Serve's goroutine.
 type fuzzed struct {
 	n                 int
 	kept              []*amqp.Delivery

@@ -13,7 +13,7 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/server/amqp"
 )
 
-// gate is a Handler that holds one kind of step, and hands the requests over.
+// gate is a Handler that holds one kind of step, and puts the requests into a channel.
 type gate struct {
 	step amqp.Step
 	held chan *amqp.Request
@@ -35,7 +35,7 @@ var busy = amqp.Errorf("com.microsoft:server-busy", "later")
 
 func saslInit() []byte { return frameOf(1, 0, list(0x41, amqp.Symbol("ANONYMOUS"))...) }
 
-// negotiate writes the first half of the handshake, and returns when the server's SASL mechanisms have come.
+// negotiate sends the first half of the handshake. It returns when the server's SASL mechanisms have come.
 func negotiate(t *testing.T, s *server) *peer {
 	t.Helper()
 	p := connect(t, s)
@@ -50,7 +50,7 @@ func TestHoldSASL(t *testing.T) {
 	g := holdingStep(amqp.StepSASL)
 	s := serve(t, amqp.Config{}, g)
 	p := negotiate(t, s)
-	p.write([]byte(headerAMQP), on(0, open, "peer")) // ahead of the answer
+	p.write([]byte(headerAMQP), on(0, open, "peer")) // before the answer
 	receive(t, g.held).Proceed()
 	require.Equal(t, uint8(0), p.expect(0x44).field(0))
 	p.header(headerAMQP)
@@ -87,7 +87,7 @@ func TestHoldOpen(t *testing.T) {
 	p.expectClose(amqp.Symbol("com.microsoft:server-busy"))
 }
 
-// A handshake that is never answered ends when the peer gives up, or the connection is aborted.
+// A handshake that is never answered ends when the peer gives up, or when the connection is aborted.
 func TestHandshakeIgnored(t *testing.T) {
 	for _, step := range []amqp.Step{amqp.StepSASL, amqp.StepOpen} {
 		g := holdingStep(step)
@@ -103,9 +103,9 @@ func TestHandshakeIgnored(t *testing.T) {
 		}
 		p := hello()
 		receive(t, g.held).Ignore()
-		p.write(make([]byte, 1000)) // is not answered either
+		p.write(make([]byte, 1000)) // nothing else is answered either
 		require.NoError(t, p.nc.CloseWrite())
-		rest, _ := io.ReadAll(p.r) // what was unread may have the kernel reset the connection
+		rest, _ := io.ReadAll(p.r) // the kernel may reset the connection because of unread bytes
 		require.Empty(t, rest)
 		require.ErrorContains(t, s.result(), "was not answered")
 
@@ -115,14 +115,15 @@ func TestHandshakeIgnored(t *testing.T) {
 		s.conn().Abort()
 		require.Error(t, s.result())
 
-		hello() // neither decided
+		hello() // no decision is made
 		receive(t, g.held)
 		s.conn().Abort()
 		require.Error(t, s.result())
 	}
 }
 
-// Until the answer to begin is sent, all answers of the session wait: clients may send ahead. Other sessions go on.
+// Until begin is answered, all answers of the session wait, because clients may send before the answer. Other sessions
+// go on.
 func TestHoldBegin(t *testing.T) {
 	g := holdingStep(amqp.StepBegin)
 	p := opened(t, serve(t, amqp.Config{}, g))
@@ -136,7 +137,7 @@ func TestHoldBegin(t *testing.T) {
 	one.Proceed()
 	require.EqualValues(t, 0, p.expect(begin).channel)
 	require.Equal(t, "early", p.expect(attach).field(0))
-	p.expect(flow) // its credit
+	p.expect(flow) // the flow frame with the link's credit
 	p.expectNothing(0)
 
 	p.write(on(2, begin, nil, 0, 1<<20, 1<<20))
@@ -147,10 +148,10 @@ func TestHoldBegin(t *testing.T) {
 
 	p.write(on(3, begin, nil, 0, 1<<20, 1<<20))
 	receive(t, g.held).Ignore()
-	p.expectNothing(1) // the connection goes on
+	p.expectNothing(1) // the connection stays usable
 }
 
-// Deliveries wait for the answer to begin as well.
+// Deliveries wait for the answer to begin, too.
 func TestHoldBeginOfReader(t *testing.T) {
 	g := holdingStep(amqp.StepBegin)
 	q := &queue{}
@@ -163,7 +164,7 @@ func TestHoldBeginOfReader(t *testing.T) {
 	held := receive(t, g.held)
 	p.write(on(0, attach, "early", 0, true, uint8(0), uint8(0), address(0x28), address(0x29)))
 	p.write(on(0, flow, 0, 1<<20, 0, 1<<20, 0, 0, 10))
-	p.write(on(1, begin, nil, 0, 1<<20, 1<<20)) // when it is answered, all before has been read
+	p.write(on(1, begin, nil, 0, 1<<20, 1<<20)) // once it is answered, everything before it has been read
 	receive(t, g.held).Proceed()
 	p.expect(begin)
 	q.put(numbered(1, 1)...)
@@ -181,7 +182,7 @@ func TestHeldBeginIsBounded(t *testing.T) {
 	receive(t, g.held)
 	const size = 60_000
 	long := raw(append(binary.BigEndian.AppendUint32([]byte{0xb1}, size), bytes.Repeat([]byte{'x'}, size)...))
-	for i := range 20 { // the answers hold the address
+	for i := range 20 { // each answer repeats the address
 		p.write(on(0, attach, "x", i, false, uint8(0), uint8(0), nil, list(0x29, long), nil, nil, 0))
 	}
 	p.expectClose(amqp.Symbol("amqp:resource-limit-exceeded"))
@@ -219,15 +220,15 @@ func TestHoldDetach(t *testing.T) {
 	r := detached(2)
 	r.Forget()
 	done(2)
-	r.Proceed() // it is too late
+	r.Proceed() // too late: it does nothing
 	p.expectNothing(0)
 
 	r = detached(3)
-	r.Link.Detach(busy) // this side, meanwhile
+	r.Link.Detach(busy) // the server detaches meanwhile
 	require.EqualValues(t, "com.microsoft:server-busy", p.expect(detach).condition(2))
 	r.Proceed()
 	p.expectNothing(0)
-	require.Empty(t, closed, "Detach doesn't tell")
+	require.Empty(t, closed, "Detach doesn't call Closed")
 }
 
 func TestHoldEnd(t *testing.T) {
@@ -283,7 +284,7 @@ func TestHoldClose(t *testing.T) {
 	require.ErrorIs(t, s.result(), io.EOF)
 }
 
-// A link that is muted is there, and the peer doesn't know. Its detach is answered as one of a link that was refused.
+// A muted link is attached, and the peer doesn't know. Its detach is answered like that of a refused link.
 func TestMute(t *testing.T) {
 	links := make(chan *amqp.Link, 4)
 	closed := make(chan string, 4)
@@ -323,7 +324,7 @@ func TestMute(t *testing.T) {
 
 	attaches(2, true).Detach(busy)
 	p.expectNothing(0)
-	p.write(on(0, detach, 2, true)) // the peer doesn't know of the other
+	p.write(on(0, detach, 2, true)) // the peer doesn't know of the server's own
 	refused(nil)
 
 	attaches(3, true)
@@ -332,7 +333,7 @@ func TestMute(t *testing.T) {
 	require.Empty(t, closed)
 }
 
-// Written is called when the socket has the message, also one of several frames.
+// Written is called when the socket has taken the message, even one of several frames.
 func TestWritten(t *testing.T) {
 	written := make(chan int, 10)
 	s := serve(t, amqp.Config{MaxFrameSize: 512}, handler(func(l *amqp.Link) {
@@ -359,7 +360,7 @@ func TestWritten(t *testing.T) {
 	require.Equal(t, 2, receive(t, written))
 }
 
-// source is a function that is a Source.
+// source is a function as a Source.
 type source func(m *amqp.Outgoing) bool
 
 func (s source) Next(m *amqp.Outgoing) bool { return s(m) }

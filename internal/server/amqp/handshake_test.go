@@ -38,7 +38,7 @@ func TestSASL(t *testing.T) {
 		t, amqp.Array{amqp.Symbol("MSSBCBS"), amqp.Symbol("PLAIN"), amqp.Symbol("ANONYMOUS"), amqp.Symbol("EXTERNAL")},
 		a.field(0),
 	)
-	// All that follows may be sent without waiting for the answers.
+	// The peer may send all of this without waiting for the answers.
 	p.write(
 		frameOf(1, 0, list(0x41, amqp.Symbol("PLAIN"), []byte("\x00user\x00password"))...), []byte(headerAMQP),
 		on(0, open, "peer"), on(0, closing),
@@ -94,7 +94,7 @@ func TestOpenGoesWrong(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s := serve(t, amqp.Config{}, acceptAll)
 			p := connect(t, s)
-			p.write([]byte(headerAMQP), c.frame, make([]byte, 100)) // what comes behind must not cost the peer the answer
+			p.write([]byte(headerAMQP), c.frame, make([]byte, 100)) // what comes after it must not keep the answer from the peer
 			p.header(headerAMQP)
 			p.expect(open)
 			p.expectClose(c.condition)
@@ -128,7 +128,7 @@ func TestHandshakeTakesTooLong(t *testing.T) {
 	}
 }
 
-// Empty frames at a trickle don't prolong a handshake.
+// Empty frames now and then don't prolong a handshake.
 func TestHandshakeTrickles(t *testing.T) {
 	t.Parallel()
 	s := serve(t, amqp.Config{HandshakeTimeout: 50 * time.Millisecond}, acceptAll)
@@ -137,7 +137,7 @@ func TestHandshakeTrickles(t *testing.T) {
 		if _, err := p.nc.Write([]byte{b}); err != nil {
 			break
 		}
-		time.Sleep(10 * time.Millisecond) // the pace of the peer is what is tested
+		time.Sleep(10 * time.Millisecond) // the peer's pace is under test
 	}
 	require.Error(t, s.result())
 }

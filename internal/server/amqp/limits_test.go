@@ -13,12 +13,12 @@ import (
 
 const limitExceeded = amqp.Symbol("amqp:resource-limit-exceeded")
 
-// starts sends the first part of a message on a handle of channel 0.
+// starts returns the first part of a message on a handle of channel 0.
 func starts(handle, size int) []byte {
 	return frameOf(0, 0, append(list(transfer, handle, 0, encodeTag(0), 0, false, true), make([]byte, size)...)...)
 }
 
-// holding is a budget, and a connection that has taken most of it with messages that don't end.
+// holding returns a connection that has taken most of a budget with messages that don't end.
 func holding(t *testing.T, s *server, budget *amqp.Budget, atLeast int) *peer {
 	t.Helper()
 	p := begun(t, s)
@@ -31,7 +31,7 @@ func holding(t *testing.T, s *server, budget *amqp.Budget, atLeast int) *peer {
 	return p
 }
 
-// Messages that don't come to their end are bounded over all links of a connection.
+// Incomplete messages are bounded over all links of a connection.
 func TestHeldPerConnection(t *testing.T) {
 	budget := amqp.NewBudget(1 << 30)
 	s := serve(t, amqp.Config{MaxHeld: 1 << 20, Budget: budget}, acceptAll)
@@ -47,7 +47,7 @@ func TestHeldPerConnection(t *testing.T) {
 	require.Zero(t, budget.Held(), "all is given back")
 }
 
-// A budget that others have used up keeps out who wants much, and nobody else.
+// A budget that others have used up keeps out a connection that needs much, but not one that needs little.
 func TestHeldByAll(t *testing.T) {
 	const all = 2 << 20
 	budget := amqp.NewBudget(all)
@@ -78,7 +78,7 @@ func TestHeldByAll(t *testing.T) {
 	require.Eventually(t, func() bool { return budget.Held() == 0 }, patience, time.Millisecond)
 }
 
-// What is counted for a message is given back however the message ends.
+// What is counted for a message is given back, however the message ends.
 func TestHeldIsGivenBack(t *testing.T) {
 	for name, ending := range map[string][]byte{
 		"its last part":         part(0, false, 10),
@@ -114,7 +114,7 @@ func TestOneFrameTakesNothing(t *testing.T) {
 	p := begun(t, s)
 	p.attaches(1, false)
 	p.expect(flow)
-	for i := range 3 { // the first has the buffer grow
+	for i := range 3 { // the buffer grows with the first
 		before := budget.Held()
 		p.write(part(i, false, 60_000))
 		at := receive(t, held)
@@ -125,7 +125,7 @@ func TestOneFrameTakesNothing(t *testing.T) {
 	}
 }
 
-// A link costs what the peer has put into it, and is given back with it.
+// A link counts for what the peer has put into it, and gives it back when it ends.
 func TestLinksAreCounted(t *testing.T) {
 	budget := amqp.NewBudget(1 << 30)
 	h := handler(func(l *amqp.Link) { l.Refuse(nil) })
@@ -156,7 +156,7 @@ func make40(n int) []byte {
 	return b
 }
 
-// The properties of an open frame are held as long as the connection is there.
+// The properties of an open frame count for as long as the connection exists.
 func TestOpenIsCounted(t *testing.T) {
 	p := connect(t, serve(t, amqp.Config{MaxHeld: 512 << 10}, acceptAll))
 	properties := raw(cat(0xd1, []byte{0, 0, 0xc3, 0x54, 0, 0, 0xc3, 0x50}, make40(50_000)))
@@ -166,7 +166,7 @@ func TestOpenIsCounted(t *testing.T) {
 	p.expectClose(limitExceeded)
 }
 
-// A message that waits for the peer's window is held until it is sent: one for each session.
+// A message that waits for the peer's window counts until it is sent. There is one for each session.
 func TestStalledIsCounted(t *testing.T) {
 	budget := amqp.NewBudget(1 << 30)
 	h, links := queues()
@@ -197,7 +197,7 @@ func TestStalledIsCounted(t *testing.T) {
 	p.expectClose(limitExceeded)
 }
 
-// Buffers for deliveries are given up when there is nothing to deliver.
+// A connection gives up its buffers for deliveries when there is nothing to deliver.
 func TestIdleConnectionHoldsNoBuffers(t *testing.T) {
 	budget := amqp.NewBudget(1 << 30)
 	h, links := queues()
@@ -210,7 +210,7 @@ func TestIdleConnectionHoldsNoBuffers(t *testing.T) {
 	require.Eventually(t, func() bool { return budget.Held()-before < 20<<10 }, patience, time.Millisecond)
 }
 
-// A peer that is not trusted yet may have less.
+// A peer that is not trusted yet has lower limits.
 func TestUntrusted(t *testing.T) {
 	cfg := amqp.Config{Untrusted: amqp.Limits{Sessions: 2, Links: 3, Bytes: 256 << 10}}
 	excesses := map[string]func(p *peer) any{
@@ -265,7 +265,7 @@ func TestUntrusted(t *testing.T) {
 	}
 }
 
-// Connections that have said little cost little: 64 KiB each would be the buffer for the largest frame.
+// Connections that have sent little take little: a buffer for the largest frame would be 64 KiB each.
 func TestNewConnectionsAreSmall(t *testing.T) {
 	const n = 60
 	s := serve(t, amqp.Config{}, acceptAll)
@@ -283,7 +283,7 @@ func TestNewConnectionsAreSmall(t *testing.T) {
 	require.Less(t, heap()-before, int64(n*24<<10))
 }
 
-// Bytes that don't add up to a frame are no sign of life.
+// Bytes that never complete a frame do not keep a connection alive.
 func TestFrameThatTakesForever(t *testing.T) {
 	const idle = 200 * time.Millisecond
 	s := serve(t, amqp.Config{IdleTimeout: idle}, acceptAll)

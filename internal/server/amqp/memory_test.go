@@ -11,10 +11,10 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/server/amqp"
 )
 
-// What Decode allocates grows with what it was given, and not with what that claims to be.
+// The memory that Decode allocates grows with its input, and not with the sizes that the input claims.
 func TestDecodeAllocates(t *testing.T) {
 	const size = 64 << 10
-	// in32 is a compound with a count whose body is the given bytes again and again.
+	// in32 returns a 32-bit compound with a count, whose body repeats the given bytes.
 	in32 := func(code byte, count uint32, element []byte, body []byte) []byte {
 		b := append(bytes.Clone(element), bytes.Repeat(body, size/len(body))...)
 		out := binary.BigEndian.AppendUint32([]byte{code}, uint32(len(b)+4))
@@ -44,7 +44,7 @@ func TestDecodeAllocates(t *testing.T) {
 	}
 }
 
-// allocated is how many bytes f allocates, freed or not.
+// allocated returns how many bytes f allocates, including those freed since.
 func allocated(f func()) uint64 {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -68,7 +68,7 @@ func TestConnectionHolds(t *testing.T) {
 		p.expectClose(amqp.Symbol("amqp:not-allowed"))
 	})
 	t.Run("10,000 links", func(t *testing.T) {
-		s := serve(t, amqp.Config{}, handler(func(l *amqp.Link) { l.Refuse(nil) })) // and the peer doesn't detach them
+		s := serve(t, amqp.Config{}, handler(func(l *amqp.Link) { l.Refuse(nil) })) // and the peer never detaches them
 		p := opened(t, s)
 		before := heap()
 		for i := range 10_000 {

@@ -10,7 +10,7 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/server/amqp"
 )
 
-// The same values as go-amqp and as this package see them. Symbols come out of go-amqp as strings.
+// both has the same values for go-amqp and for this package. go-amqp decodes symbols as strings.
 var both = []struct {
 	name         string
 	theirs       any
@@ -75,7 +75,7 @@ func TestValuesAcrossLibraries(t *testing.T) {
 	}
 }
 
-// A message with everything, as go-amqp encodes it.
+// full returns a message with every section, as go-amqp encodes it.
 func full(t *testing.T) []byte {
 	ttl := 5 * time.Second
 	subject := "s"

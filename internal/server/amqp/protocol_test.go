@@ -11,7 +11,7 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/server/amqp"
 )
 
-// What breaks the connection. Each peer has a session on channel 0.
+// These frames break the connection. Each peer has a session on channel 0.
 func TestConnectionErrors(t *testing.T) {
 	const framing, decode, notAllowed = "amqp:connection:framing-error", "amqp:decode-error", "amqp:not-allowed"
 	for _, c := range []struct {
@@ -66,7 +66,7 @@ func TestConnectionErrors(t *testing.T) {
 	}
 }
 
-// What breaks a session. Each peer has a sending link with handle 1 and a receiving one with handle 2.
+// These frames break a session. Each peer has a sending link with handle 1 and a receiving one with handle 2.
 func TestSessionErrors(t *testing.T) {
 	const unattached = "amqp:session:unattached-handle"
 	for _, c := range []struct {
@@ -94,7 +94,7 @@ func TestSessionErrors(t *testing.T) {
 			require.Equal(t, c.condition, p.expect(end).condition(0))
 			require.ElementsMatch(t, []string{"link 1", "link 2"}, []string{receive(t, told), receive(t, told)})
 
-			// The peer doesn't know yet, and what it sends doesn't matter. Then its end frees the channel.
+			// The peer doesn't know yet, so what it sends is ignored. Its end frame then frees the channel.
 			p.write(
 				on(0, attach, "c", 3, true), on(0, transfer, 1, 0, []byte("t")), on(0, detach, 1, true), on(0, end),
 				on(0, begin, nil, 0, 9, 9),
@@ -108,7 +108,7 @@ func TestSessionErrors(t *testing.T) {
 	}
 }
 
-// A message that is too large is rejected, in the words of the service, and the link goes on.
+// A message that is too large is rejected in the words of the service, and the link stays attached.
 func TestMessageTooLarge(t *testing.T) {
 	sizes := make(chan int, 8)
 	s := serve(t, amqp.Config{Credit: 2, MaxMessageSize: 100}, handler(func(l *amqp.Link) {
@@ -117,7 +117,7 @@ func TestMessageTooLarge(t *testing.T) {
 	p := begun(t, s)
 	p.attaches(1, false)
 	p.expect(flow)
-	for id := range 3 { // more than there was credit for to begin with
+	for id := range 3 { // more than the initial credit
 		p.write(part(id, true, 60), part(id, true, 60), part(id, false, 7))
 		rejected := p.expect(disposition)
 		require.Equal(t, []any{true, uint32(id), uint32(id), true}, rejected.fields[:4])
@@ -184,14 +184,14 @@ func TestSendingLinkErrors(t *testing.T) {
 	}
 }
 
-// message is a transfer of a whole message on handle 1 of channel 0.
+// message returns a transfer of a whole message on handle 1 of channel 0.
 func message(id, tag int, body string) []byte {
 	return frameOf(0, 0, append(list(transfer, 1, id, encodeTag(tag), 0, false, false), data([]byte(body))...)...)
 }
 
 func encodeTag(n int) []byte { return binary.BigEndian.AppendUint32(nil, uint32(n)) }
 
-// part is a transfer of a part of a message on handle 1 of channel 0.
+// part returns a transfer of a part of a message on handle 1 of channel 0.
 func part(id int, more bool, size int) []byte {
 	return frameOf(0, 0, append(list(transfer, 1, id, encodeTag(id), 0, false, more), make([]byte, size)...)...)
 }
@@ -270,7 +270,7 @@ func TestRefusedLinkHasNoTerminus(t *testing.T) {
 	}
 }
 
-// What was accepted is told before the link ends, whoever ends it.
+// Acceptances are sent before the link ends, whichever side ends it.
 func TestAcceptedBeforeDetach(t *testing.T) {
 	s := serve(t, amqp.Config{}, taking(func(d *amqp.Delivery) {
 		d.Accept()
@@ -295,7 +295,7 @@ func TestAcceptedBeforeDetach(t *testing.T) {
 	p.expect(end)
 }
 
-// A delivery is settled if any of its frames says so, and then nothing is answered.
+// A delivery is settled if any of its frames says so. Then there is no answer.
 func TestSettledDelivery(t *testing.T) {
 	deliveries := make(chan *amqp.Delivery, 8)
 	s := serve(t, amqp.Config{}, taking(func(d *amqp.Delivery) {
@@ -314,7 +314,7 @@ func TestSettledDelivery(t *testing.T) {
 	p.expectNothing(0)
 }
 
-// Deliveries are accepted together only if there is none between them.
+// Only consecutive deliveries are accepted in one frame.
 func TestAcceptedWithGaps(t *testing.T) {
 	var held []*amqp.Delivery
 	s := serve(t, amqp.Config{}, taking(func(d *amqp.Delivery) {
@@ -352,8 +352,8 @@ func TestPeerGoesAwayWithoutAWord(t *testing.T) {
 	require.ErrorIs(t, s.result(), io.ErrUnexpectedEOF)
 }
 
-// Every field of a frame is written, even when it and all behind it are null: azure-eventhub for Python reads fields by
-// their index.
+// Every field of a frame is written, even if it and all fields after it are null: azure-eventhub for Python reads
+// fields by index.
 func TestFramesAreWhole(t *testing.T) {
 	s := serve(t, amqp.Config{}, handler(func(l *amqp.Link) {
 		if !l.Receiving {

@@ -32,10 +32,10 @@ const (
 	headerSASL = "AMQP\x03\x01\x00\x00"
 )
 
-// raw is what encode takes as it is.
+// raw is bytes that encode leaves as they are.
 type raw []byte
 
-// encode writes a value by hand, so that tests of the protocol don't rest on the encoder under test.
+// encode encodes a value by hand, so that tests of the protocol don't depend on the encoder under test.
 func encode(v any) []byte {
 	switch v := v.(type) {
 	case nil:
@@ -49,7 +49,7 @@ func encode(v any) []byte {
 		return []byte{0x50, v}
 	case uint16:
 		return binary.BigEndian.AppendUint16([]byte{0x60}, v)
-	case int: // an uint: most fields are
+	case int: // a uint, as most fields
 		return binary.BigEndian.AppendUint32([]byte{0x70}, uint32(v))
 	case string:
 		return append([]byte{0xa1, byte(len(v))}, v...)
@@ -63,7 +63,7 @@ func encode(v any) []byte {
 	panic(fmt.Sprintf("%T", v))
 }
 
-// list is a described list.
+// list returns a described list.
 func list(descriptor byte, fields ...any) raw {
 	var b []byte
 	for _, f := range fields {
@@ -75,7 +75,7 @@ func list(descriptor byte, fields ...any) raw {
 	return append(out, b...)
 }
 
-// address is a source or a target.
+// address returns a source or a target.
 func address(descriptor byte) raw { return list(descriptor, "hub") }
 
 func frameOf(kind byte, channel uint16, body ...byte) []byte {
@@ -84,7 +84,7 @@ func frameOf(kind byte, channel uint16, body ...byte) []byte {
 	return append(binary.BigEndian.AppendUint16(b, channel), body...)
 }
 
-// on is an AMQP frame with one performative on a channel.
+// on returns an AMQP frame with one performative on a channel.
 func on(channel uint16, descriptor byte, fields ...any) []byte {
 	return frameOf(0, channel, list(descriptor, fields...)...)
 }
@@ -99,7 +99,7 @@ type answer struct {
 	empty      bool
 }
 
-// field is the value of a field, or nil if it was left out.
+// field returns the value of a field, or nil if it was left out.
 func (a answer) field(i int) any {
 	if i < len(a.fields) {
 		return a.fields[i]
@@ -107,7 +107,7 @@ func (a answer) field(i int) any {
 	return nil
 }
 
-// condition is that of the error in a field.
+// condition returns the condition of the error in a field.
 func (a answer) condition(i int) any {
 	d, _ := a.field(i).(amqp.Described)
 	if fields, _ := d.Value.([]any); len(fields) > 0 {
@@ -134,7 +134,7 @@ func connect(t *testing.T, s *server) *peer {
 	return &peer{t: t, nc: nc.(*net.TCPConn), r: bufio.NewReader(nc)}
 }
 
-// opened is a peer that has gone through the handshake. The fields are those of its open frame.
+// opened returns a peer that has completed the handshake. The fields are those of its open frame.
 func opened(t *testing.T, s *server, fields ...any) *peer {
 	t.Helper()
 	p := connect(t, s)
@@ -147,7 +147,7 @@ func opened(t *testing.T, s *server, fields ...any) *peer {
 	return p
 }
 
-// begun is a peer with a session on channel 0, whose window is large.
+// begun returns a peer with a session on channel 0, whose window is large.
 func begun(t *testing.T, s *server) *peer {
 	t.Helper()
 	p := opened(t, s)
@@ -156,7 +156,7 @@ func begun(t *testing.T, s *server) *peer {
 	return p
 }
 
-// attaches makes a link with a handle on channel 0, and returns the server's attach frame.
+// attaches attaches a link with a handle on channel 0, and returns the server's attach frame.
 func (p *peer) attaches(handle int, receives bool) answer {
 	p.t.Helper()
 	p.write(on(
@@ -224,7 +224,7 @@ func (p *peer) read() (a answer, err error) {
 	return a, nil
 }
 
-// expect reads a frame that has to be of a kind.
+// expect reads a frame, which must have the descriptor.
 func (p *peer) expect(descriptor byte) answer {
 	p.t.Helper()
 	a := p.next()
@@ -232,7 +232,7 @@ func (p *peer) expect(descriptor byte) answer {
 	return a
 }
 
-// expectClose reads up to the end of the connection, whose last frame has to be a close with a condition.
+// expectClose reads to the end of the connection. The last frame must be a close with the condition.
 func (p *peer) expectClose(condition any) {
 	p.t.Helper()
 	a := p.next()

@@ -30,8 +30,8 @@ func TestReceiveInOrder(t *testing.T) {
 	}
 }
 
-// More credit than a session's window holds: the server stops in the middle of messages, and goes on when it hears of a
-// new window.
+// More credit than a session's window: the server stops in the middle of messages, and continues when it gets a new
+// window.
 func TestReceivePastTheWindow(t *testing.T) {
 	const n, size = 400, 20_000 // 40 frames of 512 bytes each: 16,000 frames
 	h, links := queues()
@@ -62,7 +62,7 @@ func TestReceiveLargeMessages(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h, links := queues()
 			s := serve(t, amqp.Config{}, h)
-			// The client's limit, here the smaller one, holds for what the server sends.
+			// The client's limit, which is the smaller one here, applies to what the server sends.
 			r := receiver(t, dial(t, s, &goamqp.ConnOptions{MaxFrameSize: max}), nil)
 			q := receive(t, links)
 			for _, size := range []int{500_000, 3, 600_000, int(max), 0} {
@@ -88,7 +88,7 @@ func TestReceiveHonoursCredit(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, i, number(t, m))
 		}
-		// An answer to a drain comes behind all that was sent before.
+		// The answer to a drain comes after everything that was sent before.
 		require.NoError(t, r.DrainCredit(ctx(t), nil))
 		require.Nil(t, r.Prefetched())
 		require.Equal(t, to, q.count())
@@ -100,7 +100,7 @@ func TestReceiveHonoursCredit(t *testing.T) {
 	expect(7, 8)
 	require.NoError(t, r.IssueCredit(192))
 	expect(8, 100)
-	require.NoError(t, r.IssueCredit(5), "what was drained can be given again")
+	require.NoError(t, r.IssueCredit(5), "drained credit can be given again")
 	q.put(numbered(100, 10)...)
 	expect(100, 105)
 }
@@ -155,12 +155,12 @@ func TestReceiveSettleModes(t *testing.T) {
 	}
 }
 
-// A link that ends in the middle of a message, because the window is used up, leaves the session usable.
+// A link that ends in the middle of a message, for lack of a window, leaves the session usable.
 func TestReceiveDetachedInTheMiddle(t *testing.T) {
 	var last *amqp.Link
 	queued, links := queues()
 	s := serve(t, amqp.Config{MaxFrameSize: 512, MaxMessageSize: 16 << 20}, handler(func(l *amqp.Link) {
-		last = l // the receive below orders this
+		last = l // the receive below orders this write
 		queued.Attach(l)
 	}))
 	sess := session(t, dial(t, s, nil))

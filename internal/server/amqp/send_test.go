@@ -14,7 +14,7 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/server/amqp"
 )
 
-// taking returns a Handler for links whose deliveries go to deliver.
+// taking returns a Handler that passes all deliveries to deliver.
 func taking(deliver func(d *amqp.Delivery)) amqp.Handler {
 	return handler(func(l *amqp.Link) { l.Accept(amqp.LinkOptions{Sink: sink(deliver)}) })
 }
@@ -49,7 +49,7 @@ func TestSendOutcomes(t *testing.T) {
 	require.Equal(t, &goamqp.Error{Condition: "com.microsoft:server-busy", Description: "wait 4 s"}, send("r"))
 	require.ErrorContains(t, send("n"), "without specifying an error")
 	require.ErrorIs(t, send("d"), context.DeadlineExceeded)
-	require.NoError(t, send("a"), "the link goes on")
+	require.NoError(t, send("a"), "the link stays attached")
 	d := receive(t, deliveries)
 	require.Equal(t, uint32(0x80013700), d.Format)
 	require.Equal(t, []byte{0x00, 0x53, 0x75, 0xa0, 1, 'a'}, d.Payload)
@@ -101,7 +101,7 @@ func TestSendSettled(t *testing.T) {
 	}
 }
 
-// The outcomes of deliveries are told from other goroutines, in any order, and while more come in.
+// Outcomes come from other goroutines, in any order, and while more deliveries arrive.
 func TestSendPipelined(t *testing.T) {
 	const n = 5000
 	settle := make(chan *amqp.Delivery, n)
@@ -183,12 +183,12 @@ func TestSendWaitsForCredit(t *testing.T) {
 	defer cancel()
 	_, err := snd.SendWithReceipt(short, goamqp.NewMessage([]byte("x")), nil)
 	require.ErrorContains(t, err, "credit limit exceeded")
-	receive(t, deliveries).Drop() // an answer that is lost gives its credit back as well
+	receive(t, deliveries).Drop() // a lost answer gives back its credit, too
 	_, err = snd.SendWithReceipt(ctx(t), goamqp.NewMessage([]byte("x")), nil)
 	require.NoError(t, err)
 }
 
-// A client that closes its link must not hear afterwards of what was accepted: go-amqp ends the session then.
+// The server must not send acceptances to a client after it has closed its link: go-amqp would end the session.
 func TestSendAndClose(t *testing.T) {
 	s := serve(t, amqp.Config{}, taking(func(d *amqp.Delivery) { go d.Accept() }))
 	sess := session(t, dial(t, s, nil))

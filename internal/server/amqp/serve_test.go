@@ -14,20 +14,20 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/server/amqp"
 )
 
-// patience is how long a test waits for what has to happen. It is never waited out when all is well.
+// patience is how long a test waits for something that must happen. If all is well, no wait takes that long.
 const patience = 10 * time.Second
 
-// handler is a function that is a Handler.
+// handler is a function as a Handler.
 type handler func(l *amqp.Link)
 
 func (h handler) Attach(l *amqp.Link) { h(l) }
 
-// sink is a function that is a Sink.
+// sink is a function as a Sink.
 type sink func(d *amqp.Delivery)
 
 func (s sink) Deliver(d *amqp.Delivery) { s(d) }
 
-// acceptAll takes every message and has nothing to read.
+// acceptAll accepts every message, and has nothing to read.
 var acceptAll = handler(func(l *amqp.Link) {
 	l.Accept(amqp.LinkOptions{Source: &queue{}, Sink: sink((*amqp.Delivery).Accept)})
 })
@@ -37,7 +37,7 @@ type server struct {
 	t     *testing.T
 	ln    net.Listener
 	conns chan *amqp.Conn // each connection, before it is served
-	ended chan error      // what each Serve returned
+	ended chan error      // the results of Serve
 
 	mu  sync.Mutex
 	all []*amqp.Conn
@@ -76,10 +76,10 @@ func serve(t *testing.T, cfg amqp.Config, h amqp.Handler) *server {
 	return s
 }
 
-// conn is the next connection that was made.
+// conn returns the next connection that was made.
 func (s *server) conn() *amqp.Conn { return receive(s.t, s.conns) }
 
-// result is what the next Serve that ends has returned.
+// result returns the result of the next Serve that ends.
 func (s *server) result() error { return receive(s.t, s.ended) }
 
 // receive takes a value from a channel, and fails the test if none comes.
@@ -158,14 +158,14 @@ func (q *queue) put(messages ...[]byte) {
 	q.link.Wake()
 }
 
-// count is how many messages the link has taken.
+// count returns how many messages the link has taken.
 func (q *queue) count() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.taken
 }
 
-// queues returns a Handler whose links all read from queues, and a channel on which it tells the queue of each.
+// queues returns a Handler whose links all read from queues, and a channel with the queue of each link.
 func queues() (amqp.Handler, <-chan *queue) {
 	ch := make(chan *queue, 64)
 	return handler(func(l *amqp.Link) {
@@ -175,14 +175,14 @@ func queues() (amqp.Handler, <-chan *queue) {
 	}), ch
 }
 
-// data is an encoded message with one data section, put together by hand.
+// data returns an encoded message with one data section, encoded by hand.
 func data(body []byte) []byte {
 	b := []byte{0x00, 0x53, 0x75, 0xb0}
 	b = binary.BigEndian.AppendUint32(b, uint32(len(body)))
 	return append(b, body...)
 }
 
-// numbered are n messages that hold their numbers, from first on.
+// numbered returns n messages that hold their numbers, from first on.
 func numbered(first, n int) (out [][]byte) {
 	for i := range n {
 		out = append(out, data(binary.BigEndian.AppendUint32(nil, uint32(first+i))))

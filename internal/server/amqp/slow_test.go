@@ -26,7 +26,7 @@ func TestSilentPeer(t *testing.T) {
 	}
 }
 
-// The server shows signs of life at half of what the peer tolerates.
+// The server sends empty frames at half of the idle timeout of the peer.
 func TestSignsOfLife(t *testing.T) {
 	t.Parallel()
 	const idle = 600 * time.Millisecond
@@ -37,8 +37,8 @@ func TestSignsOfLife(t *testing.T) {
 	}
 }
 
-// flood sends frames that are answered, and reads none of the answers, until the server takes nothing for a while.
-// It returns how many bytes were taken.
+// flood sends frames that the server answers, and reads none of the answers, until the server takes nothing for a
+// while. It returns how many bytes the server took.
 func (p *peer) flood(limit int, while time.Duration) (taken int, err error) {
 	frame := on(0, flow, 0, 1, 0, 1, nil, nil, nil, nil, nil, true)
 	frames := bytes.Repeat(frame, 1000)
@@ -88,7 +88,7 @@ func TestServerClosesOnPeerThatNeverReads(t *testing.T) {
 	require.Less(t, time.Since(start), 6*time.Second, "not the write timeout, which is 30 s")
 }
 
-// heap is how much is in use.
+// heap returns how many bytes are in use.
 func heap() int64 {
 	var m runtime.MemStats
 	runtime.GC()
@@ -121,7 +121,7 @@ func TestCloseHandshake(t *testing.T) {
 		c.Close(amqp.Errorf(amqp.CondInternalError, "a second time"))
 		a := p.expect(closing)
 		require.Equal(t, amqp.Symbol("amqp:connection:forced"), a.condition(0))
-		// What the peer sends before its own close doesn't matter.
+		// What the peer sends before its own close is ignored.
 		p.write(on(0, attach, "a", 1, true), on(7, end), frameOf(0, 0), on(0, closing))
 		_, err := p.read()
 		require.Error(t, err)
@@ -129,7 +129,7 @@ func TestCloseHandshake(t *testing.T) {
 	})
 }
 
-// A peer that doesn't answer a close is given up, however busy it is.
+// The server gives up on a peer that doesn't answer a close, however busy the peer is.
 func TestCloseWithoutAnswer(t *testing.T) {
 	t.Parallel()
 	for name, cause := range map[string]func(s *server, p *peer){
@@ -151,10 +151,10 @@ func TestCloseWithoutAnswer(t *testing.T) {
 	}
 }
 
-// keepsBusy sends empty frames for as long as the server is there.
+// keepsBusy sends an empty frame, and reports whether the server is still there.
 func (p *peer) keepsBusy() bool {
 	_, err := p.nc.Write(frameOf(0, 0))
-	time.Sleep(time.Millisecond) // not to be a flood
+	time.Sleep(time.Millisecond) // without flooding the server
 	return err == nil
 }
 

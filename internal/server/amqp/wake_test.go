@@ -11,7 +11,7 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/server/amqp"
 )
 
-// Many goroutines fill and wake the same links. If a wake-up were lost, a link would stand still.
+// Many goroutines fill and wake the same links. If a wake-up were lost, a link would stop.
 func TestWakeIsNeverLost(t *testing.T) {
 	const links, producers, total = 4, 8, 20_000
 	h, attached := queues()
@@ -66,7 +66,8 @@ func TestWakeIsNeverLost(t *testing.T) {
 	}
 }
 
-// One message at a time: each waits until the client has seen the one before, so that the writer sleeps in between.
+// One message is sent at a time. Each waits until the client has seen the one before, so that the writer sleeps in
+// between.
 func TestWakeFromSleep(t *testing.T) {
 	h, attached := queues()
 	s := serve(t, amqp.Config{}, h)
@@ -80,7 +81,7 @@ func TestWakeFromSleep(t *testing.T) {
 	}
 }
 
-// A link with many messages doesn't keep another one from its own.
+// A link with many messages doesn't keep another link from sending its own.
 func TestLinksTakeTurns(t *testing.T) {
 	const many = 20_000
 	h, attached := queues()
