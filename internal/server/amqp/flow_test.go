@@ -124,7 +124,7 @@ func TestDrain(t *testing.T) {
 	p.write(gives(3, 5000, 6, 1, true))
 	drained(7)
 	p.expectNothing(0)
-	p.write(on(0, flow, 3, 5000, 0, 5000, 1, 7, 1, nil, true, true)) // the drain also asks for an echo: one answer is enough
+	p.write(on(0, flow, 3, 5000, 0, 5000, 1, 7, 1, nil, true, true)) // an echo as well: one answer for both
 	drained(8)
 	p.expectNothing(0)
 	p.write(gives(3, 5000, 8, 4, false))

@@ -69,7 +69,7 @@ func TestPutToken(t *testing.T) {
 	}
 }
 
-// requireErrorCondition checks that a refusal carries a condition: JavaScript's client looks for that first.
+// requireErrorCondition checks that a refusal has a condition: JavaScript's client looks at that first.
 func requireErrorCondition(t *testing.T, answer *goamqp.Message, code int32) {
 	t.Helper()
 	condition := answer.ApplicationProperties["error-condition"]
@@ -87,7 +87,7 @@ func requireErrorCondition(t *testing.T, answer *goamqp.Message, code int32) {
 	}
 }
 
-// What a request has to be told by is types and names that a peer may get wrong.
+// Peers may get the types and names in a request wrong.
 func TestPutTokenMalformed(t *testing.T) {
 	c := serve(t, broker.Options{}).dial(t)
 	good := sas("hub", "root", rootKey, time.Now().Add(time.Hour))
@@ -143,10 +143,10 @@ func TestPutTokenMalformed(t *testing.T) {
 		})
 	}
 	code, _ := c.put("hub", good)
-	require.Equal(t, int32(202), code, "the connection goes on")
+	require.Equal(t, int32(202), code, "the connection stays usable")
 }
 
-// A connection has one pair of links to $cbs, as on Azure: clients that leak them fail here as well.
+// A connection has one pair of links to $cbs, as on Azure, so that clients that leak them fail here, too.
 func TestOnePairOfTokenLinks(t *testing.T) {
 	virtual(t, broker.Options{}, func(t *testing.T, s *namespace) {
 		const opened = "$cbs node has already been opened."
@@ -173,7 +173,7 @@ func TestOnePairOfTokenLinks(t *testing.T) {
 			require.NoError(t, attachReader("$management")(t, s, c)(ctx(t)))
 		}
 
-		// One that is not detached yet stays.
+		// A link that is not detached yet remains the only one.
 		sender = c.sender("$cbs")
 		s.AddFault(broker.Fault{On: broker.OnDetach, Link: broker.TokenLink, Times: 1, Delay: time.Second})
 		detached := make(chan error, 1)
@@ -214,7 +214,7 @@ func TestRights(t *testing.T) {
 	}
 }
 
-// A token is for what it names, and all that is part of it.
+// A token covers what it names, and everything that is part of it.
 func TestTokenIsForItsEntity(t *testing.T) {
 	s := serve(t, broker.Options{Hubs: []broker.Hub{{Name: "hub", Partitions: 2}, {Name: "hub2", Partitions: 2}}})
 	c := s.dial(t)
@@ -230,7 +230,7 @@ func TestTokenIsForItsEntity(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// Who has no token is told the same of what is there and of what is not.
+// A client without a token gets the same answer whether or not an entity exists.
 func TestUnauthorizedLearnNothing(t *testing.T) {
 	c := serve(t, broker.Options{}).dial(t)
 	// The description ends with an id that differs each time.
@@ -265,7 +265,7 @@ func TestUnauthorizedLearnNothing(t *testing.T) {
 	}
 }
 
-// roles is a directory in which a token is an identity's name and "expired" is one that has run out.
+// roles is a directory in which a token is the name of its identity. "expired" is a token that has expired.
 type roles struct {
 	mu sync.Mutex
 	of map[string][]broker.Right
@@ -290,7 +290,7 @@ func (r *roles) set(identity string, rights ...broker.Right) {
 	r.of[identity] = rights
 }
 
-// An identity may do what its roles allow at the time, and its links end when they are taken away.
+// An identity may do what its roles allow at the time. Its links end when the roles are removed.
 func TestDirectory(t *testing.T) {
 	d := &roles{of: map[string][]broker.Right{
 		"sender": {broker.RightSend}, "both": {broker.RightSend, broker.RightListen},
@@ -306,7 +306,7 @@ func TestDirectory(t *testing.T) {
 	require.Equal(t, int32(401), code)
 	require.Equal(t, "ExpiredToken: The token is expired.", why)
 
-	nobody := s.dial(t) // whose token is taken, and allows nothing
+	nobody := s.dial(t) // its token is accepted, but allows nothing
 	code, _ = put(nobody, "nobody")
 	require.Equal(t, int32(202), code)
 	_, err := nobody.sess.NewSender(ctx(t), "hub", nil)

@@ -12,12 +12,12 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/server/broker"
 )
 
-// as are the link properties of a reader with a name.
-func as(name string) map[string]any { return map[string]any{"com.microsoft:receiver-name": name} }
+// named returns the link properties of a reader with a name.
+func named(name string) map[string]any { return map[string]any{"com.microsoft:receiver-name": name} }
 
-// with adds an epoch.
-func with(name string, epoch any) map[string]any {
-	m := as(name)
+// withEpoch returns those of a reader with a name and an epoch.
+func withEpoch(name string, epoch any) map[string]any {
+	m := named(name)
 	m["com.microsoft:epoch"] = epoch
 	return m
 }
@@ -26,8 +26,8 @@ func TestEpochs(t *testing.T) {
 	s := serve(t, broker.Options{})
 	c := s.open(t)
 	const stolen = "amqp:link:stolen"
-	first := c.mustRead(group, earliest, with("first", int64(1)))
-	same := c.mustRead(group, earliest, with("same", int64(1)))
+	first := c.mustRead(group, earliest, withEpoch("first", int64(1)))
+	same := c.mustRead(group, earliest, withEpoch("same", int64(1)))
 	e := ended(t, first)
 	require.Equal(t, goamqp.ErrCond(stolen), e.Condition)
 	require.Contains(
@@ -35,31 +35,31 @@ func TestEpochs(t *testing.T) {
 		"New receiver 'same' with higher epoch of '1' is created hence current receiver 'first' with epoch '1' is getting "+
 			"disconnected",
 	)
-	higher := c.mustRead(group, earliest, with("higher", int32(7)))
+	higher := c.mustRead(group, earliest, withEpoch("higher", int32(7)))
 	e = ended(t, same)
 	require.Equal(t, goamqp.ErrCond(stolen), e.Condition)
 	require.Contains(t, e.Description, "New receiver 'higher' with higher epoch of '7'")
 
-	_, err := c.reader(group, earliest, with("lower", int64(6)))
+	_, err := c.reader(group, earliest, withEpoch("lower", int64(6)))
 	requireCondition(
 		t, err, stolen, "Receiver 'higher' with a higher epoch '7' already exists",
 		"Receiver 'lower' with epoch 6 cannot be created",
 	)
-	_, err = c.reader(group, earliest, as("plain"))
+	_, err = c.reader(group, earliest, named("plain"))
 	requireCondition(t, err, stolen, "created with epoch of '7', and so non-epoch receiver is not allowed")
-	_, err = c.reader(group, earliest, with("odd", "7"))
+	_, err = c.reader(group, earliest, withEpoch("odd", "7"))
 	requireCondition(t, err, "amqp:invalid-field", "com.microsoft:epoch is a string")
 
-	c.send("hub/Partitions/0", "x") // those that were refused have done nothing to the one that is there
+	c.send("hub/Partitions/0", "x") // the refused readers have not affected this one
 	require.Equal(t, "x", string(next(t, higher).GetData()))
-	c.mustRead("hub/ConsumerGroups/Other/Partitions/0", earliest, as("another group"))
-	c.mustRead("hub/ConsumerGroups/$Default/Partitions/1", earliest, with("another partition", int64(1)))
+	c.mustRead("hub/ConsumerGroups/Other/Partitions/0", earliest, named("another group"))
+	c.mustRead("hub/ConsumerGroups/$Default/Partitions/1", earliest, withEpoch("another partition", int64(1)))
 
-	require.NoError(t, higher.Close(ctx(t))) // nobody's epoch is remembered
-	plain := c.mustRead(group, earliest, as("plain"))
+	require.NoError(t, higher.Close(ctx(t))) // its epoch is not remembered
+	plain := c.mustRead(group, earliest, named("plain"))
 	require.Equal(t, "x", string(next(t, plain).GetData()))
-	negative := c.mustRead(group, earliest, with("negative", int64(-5)))
-	require.Equal(t, goamqp.ErrCond(stolen), ended(t, plain).Condition, "an epoch evicts who has none")
+	negative := c.mustRead(group, earliest, withEpoch("negative", int64(-5)))
+	require.Equal(t, goamqp.ErrCond(stolen), ended(t, plain).Condition, "an epoch evicts readers without one")
 	require.Equal(t, "x", string(next(t, negative).GetData()))
 }
 
@@ -68,9 +68,9 @@ func TestFiveReaders(t *testing.T) {
 	c := s.open(t)
 	var readers []*goamqp.Receiver
 	for i := range 5 {
-		readers = append(readers, c.mustRead(group, earliest, as(fmt.Sprint("r", i))))
+		readers = append(readers, c.mustRead(group, earliest, named(fmt.Sprint("r", i))))
 	}
-	_, err := c.reader(group, earliest, as("r5"))
+	_, err := c.reader(group, earliest, named("r5"))
 	requireCondition(t, err, "amqp:resource-limit-exceeded", "maximum number of allowed receivers per partition in a "+
 		"consumer group which is 5",
 		"List of connected receivers - r0, r1, r2, r3, r4.")
@@ -79,14 +79,14 @@ func TestFiveReaders(t *testing.T) {
 	for _, r := range readers {
 		require.Equal(t, "for all", string(next(t, r).GetData()))
 	}
-	require.NoError(t, readers[2].Close(ctx(t))) // who leaves makes room
-	again := c.mustRead(group, earliest, as("again"))
+	require.NoError(t, readers[2].Close(ctx(t))) // a reader that leaves makes room
+	again := c.mustRead(group, earliest, named("again"))
 	_, err = c.reader(group, earliest, nil)
 	requireCondition(t, err, "amqp:resource-limit-exceeded")
 	require.NoError(t, again.Close(ctx(t)))
 
-	// So does who is gone without a word, and who was evicted.
-	c.mustRead(group, earliest, with("epoch", int64(0)))
+	// So does a reader that goes without a word, and one that is evicted.
+	c.mustRead(group, earliest, withEpoch("epoch", int64(0)))
 	for _, i := range []int{0, 1, 3, 4} {
 		require.Equal(t, goamqp.ErrCond("amqp:link:stolen"), ended(t, readers[i]).Condition)
 	}
@@ -101,7 +101,7 @@ func TestFiveReaders(t *testing.T) {
 	}
 }
 
-// Of readers that come at once with one epoch, one is left, and all others are told.
+// If several readers come at once with the same epoch, one remains, and all others are told.
 func TestStealRace(t *testing.T) {
 	const rounds, n = 15, 12
 	s := serve(t, broker.Options{})
@@ -116,8 +116,8 @@ func TestStealRace(t *testing.T) {
 		for i, c := range clients {
 			all.Go(func() {
 				var err error
-				// One that is evicted before its attach is answered is refused with the same condition.
-				if readers[i], err = c.reader(group, latest, with(fmt.Sprint(i), int64(round))); err != nil {
+				// A reader that is evicted before its attach is answered is refused with the same condition.
+				if readers[i], err = c.reader(group, latest, withEpoch(fmt.Sprint(i), int64(round))); err != nil {
 					requireCondition(t, err, "amqp:link:stolen")
 				}
 			})
@@ -135,12 +135,12 @@ func TestStealRace(t *testing.T) {
 				}
 			})
 		}
-		all.Wait() // those that were not told would wait here in vain
+		all.Wait() // readers that were not told would wait here forever
 		require.Len(t, got, 1, "round %d", round)
 	}
 }
 
-// Readers come and go, some with their connection. What they leave behind is nothing.
+// Readers come and go, some with their connection. They leave nothing behind.
 func TestJoinAndLeaveRace(t *testing.T) {
 	s := serve(t, broker.Options{})
 	var all sync.WaitGroup
@@ -148,9 +148,9 @@ func TestJoinAndLeaveRace(t *testing.T) {
 		all.Go(func() {
 			for j := range 10 {
 				c := s.open(t)
-				properties := as("r")
+				properties := named("r")
 				if (i+j)%3 == 0 {
-					properties = with("r", int64(j))
+					properties = withEpoch("r", int64(j))
 				}
 				r, err := c.reader(group, earliest, properties)
 				switch {
@@ -167,7 +167,7 @@ func TestJoinAndLeaveRace(t *testing.T) {
 	all.Wait()
 	s.DropConnections()
 	c := s.open(t)
-	require.Eventually(t, func() bool { // it may take a moment until the server has seen them go
+	require.Eventually(t, func() bool { // the server may take a moment to notice that they have gone
 		r, err := c.reader(group, earliest, nil)
 		return err == nil && r.Close(ctx(t)) == nil
 	}, patience, 1e6)
@@ -189,7 +189,7 @@ func TestJoinAndLeaveRace(t *testing.T) {
 	}, patience, 1e6)
 }
 
-// A reader that wants them is told of the partition's end with each event.
+// A reader that asks for runtime metrics gets the state of the partition's end with each event.
 func TestRuntimeMetrics(t *testing.T) {
 	s := serve(t, broker.Options{})
 	c := s.open(t)

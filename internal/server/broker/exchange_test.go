@@ -19,13 +19,14 @@ import (
 // exchange is something that a client asks of the namespace.
 type exchange struct {
 	name  string
-	fault broker.Fault // what it is called, for one time
-	// begin prepares it on a connection, and returns what does it.
+	fault broker.Fault // names the exchange
+	// begin prepares the exchange on a connection, and returns the function that performs it.
 	begin func(t *testing.T, s *namespace, c *client) func(context.Context) error
-	fresh bool // it is a part of the handshake: begin's client has not connected
+	fresh bool // it is part of the handshake: begin's client is not connected
 }
 
-// exchanges are those that wait for an answer. OnClose is not among them: go-amqp doesn't wait for it.
+// exchanges are the exchanges in which the client waits for an answer. OnClose is not among them: go-amqp doesn't wait
+// for its answer.
 var exchanges = []exchange{
 	{name: "connect", fault: broker.Fault{On: broker.OnConnect}, begin: hello, fresh: true},
 	{name: "SASL", fault: broker.Fault{On: broker.OnSASL}, begin: hello, fresh: true},
@@ -71,7 +72,7 @@ func hello(_ *testing.T, _ *namespace, c *client) func(context.Context) error {
 		if err := c.hello(ctx, o); err != nil {
 			return err
 		}
-		_, err := c.conn.NewSession(ctx, nil) // a connection that is refused is open for a moment
+		_, err := c.conn.NewSession(ctx, nil) // a refused connection is open for a moment
 		return err
 	}
 }
@@ -82,7 +83,7 @@ func newSession(_ *testing.T, _ *namespace, c *client) func(context.Context) err
 		if err != nil {
 			return err
 		}
-		_, err = sess.NewSender(ctx, "hub", nil) // so is a session
+		_, err = sess.NewSender(ctx, "hub", nil) // so is a refused session
 		return err
 	}
 }
@@ -185,7 +186,7 @@ func endSession(_ *testing.T, _ *namespace, c *client) func(context.Context) err
 	return c.session().Close
 }
 
-// elsewhere is traffic on the same connection that no fault is about.
+// elsewhere is traffic on the same connection that the fault does not affect.
 type elsewhere struct {
 	sender   *goamqp.Sender
 	receiver *goamqp.Receiver
@@ -208,17 +209,17 @@ func (e *elsewhere) goesOn(t *testing.T) {
 // patient is how long a client waits for an answer that doesn't come.
 const patient = 2 * time.Minute
 
-// scene is an exchange that a fault is about to happen to.
+// scene is an exchange to which a fault is about to happen.
 type scene struct {
 	*namespace
 	client    *client
-	elsewhere *elsewhere // nil: the exchange is a part of the handshake
+	elsewhere *elsewhere // nil: the exchange is part of the handshake
 	do        func(context.Context) error
-	again     func() error // does another one, which goes well
+	again     func() error // performs another exchange, which succeeds
 	happened  atomic.Int64
 }
 
-// stage runs a test of every exchange, in virtual time. f is what happens to it.
+// stage runs a test with each exchange, in virtual time. f is the fault that happens to it.
 func stage(t *testing.T, f broker.Fault, test func(t *testing.T, x exchange, s *scene)) {
 	for _, x := range exchanges {
 		t.Run(x.name, func(t *testing.T) {
@@ -250,7 +251,8 @@ func stage(t *testing.T, f broker.Fault, test func(t *testing.T, x exchange, s *
 	}
 }
 
-// took does the exchange, and returns how long that took. Meanwhile the rest of the connection goes on.
+// took performs the exchange, and returns how long that took. It checks that other traffic on the connection goes on
+// meanwhile.
 func (s *scene) took(t *testing.T) (time.Duration, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patient)
@@ -270,7 +272,8 @@ func (s *scene) took(t *testing.T) (time.Duration, error) {
 	return end.Sub(start), err
 }
 
-// requireTimeout checks that a client has given up. While it opens a connection, its socket has the deadline as well.
+// requireTimeout checks that a client has given up. While a client opens a connection, the deadline may be the
+// socket's.
 func requireTimeout(t *testing.T, err error) {
 	t.Helper()
 	require.True(t, errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded), "%v", err)
@@ -283,7 +286,7 @@ func TestNeverAnswered(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			stage(t, f, func(t *testing.T, x exchange, s *scene) {
-				if x.fault.On == broker.OnReceive && f.After { // the event is delivered, and no other
+				if x.fault.On == broker.OnReceive && f.After { // this event is delivered, and no other
 					require.NoError(t, s.do(ctx(t)))
 				}
 				took, err := s.took(t)
@@ -305,7 +308,7 @@ func TestAnsweredLate(t *testing.T) {
 	})
 }
 
-// conditions are those in PROTOCOL.md.
+// conditions are errors of AMQP and of the service.
 var conditions = []string{
 	"com.microsoft:server-busy", "com.microsoft:timeout", "amqp:link:detach-forced", "amqp:link:transfer-limit-exceeded",
 	"amqp:connection:forced", "amqp:internal-error", "amqp:unauthorized-access", "amqp:not-found", "amqp:not-allowed",
@@ -321,7 +324,7 @@ func TestRefusedWithEachCondition(t *testing.T) {
 				switch x.fault.On {
 				case broker.OnSASL: // its outcome is a code
 					require.ErrorContains(t, err, "failed with code")
-				case broker.OnDetach, broker.OnEnd: // go-amqp doesn't look at the error of what it wants to end
+				case broker.OnDetach, broker.OnEnd: // go-amqp ignores the error when it ends something itself
 				default:
 					require.ErrorContains(t, err, condition)
 					require.ErrorContains(t, err, "told")
@@ -332,7 +335,7 @@ func TestRefusedWithEachCondition(t *testing.T) {
 	}
 }
 
-// performed reports what remains of exchanges that were done: the event of OnPublish.
+// performed reports whether a lasting effect of the exchange is there: the event of OnPublish.
 func (s *scene) performed(t *testing.T) bool { return len(bodies(t, s.namespace, "0")) > 0 }
 
 func TestCut(t *testing.T) {
@@ -357,7 +360,7 @@ func TestCut(t *testing.T) {
 	}
 }
 
-// Of a connection that has gone silent, the client hears nothing any more, not even that this side has given it up.
+// After a connection has gone silent, the client gets nothing, not even when this side gives up.
 func TestSilence(t *testing.T) {
 	for _, after := range []bool{false, true} {
 		t.Run(fmt.Sprintf("after %v", after), func(t *testing.T) {
@@ -383,7 +386,7 @@ func TestSilence(t *testing.T) {
 				before, _ := s.client.nc.seen()
 				time.Sleep(15 * time.Minute) // past the namespace's idle timeout
 				read, ended := s.client.nc.seen()
-				if !x.fresh { // go-amqp closes a connection that isn't open when it gives up
+				if !x.fresh { // go-amqp closes a connection if it gives up before it is open
 					require.NoError(t, ended)
 				}
 				require.Equal(t, before, read)

@@ -11,7 +11,7 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/server/broker"
 )
 
-// A token that runs out closes the links that it covers, and no others.
+// When a token expires, the links that it covers are closed, and no others.
 func TestTokenExpires(t *testing.T) {
 	t.Parallel()
 	s := serve(t, broker.Options{
@@ -36,8 +36,8 @@ func TestTokenExpires(t *testing.T) {
 	e := ended(t, readers["brief"])
 	require.Equal(t, goamqp.ErrCondUnauthorizedAccess, e.Condition)
 	require.Contains(t, e.Description, "ExpiredToken")
-	require.False(t, time.Now().Before(soon), "it was closed before its time")
-	require.Eventually(t, func() bool { // the sender's link is closed as well
+	require.False(t, time.Now().Before(soon), "it was closed too early")
+	require.Eventually(t, func() bool { // the sender's link is closed, too
 		return senders["brief"].Send(ctx(t), goamqp.NewMessage(nil), nil) != nil
 	}, patience, time.Millisecond)
 	requireCondition(t, senders["brief"].Send(ctx(t), goamqp.NewMessage(nil), nil), "amqp:unauthorized-access")
@@ -55,7 +55,7 @@ func TestTokenExpires(t *testing.T) {
 	require.NoError(t, senders["renewed"].Send(ctx(t), goamqp.NewMessage(nil), nil))
 }
 
-// Links come and go while tokens run out: none may be left without a token.
+// Links come and go while tokens expire. No link may stay open without a token.
 func TestTokenExpiresWhileAttaching(t *testing.T) {
 	t.Parallel()
 	s := serve(t, broker.Options{})
@@ -68,22 +68,22 @@ func TestTokenExpiresWhileAttaching(t *testing.T) {
 	for i := 0; ; i++ {
 		sess, err := c.conn.NewSession(ctx(t), nil)
 		require.NoError(t, err)
-		r, err := sess.NewReceiver(ctx(t), group, &goamqp.ReceiverOptions{Properties: with("r", int64(i))})
+		r, err := sess.NewReceiver(ctx(t), group, &goamqp.ReceiverOptions{Properties: withEpoch("r", int64(i))})
 		if err != nil {
 			requireCondition(t, err, "amqp:unauthorized-access")
 			break
 		}
 		last = r
-		if sessions = append(sessions, sess); len(sessions) > 3 { // links that were evicted long since
+		if sessions = append(sessions, sess); len(sessions) > 3 { // its links were evicted long ago
 			require.NoError(t, sessions[0].Close(ctx(t)))
 			sessions = sessions[1:]
 		}
 	}
-	// Or its place was taken by one whose token ran out before it was told that it is attached.
+	// The link may also have been evicted by one whose token expired before it was attached.
 	require.Contains(t, []goamqp.ErrCond{"amqp:unauthorized-access", "amqp:link:stolen"}, ended(t, last).Condition)
 }
 
-// Thousands of tokens on one connection are taken, and each covers what it is for.
+// A connection may have thousands of tokens, and each covers what it is for.
 func TestManyTokens(t *testing.T) {
 	c := serve(t, broker.Options{}).dial(t)
 	sender, err := c.sess.NewSender(ctx(t), "$cbs", nil)
@@ -97,7 +97,7 @@ func TestManyTokens(t *testing.T) {
 			for i := range n {
 				audience := fmt.Sprintf("sb://host/hub/Partitions/0/%d", i)
 				err := sender.Send(ctx(t), &goamqp.Message{
-					// each runs out before the last
+					// each expires before the previous one
 					Value:      sas(audience, "root", rootKey, time.Now().Add(time.Duration(n-i)*time.Hour)),
 					Properties: &goamqp.MessageProperties{MessageID: uint64(i), ReplyTo: ptr("answers")},
 					ApplicationProperties: map[string]any{
@@ -118,5 +118,5 @@ func TestManyTokens(t *testing.T) {
 	}
 	require.NoError(t, <-failed)
 	_, err = c.sess.NewSender(ctx(t), "hub/Partitions/0", nil)
-	requireCondition(t, err, "amqp:unauthorized-access") // none of them is for that
+	requireCondition(t, err, "amqp:unauthorized-access") // none of them covers it
 }

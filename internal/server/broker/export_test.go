@@ -2,13 +2,13 @@ package broker
 
 import "github.com/go-eventhubs/eventhubs/internal/server/amqp"
 
-// ParseSelector reports whether a filter is understood, and what it says.
+// ParseSelector parses a filter.
 func ParseSelector(expression string) (by int, value int64, inclusive bool, err error) {
 	s, err := parseSelector(expression)
 	return int(s.by), s.value, s.inclusive, err
 }
 
-// Unpack returns the events of a message, and what a reader would get of each.
+// Unpack returns the events of a message, and each of them as it is delivered.
 func Unpack(format uint32, payload []byte) (events []Event, delivered [][]byte, err error) {
 	events, _, err = unpack(nil, format, payload)
 	for i := range events {
@@ -17,7 +17,7 @@ func Unpack(format uint32, payload []byte) (events []Event, delivered [][]byte, 
 	return events, delivered, err
 }
 
-// CheckSAS reports what a token allows on a path.
+// CheckSAS returns what a token allows on a path.
 func (b *Broker) CheckSAS(token, path string) ([]Right, error) {
 	g, err := b.checkSAS(token, path)
 	if err != nil {
@@ -26,14 +26,14 @@ func (b *Broker) CheckSAS(token, path string) ([]Right, error) {
 	return g.rights(), nil
 }
 
-// Limits are those of the connections to come.
+// Limits returns the limits of later connections, for tests to change.
 func (b *Broker) Limits() *amqp.Config { return &b.limits }
 
-// PartitionOf is where a key goes.
+// PartitionOf returns the partition of a key.
 func PartitionOf(key string, partitions int) int { return partitionOf(key, partitions) }
 
-// RememberProducers has a partition see so many producers, and reports whether it knows the first, whether it knows the
-// last, and how many it knows.
+// RememberProducers makes a partition see n producers. It reports whether the partition knows the first and the last,
+// and returns how many it knows.
 func RememberProducers(n int) (first, last bool, kept int) {
 	var ps producers
 	id := int64(0)

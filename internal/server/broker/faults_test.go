@@ -13,7 +13,7 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/server/broker"
 )
 
-// delay is long enough to be told from no delay.
+// delay is long enough to be distinguished from no delay.
 const delay = 60 * time.Millisecond
 
 // lost waits until a connection has ended, and returns why.
@@ -49,7 +49,7 @@ func TestConnectFaults(t *testing.T) {
 	})
 }
 
-// How a refusal reaches those who ask $cbs and $management: as a status code and as a condition.
+// A refusal of a request to $cbs or $management has a status code and a condition.
 func TestRequestFaults(t *testing.T) {
 	for name, x := range map[string]struct {
 		fault   broker.Fault
@@ -86,7 +86,7 @@ func TestRequestFaults(t *testing.T) {
 	}
 }
 
-// A condition of links detaches both links of a request: whichever the client looks at tells it.
+// A condition of links detaches both links of a request. The client may look at either.
 func TestRequestFaultDetaches(t *testing.T) {
 	virtual(t, broker.Options{}, func(t *testing.T, s *namespace) {
 		sess := s.open(t).session()
@@ -104,7 +104,7 @@ func TestRequestFaultDetaches(t *testing.T) {
 	})
 }
 
-// Hub, Partition, ConsumerGroup and Link say which exchanges a fault is about.
+// Hub, Partition, ConsumerGroup and Link say which exchanges a fault happens to.
 func TestFaultsAreAimed(t *testing.T) {
 	const other = "hub/ConsumerGroups/Other/Partitions/1"
 	tokenFor := func(path string) func(t *testing.T, c *client) error {
@@ -176,15 +176,15 @@ func TestFaultsAreAimed(t *testing.T) {
 	}
 }
 
-// An attach that is held up is not carried out once its connection is gone: it would evict the reader that is there.
+// An attach that is held up is not performed once its connection is gone: it would evict the other reader.
 func TestAttachOfTheDead(t *testing.T) {
 	virtual(t, broker.Options{}, func(t *testing.T, s *namespace) {
-		alive := s.open(t).mustRead(group, latest, with("alive", int64(1)))
+		alive := s.open(t).mustRead(group, latest, withEpoch("alive", int64(1)))
 		s.AddFault(broker.Fault{On: broker.OnAttach, ConsumerGroup: "$default", Times: 1, Delay: delay})
 		dead := s.open(t)
 		failed := make(chan error, 1)
 		go func() {
-			_, err := dead.reader(group, latest, with("the dead", int64(2)))
+			_, err := dead.reader(group, latest, withEpoch("the dead", int64(2)))
 			failed <- err
 		}()
 		synctest.Wait()
@@ -196,7 +196,7 @@ func TestAttachOfTheDead(t *testing.T) {
 	})
 }
 
-// An attach whose answer is lost is carried out: the reader that was there has to leave, until the link is gone itself.
+// An attach whose answer is lost is performed: the other reader must leave, until the link is gone, too.
 func TestAttachAfter(t *testing.T) {
 	for name, f := range map[string]broker.Fault{
 		"unanswered": {Hang: true}, "cut": {DropConnection: true}, "silent": {SilenceConnection: true},
@@ -205,12 +205,12 @@ func TestAttachAfter(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			virtual(t, broker.Options{}, func(t *testing.T, s *namespace) {
-				alive := s.open(t).mustRead(group, latest, with("alive", int64(1)))
+				alive := s.open(t).mustRead(group, latest, withEpoch("alive", int64(1)))
 				f.On, f.Times, f.After = broker.OnAttach, 1, true
 				s.AddFault(f)
 				failed := make(chan error, 1)
 				go func() {
-					_, err := s.open(t).reader(group, latest, with("the new one", int64(1)))
+					_, err := s.open(t).reader(group, latest, withEpoch("the new one", int64(1)))
 					failed <- err
 				}()
 				require.Equal(t, goamqp.ErrCond("amqp:link:stolen"), ended(t, alive).Condition)
@@ -219,7 +219,7 @@ func TestAttachAfter(t *testing.T) {
 					requireCondition(t, err, f.Condition)
 				}
 				require.Error(t, err)
-				again := s.open(t).mustRead(group, latest, with("the last", int64(1)))
+				again := s.open(t).mustRead(group, latest, withEpoch("the last", int64(1)))
 				s.open(t).send("hub/Partitions/0", "x")
 				require.Equal(t, "x", string(next(t, again).GetData()))
 			})
@@ -237,7 +237,7 @@ func TestPublishFaults(t *testing.T) {
 		s.AddFault(f)
 		require.NoError(t, publish("1"))
 		c.send("hub/Partitions/1", "elsewhere")
-		c.send("hub", "anywhere") // it goes to 0, but doesn't name it
+		c.send("hub", "anywhere") // it goes to partition 0, but doesn't name it
 		require.NoError(t, publish("2"))
 		for range 2 {
 			requireCondition(t, publish("no"), "com.microsoft:server-busy", "later")
@@ -246,7 +246,7 @@ func TestPublishFaults(t *testing.T) {
 
 		f = busy
 		f.Hub = "Hub"
-		remove := s.AddFault(f) // until it is taken back
+		remove := s.AddFault(f) // until it is removed
 		for range 3 {
 			requireCondition(t, publish("no"), "com.microsoft:server-busy")
 		}
@@ -258,7 +258,7 @@ func TestPublishFaults(t *testing.T) {
 		start := time.Now()
 		requireCondition(t, publish("no"), "amqp:link:detach-forced")
 		require.Equal(t, delay, time.Since(start))
-		// That a message is too large is said of the message, not of the link.
+		// This condition is about the message, not about the link.
 		s.AddFault(broker.Fault{On: broker.OnPublish, Times: 1, Condition: "amqp:link:message-size-exceeded"})
 		sender := c.sender("hub/Partitions/0")
 		requireCondition(t, sender.Send(ctx(t), goamqp.NewMessage(nil), nil), "amqp:link:message-size-exceeded")
@@ -267,8 +267,8 @@ func TestPublishFaults(t *testing.T) {
 	})
 }
 
-// A message that is only held up is stored at once: the order is kept. So is one whose answer is lost; others are
-// answered.
+// A message that is only delayed is stored at once, to keep the order. So is one whose answer is lost. Later messages
+// are answered.
 func TestPublishIsStoredAtOnce(t *testing.T) {
 	virtual(t, broker.Options{}, func(t *testing.T, s *namespace) {
 		const late = time.Minute
@@ -310,10 +310,10 @@ func TestReceiveFaults(t *testing.T) {
 		})
 		require.NoError(t, err)
 		require.NoError(t, r.IssueCredit(100))
-		require.Equal(t, "1", string(next(t, r).GetData()), "it was not lost with the link")
+		require.Equal(t, "1", string(next(t, r).GetData()), "the event was not lost with the link")
 		require.Equal(t, "2", string(next(t, r).GetData()))
 
-		// Each delay is for one delivery, whatever else happens meanwhile.
+		// Each delay is for one delivery, even if the link is woken meanwhile.
 		for range 2 {
 			s.AddFault(broker.Fault{On: broker.OnReceive, Partition: "0", ConsumerGroup: "$DEFAULT", Times: 2, Delay: delay})
 			start := time.Now()
@@ -327,7 +327,7 @@ func TestReceiveFaults(t *testing.T) {
 			require.Equal(t, "free", string(next(t, r).GetData()))
 		}
 
-		// What was held up goes on without meeting the next fault.
+		// A delivery that was held up goes on without meeting the next fault.
 		s.AddFault(broker.Fault{On: broker.OnReceive, Times: 1, Delay: delay})
 		s.AddFault(broker.Fault{On: broker.OnReceive, Times: 1, Condition: "amqp:link:detach-forced"})
 		c.send("hub/Partitions/0", "held", "not delivered")
@@ -336,7 +336,7 @@ func TestReceiveFaults(t *testing.T) {
 	})
 }
 
-// The fault that was declared first happens first, and the next one afterwards. Each counts how often it has happened.
+// The fault that was declared first happens first, and then the next one. Each counts how often it has happened.
 func TestFaultsInTurn(t *testing.T) {
 	virtual(t, broker.Options{}, func(t *testing.T, s *namespace) {
 		sender := s.open(t).sender("hub")
@@ -347,7 +347,7 @@ func TestFaultsInTurn(t *testing.T) {
 		for _, condition := range []string{"a:one", "a:three", "a:two", "a:three", "a:three"} {
 			requireCondition(t, sender.Send(ctx(t), goamqp.NewMessage(nil), nil), condition)
 		}
-		remove() // used up already
+		remove() // it is used up already
 		forever()
 		require.NoError(t, sender.Send(ctx(t), goamqp.NewMessage(nil), nil))
 		require.EqualValues(t, 1, one.Load())
@@ -355,7 +355,7 @@ func TestFaultsInTurn(t *testing.T) {
 	})
 }
 
-// Close doesn't wait for faults that hold something up, and nothing of them is left: the bubble would not end.
+// Close does not wait for faults that hold something up. They leave no goroutine behind, or the bubble would not end.
 func TestCloseDuringFaults(t *testing.T) {
 	for name, f := range map[string]broker.Fault{
 		"delay": {Delay: time.Hour, Condition: "amqp:not-found"}, "hang": {Hang: true}, "silence": {SilenceConnection: true},
@@ -378,7 +378,7 @@ func TestCloseDuringFaults(t *testing.T) {
 	}
 }
 
-// Clients are told that the namespace goes.
+// Clients are told that the namespace closes.
 func TestCloseTells(t *testing.T) {
 	virtual(t, broker.Options{}, func(t *testing.T, s *namespace) {
 		c := s.open(t)

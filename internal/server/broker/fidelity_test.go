@@ -31,7 +31,7 @@ func everyType() map[string]any {
 	}
 }
 
-// nested are values that go in annotations only.
+// nested returns values that only annotations may have.
 func nested() map[any]any {
 	return map[any]any{
 		"list": []any{int32(1), "two", nil, []any{true}}, "map": map[string]any{"a": int64(1), "b": map[string]any{"c": "d"}},
@@ -41,7 +41,8 @@ func nested() map[any]any {
 	}
 }
 
-// What was sent comes back: the bare message as it was, the header, and the annotations beside the service's own.
+// A message comes back as it was sent: the bare message, the header, and the annotations together with the service's
+// own.
 func TestMessageKept(t *testing.T) {
 	now := time.UnixMilli(1_700_000_000_000)
 	annotations := goamqp.Annotations{
@@ -113,14 +114,14 @@ func TestMessageKept(t *testing.T) {
 			events, err := s.Events("hub", "0")
 			require.NoError(t, err)
 			require.True(
-				t, bytes.HasSuffix(inner.Data[0], events[count-1].Bare), "what go-amqp can't tell apart is the same too",
+				t, bytes.HasSuffix(inner.Data[0], events[count-1].Bare), "differences that go-amqp can't see don't exist either",
 			)
 		})
 	}
 }
 
-// reread returns a message as go-amqp decodes it, which is not always the Go type that it encodes, without the
-// annotations that are the service's.
+// reread returns a message as go-amqp decodes it, without the annotations of the service. The Go types can differ from
+// those that go-amqp encodes.
 func reread(t *testing.T, m *goamqp.Message) *goamqp.Message {
 	t.Helper()
 	b, err := m.MarshalBinary()
@@ -136,7 +137,7 @@ func reread(t *testing.T, m *goamqp.Message) *goamqp.Message {
 	return &again
 }
 
-// The same through the SDK on both sides.
+// The same holds with the SDK on both sides.
 func TestEventKept(t *testing.T) {
 	s := serve(t, broker.Options{})
 	p := s.producer(t, "hub")

@@ -13,7 +13,7 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/server/broker"
 )
 
-// A filter that is understood says the same when it is written down again.
+// A filter that parses means the same with more spaces.
 func FuzzSelector(f *testing.F) {
 	for _, s := range []string{
 		earliest, "amqp.annotation.x-opt-offset >= '@latest'", "amqp.annotation.x-opt-sequence-number > 5",
@@ -38,7 +38,7 @@ func FuzzSelector(f *testing.F) {
 	})
 }
 
-// Whatever is taken can be delivered, is well formed then, and ends with the bytes that were sent.
+// A message that is accepted can be delivered, is well formed, and ends with the bytes that were sent.
 func FuzzUnpack(f *testing.F) {
 	full := &goamqp.Message{
 		Header: &goamqp.MessageHeader{Durable: true}, DeliveryAnnotations: goamqp.Annotations{"d": int64(1)},
@@ -61,7 +61,7 @@ func FuzzUnpack(f *testing.F) {
 		f.Add(true, batch)
 	}
 	f.Add(false, []byte{})
-	// A footer before a body of null, and delivery annotations at the end.
+	// A footer before a null body, and delivery annotations at the end.
 	f.Add(false, []byte{0, 0x53, 0x78, 0xc1, 1, 0, 0, 0x53, 0x75, 0x40, 0, 0x53, 0x71, 0xc1, 1, 0})
 	f.Add(true, []byte{0, 0x53, 0x75, 0xa0, 0})
 	f.Fuzz(func(t *testing.T, batch bool, payload []byte) {
@@ -88,7 +88,8 @@ func FuzzUnpack(f *testing.F) {
 	})
 }
 
-// No token is taken that was not signed with the key, and nothing that is wrong with one is worse than a refusal.
+// A token is accepted only if it was signed with the key. Anything wrong with a token leads to a refusal, and to
+// nothing worse.
 func FuzzSAS(f *testing.F) {
 	b, err := broker.New(broker.Options{
 		Hubs:  []broker.Hub{{Name: "hub", Partitions: 1}},

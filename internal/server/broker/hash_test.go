@@ -13,11 +13,11 @@ import (
 
 var keyCounts = [...]int{1, 2, 3, 5, 32, 1000}
 
-// keyVectors are keys, and their partitions where there are as many as keyCounts says. The hash is generate_hash_code
-// of the Python SDK (azure-eventhub 5.15.0, _buffered_producer/_partition_resolver.py) of the key in UTF-8; those from
-// "7" to "-4189…" are tested with the same hash in the .NET and Java SDKs too. The partition is abs(hash %
-// partitions) with the % of .NET and Java, which keeps the sign of the hash; Python's % doesn't, so its buffered
-// producer disagrees with them on negative hashes.
+// keyVectors are keys, and their partitions in hubs with the numbers of partitions in keyCounts. The hash is
+// generate_hash_code of the Python SDK (azure-eventhub 5.15.0, _buffered_producer/_partition_resolver.py) of the key in
+// UTF-8. Tests in the .NET and Java SDKs have the same hashes for the keys from "7" to "-4189…". The partition is
+// abs(hash % partitions) with the % of .NET and Java, which keeps the sign of the hash. Python's % doesn't, so its
+// buffered producer disagrees with theirs on negative hashes.
 var keyVectors = []struct {
 	key string
 	in  [len(keyCounts)]int
@@ -70,7 +70,7 @@ var keyVectors = []struct {
 	{"zzzzzzzzzzzzzzzzzzzzzzzz", [...]int{0, 1, 0, 2, 31, 287}},
 }
 
-// A key leads to the partition that the service has for it, whether it is sent with one event or a batch.
+// A key belongs to the same partition as on the service, whether it is sent with one event or with a batch.
 func TestPartitionOfKey(t *testing.T) {
 	var hubs []broker.Hub
 	for _, n := range keyCounts {
@@ -91,7 +91,7 @@ func TestPartitionOfKey(t *testing.T) {
 	}
 
 	producer := s.producer(t, "hub32")
-	for _, v := range keyVectors[1:] { // the SDK takes no empty key
+	for _, v := range keyVectors[1:] { // the SDK accepts no empty key
 		before := len(keysIn(t, s, "hub32", v.in[4]))
 		sendBatch(t, producer, batchOf{key: v.key, bodies: []string{"a", "b"}})
 		require.Equal(t, []string{v.key, v.key}, keysIn(t, s, "hub32", v.in[4])[before:])
@@ -110,7 +110,7 @@ func keysIn(t *testing.T, s *namespace, hub string, partition int) (keys []strin
 	return keys
 }
 
-// Messages without key go round.
+// Messages without a key go to the partitions in turn.
 func TestRoundRobin(t *testing.T) {
 	s := serve(t, broker.Options{})
 	c := s.open(t)

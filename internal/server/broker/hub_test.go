@@ -13,7 +13,7 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/server/broker"
 )
 
-// properties asks $management for an event hub's.
+// properties returns an event hub's properties, as $management answers.
 func (c *client) properties(hub string) map[string]any {
 	c.t.Helper()
 	m := readRequest("com.microsoft:eventhub")
@@ -40,7 +40,7 @@ func TestAddPartitions(t *testing.T) {
 		require.Equal(t, created, p["created_at"])
 		require.Equal(t, []string{"0", "1", "2", "3", "4"}, s.Partitions("hub"))
 
-		// Links that are open go on, and those to send use the new ones.
+		// Open links stay open, and those that send use the new partitions.
 		for i := range 10 {
 			require.NoError(t, sender.Send(ctx(t), goamqp.NewMessage([]byte(strconv.Itoa(i))), nil))
 		}
@@ -77,7 +77,7 @@ func TestReset(t *testing.T) {
 		first, err := s.Events("hub", "0")
 		require.NoError(t, err)
 		require.NoError(t, s.AddPartitions("hub", 1))
-		sender, reader := c.sender("hub/Partitions/0"), c.mustRead(group, latest, with("r", int64(1)))
+		sender, reader := c.sender("hub/Partitions/0"), c.mustRead(group, latest, withEpoch("r", int64(1)))
 		elsewhere := c.sender("other")
 		before := c.properties("hub")
 
@@ -98,17 +98,17 @@ func TestReset(t *testing.T) {
 		requireCondition(t, err, "com.microsoft:argument-error", "The last offset in the system is '-1'")
 		c.mustRead("hub/ConsumerGroups/Other/Partitions/2", latest, nil)
 
-		reader = c.mustRead(group, earliest, with("r", int64(0))) // who had a higher epoch is gone
-		c.send("hub/Partitions/0", "anew")
+		reader = c.mustRead(group, earliest, withEpoch("r", int64(0))) // the reader with the higher epoch is gone
+		c.send("hub/Partitions/0", "new")
 		m := next(t, reader)
-		require.Equal(t, "anew", string(m.GetData()))
+		require.Equal(t, "new", string(m.GetData()))
 		require.EqualValues(t, 0, m.Annotations["x-opt-sequence-number"])
 		require.Equal(t, strconv.FormatInt(first[0].Offset, 10), m.Annotations["x-opt-offset"])
 		require.EqualError(t, s.Reset("none"), `no event hub "none"`)
 	})
 }
 
-// An attach that was held up until after a Reset is to the new hub.
+// An attach that is held up until after a Reset attaches to the new hub.
 func TestResetWhileAttaching(t *testing.T) {
 	virtual(t, broker.Options{}, func(t *testing.T, s *namespace) {
 		s.AddFault(broker.Fault{On: broker.OnAttach, Link: broker.ReaderLink, Delay: time.Minute, Times: 1})

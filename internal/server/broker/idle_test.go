@@ -10,7 +10,7 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/server/broker"
 )
 
-// A link on which nothing was sent for half an hour is detached. Other links stay.
+// A link is detached after nothing was sent on it for half an hour. Other links stay attached.
 func TestIdlePublisher(t *testing.T) {
 	virtual(t, broker.Options{}, func(t *testing.T, s *namespace) {
 		c := s.dial(t)
@@ -35,7 +35,7 @@ func TestIdlePublisher(t *testing.T) {
 	})
 }
 
-// A connection that has no link for events is closed five minutes after it was used.
+// A connection without links for events is closed five minutes after its last use.
 func TestConnectionWithoutLinks(t *testing.T) {
 	for name, use := range map[string]func(c *client){
 		"none yet": func(*client) {},

@@ -23,7 +23,7 @@ func requireClosed(t *testing.T, c *client, condition goamqp.ErrCond, parts ...s
 	}
 }
 
-// A connection has to put a token before long.
+// A connection must put a token in time.
 func TestTokenTimeout(t *testing.T) {
 	s := serve(t, broker.Options{TokenTimeout: 200 * time.Millisecond})
 	good := s.open(t)
@@ -35,7 +35,7 @@ func TestTokenTimeout(t *testing.T) {
 	require.Zero(t, len(s.dial(t).conn.Properties()), "others can connect")
 }
 
-// A connection without a token has few sessions and links; one with a token may have many.
+// A connection without a token may have few sessions and links; one with a token may have many.
 func TestUntrustedLimits(t *testing.T) {
 	s := serve(t, broker.Options{})
 	sessions := func(c *client) error {
@@ -62,7 +62,7 @@ func TestUntrustedLimits(t *testing.T) {
 	}
 }
 
-// Messages that have not come to their end are bounded over all links of a connection.
+// Incomplete messages are bounded over all links of a connection.
 func TestHeldBytes(t *testing.T) {
 	s := serve(t, broker.Options{HeldBytesPerConnection: 2 << 20, HeldBytes: 64 << 20})
 	c := s.open(t)
@@ -85,7 +85,7 @@ func TestHeldBytes(t *testing.T) {
 	s.open(t).send("hub", "y")
 }
 
-// Answers that a peer doesn't read are counted until it does.
+// Answers count until the peer reads them.
 func TestAnswersAreCounted(t *testing.T) {
 	s := serve(t, broker.Options{})
 	c := s.open(t)
@@ -108,7 +108,7 @@ func TestAnswersAreCounted(t *testing.T) {
 	require.Eventually(t, func() bool { return s.Held() == 0 }, patience, time.Millisecond)
 }
 
-// Names with very many parts are refused without a search for each of them: that would take minutes.
+// Names with very many parts are refused without a search for each part, which would take minutes.
 func TestLongNames(t *testing.T) {
 	s := serve(t, broker.Options{})
 	c := s.open(t)
@@ -125,7 +125,7 @@ func TestLongNames(t *testing.T) {
 	require.Less(t, time.Since(start), 2*time.Second)
 }
 
-// What isn't kept of a message doesn't live on with what is.
+// The parts of a message that are not stored do not stay in memory with those that are.
 func TestEventsKeepOnlyThemselves(t *testing.T) {
 	const n, junk = 40, 900_000
 	s := serve(t, broker.Options{})
@@ -141,7 +141,7 @@ func TestEventsKeepOnlyThemselves(t *testing.T) {
 	require.Len(t, bodies(t, s, "0"), n+1)
 }
 
-// A long partition key counts against what a partition keeps.
+// A long partition key counts for the retention bound.
 func TestKeysAreCounted(t *testing.T) {
 	s := serve(t, broker.Options{Hubs: []broker.Hub{{Name: "hub", Partitions: 1}}, RetentionBytes: 1 << 20})
 	sender := s.open(t).sender("hub")
@@ -153,7 +153,7 @@ func TestKeysAreCounted(t *testing.T) {
 	require.Len(t, bodies(t, s, "0"), 3)
 }
 
-// heap is how much is in use.
+// heap returns how many bytes are in use.
 func heap() int64 {
 	var m runtime.MemStats
 	runtime.GC()

@@ -61,7 +61,7 @@ func TestPropertiesOfWhatIsNotThere(t *testing.T) {
 	require.ErrorContains(t, err, "rpc: failed, "+notFound)
 	_, err = s.consumer(t, "none").GetPartitionProperties(ctx(t), "0", nil)
 	require.ErrorContains(t, err, notFound)
-	c := s.open(t) // with a token for the whole namespace the node itself is asked
+	c := s.open(t) // a token for the whole namespace lets the client ask the node itself
 	m := readRequest("com.microsoft:eventhub")
 	m.ApplicationProperties["name"] = "none"
 	answer := c.request("$management", m)
@@ -115,23 +115,23 @@ func TestManagementRequests(t *testing.T) {
 			}
 		})
 	}
-	for rule, key := range map[string]string{"sender": "s", "listener": "l"} { // any right will do
+	for rule, key := range map[string]string{"sender": "s", "listener": "l"} { // any right is enough
 		c := s.dial(t)
 		answer := c.request("$management", &goamqp.Message{ApplicationProperties: read(nil, nil)})
 		code, _ := statusOf(answer)
 		require.Equal(t, int32(401), code)
 		requireErrorCondition(t, answer, 401)
-		c.authorize("sb://host/hub/$management", rule, key) // what the Go SDK asks a token for
+		c.authorize("sb://host/hub/$management", rule, key) // the Go SDK asks for a token for this
 		code, _ = statusOf(c.request("$management", &goamqp.Message{ApplicationProperties: read(nil, nil)}))
 		require.Equal(t, int32(200), code)
 	}
-	// Java's client puts no token: it sends one along.
+	// Java's client puts no token on $cbs, but sends one with each request.
 	for key, want := range map[string]int32{"s": 200, "wrong": 401} {
 		properties := read("security_token", sas("sb://host/hub", "sender", key, time.Now().Add(time.Hour)))
 		code, _ := statusOf(s.dial(t).request("$management", &goamqp.Message{ApplicationProperties: properties}))
 		require.Equal(t, want, code)
 	}
-	// What is no message at all is refused.
+	// Bytes that are not a message are refused.
 	m := &goamqp.Message{
 		Format: 1, Data: [][]byte{{1}}, Header: &goamqp.MessageHeader{},
 		Properties: &goamqp.MessageProperties{MessageID: goamqp.UUID{1}},
@@ -139,7 +139,7 @@ func TestManagementRequests(t *testing.T) {
 	require.NoError(t, c.sender("$management").Send(ctx(t), m, nil))
 }
 
-// A peer that asks and never reads is let go before it fills the memory.
+// A peer that asks and never reads loses its connection before it fills the memory.
 func TestAnswersUnread(t *testing.T) {
 	s := serve(t, broker.Options{Hubs: []broker.Hub{{Name: "hub", Partitions: 10_000}}})
 	c := s.open(t)
@@ -154,7 +154,7 @@ func TestAnswersUnread(t *testing.T) {
 	require.Equal(t, goamqp.ErrCondResourceLimitExceeded, lost(t, c).RemoteErr.Condition)
 }
 
-// ask makes a request whose answer is large when the hub is.
+// ask returns a request whose answer is large if the hub has many partitions.
 func ask(replyTo string) *goamqp.Message {
 	return &goamqp.Message{
 		Value:                 "",
@@ -163,7 +163,7 @@ func ask(replyTo string) *goamqp.Message {
 	}
 }
 
-// Answers that nobody fetched don't count once their link is gone, and without a link there are none.
+// Answers that nobody reads do not count once their link is gone. Without a link there are none.
 func TestAnswersForgotten(t *testing.T) {
 	s := serve(t, broker.Options{Hubs: []broker.Hub{{Name: "hub", Partitions: 10_000}}})
 	c := s.open(t)
@@ -182,8 +182,8 @@ func TestAnswersForgotten(t *testing.T) {
 	c.send("hub", "still here")
 }
 
-// A link for answers need not have a target: JavaScript's client names the link itself, and Python's none, but reads
-// from the last one.
+// A link for answers need not have a target. JavaScript's client puts the link's name in reply-to. Python's leaves
+// reply-to out, and reads from the link that it opened last.
 func TestAnswersToLinkWithoutTarget(t *testing.T) {
 	for name, replyTo := range map[string]*string{"by name": ptr("the link"), "the newest": nil} {
 		t.Run(name, func(t *testing.T) {

@@ -26,7 +26,7 @@ import (
 )
 
 const (
-	// patience is how long a test waits for what has to happen. It is never waited out when all is well.
+	// patience is how long a test waits for something that must happen. If all is well, no wait takes that long.
 	patience = 10 * time.Second
 	rootKey  = "the root's key"
 	group    = "hub/ConsumerGroups/$Default/Partitions/0"
@@ -41,8 +41,8 @@ type namespace struct {
 	connect func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
-// serve starts a namespace that ends with the test. What options leave out is a hub with four partitions and one more
-// group, and rules for all rights and for each.
+// serve starts a namespace that ends with the test. By default it has a hub with four partitions and one more group,
+// and one rule with all rights and one for each right.
 func serve(t *testing.T, o broker.Options) *namespace {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -50,7 +50,7 @@ func serve(t *testing.T, o broker.Options) *namespace {
 	return serveOn(t, o, ln, new(net.Dialer).DialContext)
 }
 
-// virtual runs a test in virtual time, with a namespace that is in memory.
+// virtual runs a test in virtual time, with a namespace in memory.
 func virtual(t *testing.T, o broker.Options, test func(t *testing.T, s *namespace)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -98,7 +98,7 @@ func serveOn(t *testing.T, o broker.Options, ln net.Listener,
 	return &namespace{b, ln.Addr().String(), connect}
 }
 
-// connectionString is what SDKs take, for all rights.
+// connectionString returns a connection string for the SDKs, with all rights.
 func (n *namespace) connectionString() string {
 	return fmt.Sprintf(
 		"Endpoint=sb://%s;SharedAccessKeyName=root;SharedAccessKey=%s;UseDevelopmentEmulator=true", n.addr, rootKey,
@@ -126,14 +126,14 @@ func (n *namespace) consumer(t *testing.T, hub string) *azeventhubs.ConsumerClie
 	return c
 }
 
-// tap is a socket that tells what was read from it, and how it ended.
+// tap is a socket that records how much was read from it, and how it ended.
 type tap struct {
 	net.Conn
 	closing atomic.Bool // by the client
 
 	seenMu sync.Mutex
 	read   int   // bytes
-	ended  error // what reading has returned before the client closed
+	ended  error // the error of a read, unless the client had closed
 }
 
 func (n *tap) Read(b []byte) (int, error) {
@@ -152,7 +152,7 @@ func (n *tap) Close() error {
 	return n.Conn.Close()
 }
 
-// seen is how much was read, and how the connection ended if the client did not close it.
+// seen returns how much was read, and how the connection ended if the client did not close it.
 func (n *tap) seen() (bytes int, ended error) {
 	n.seenMu.Lock()
 	defer n.seenMu.Unlock()
@@ -195,7 +195,7 @@ func (c *client) hello(ctx context.Context, o *goamqp.ConnOptions) error {
 	return err
 }
 
-// open connects with a token for the whole namespace, with all rights.
+// open connects, and puts a token for the whole namespace with all rights.
 func (n *namespace) open(t *testing.T) *client {
 	t.Helper()
 	c := n.dial(t)
@@ -203,7 +203,7 @@ func (n *namespace) open(t *testing.T) *client {
 	return c
 }
 
-// authorize puts a good token for an audience.
+// authorize puts a valid token for an audience.
 func (c *client) authorize(audience, rule, key string) {
 	c.t.Helper()
 	code, description := c.put(audience, sas(audience, rule, key, time.Now().Add(time.Hour)))
@@ -227,7 +227,7 @@ func statusOf(m *goamqp.Message) (code any, description any) {
 	return m.ApplicationProperties["status-code"], m.ApplicationProperties["status-description"]
 }
 
-// request sends a request to a node and returns the answer. It has a session of its own, as with the SDK: go-amqp may
+// request sends a request to a node and returns the answer. It uses a session of its own, as the SDK does: go-amqp may
 // give credit to a link that it has detached (receiver.go, mux), which ends the session.
 func (c *client) request(node string, m *goamqp.Message) *goamqp.Message {
 	c.t.Helper()
@@ -262,8 +262,8 @@ func (c *client) send(address string, bodies ...string) {
 	require.NoError(c.t, s.Close(ctx(c.t)))
 }
 
-// reader attaches a receiver in a session of its own, as the SDK does: go-amqp uses the handle of a link that the
-// server has detached again before it has answered (session.go, mux).
+// reader attaches a receiver in a session of its own, as the SDK does: if the server detaches a link again, go-amqp
+// reuses its handle before it has answered the detach (session.go, mux).
 func (c *client) reader(address, selector string, properties map[string]any) (*goamqp.Receiver, error) {
 	o := &goamqp.ReceiverOptions{Properties: properties, Credit: 100}
 	if selector != "" {
@@ -283,7 +283,7 @@ func (c *client) mustRead(address, selector string, properties map[string]any) *
 	return r
 }
 
-// next is the next message.
+// next returns the next message.
 func next(t *testing.T, r *goamqp.Receiver) *goamqp.Message {
 	t.Helper()
 	m, err := r.Receive(ctx(t), nil)
@@ -306,7 +306,7 @@ func ended(t *testing.T, r *goamqp.Receiver) *goamqp.Error {
 	}
 }
 
-// requireCondition checks the condition of a refusal, and what its description has to hold.
+// requireCondition checks the condition of a refusal, and what its description must contain.
 func requireCondition(t *testing.T, err error, condition string, parts ...string) {
 	t.Helper()
 	var e *goamqp.Error
@@ -323,7 +323,7 @@ func requireCondition(t *testing.T, err error, condition string, parts ...string
 	}
 }
 
-// sas signs as Microsoft's documentation says.
+// sas returns a shared access signature as Microsoft documents it.
 func sas(audience, rule, key string, expires time.Time) string {
 	return signed(url.QueryEscape(audience), rule, key, strconv.FormatInt(expires.Unix(), 10))
 }

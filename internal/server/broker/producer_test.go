@@ -29,7 +29,7 @@ func producing(c *client, partition string, properties map[string]any) (*goamqp.
 	})
 }
 
-// mustProduce is producing, and returns what the service has answered.
+// mustProduce is producing, and returns the properties of the service's answer.
 func mustProduce(c *client, partition string, properties map[string]any) (*goamqp.Sender, map[string]any) {
 	c.t.Helper()
 	s, err := producing(c, partition, properties)
@@ -37,7 +37,7 @@ func mustProduce(c *client, partition string, properties map[string]any) (*goamq
 	return s, s.Properties()
 }
 
-// numberedBatch is a batch of events with these numbers, whose bodies are theirs.
+// numberedBatch returns a batch of consecutively numbered events. Each byte of bodies is the body of one.
 func numberedBatch(t *testing.T, bodies string, first int32) *goamqp.Message {
 	t.Helper()
 	var messages []*goamqp.Message
@@ -49,7 +49,7 @@ func numberedBatch(t *testing.T, bodies string, first int32) *goamqp.Message {
 	return packed(t, messages...)
 }
 
-// What a link does not say of its producer, the service says.
+// If a link leaves something out about its producer, the service supplies it.
 func TestProducerProperties(t *testing.T) {
 	s := serve(t, broker.Options{})
 	c := s.open(t)
@@ -70,10 +70,10 @@ func TestProducerProperties(t *testing.T) {
 	_, elsewhere := mustProduce(c, "0", map[string]any{producerID: int64(7), epoch: nil, sequence: nil})
 	require.Equal(t, map[string]any{producerID: int64(7), epoch: int16(0), sequence: int32(0)}, elsewhere)
 
-	require.Empty(t, c.sender("hub/Partitions/0").Properties(), "it has not asked")
+	require.Empty(t, c.sender("hub/Partitions/0").Properties(), "it has not asked for idempotence")
 	gateway, err := c.session().NewSender(ctx(t), "hub", &goamqp.SenderOptions{DesiredCapabilities: []string{idempotent}})
 	require.NoError(t, err)
-	require.Empty(t, gateway.Properties(), "it is for no partition")
+	require.Empty(t, gateway.Properties(), "it names no partition")
 }
 
 func TestProducerPropertiesRefused(t *testing.T) {
@@ -99,7 +99,8 @@ func TestProducerPropertiesRefused(t *testing.T) {
 	}
 }
 
-// A batch that is repeated is acknowledged and stored once; a gap, and what isn't one of the last batches, is refused.
+// A batch that is repeated is acknowledged and stored once. A batch after a gap is refused, and so is an old one that
+// is not among the recent batches.
 func TestPublishOnce(t *testing.T) {
 	s := serve(t, broker.Options{})
 	c := s.open(t)
@@ -108,18 +109,18 @@ func TestPublishOnce(t *testing.T) {
 	require.NoError(t, send("ab", 1))
 	require.NoError(t, send("ab", 1))
 	requireCondition(t, send("d", 4), outOfOrder, "'4'", "'3'")
-	requireCondition(t, send("b", 2), outOfOrder)  // a part of a batch
-	requireCondition(t, send("bc", 2), outOfOrder) // new and old
+	requireCondition(t, send("b", 2), outOfOrder)  // part of a batch
+	requireCondition(t, send("bc", 2), outOfOrder) // a new event and an old one
 	require.NoError(t, send("c", 3))
 	require.NoError(t, send("ab", 1))
 	for i, body := range "defg" {
 		require.NoError(t, send(string(body), int32(4+i)))
 	}
-	requireCondition(t, send("ab", 1), outOfOrder) // five batches are known again
+	requireCondition(t, send("ab", 1), outOfOrder) // only five batches are recognized
 	require.NoError(t, send("c", 3))
 	require.Equal(t, []string{"a", "b", "c", "d", "e", "f", "g"}, bodies(t, s, "0"))
 
-	// The next link does not know whether its last batch was stored.
+	// A new link does not know whether the last batch was stored.
 	properties := p.Properties()
 	properties[sequence] = int32(6)
 	again, answer := mustProduce(c, "0", properties)
@@ -127,7 +128,7 @@ func TestPublishOnce(t *testing.T) {
 	require.NoError(t, again.Send(ctx(t), numberedBatch(t, "g", 7), nil))
 	require.NoError(t, again.Send(ctx(t), numberedBatch(t, "h", 8), nil))
 	require.Equal(t, "abcdefgh", joined(bodies(t, s, "0")))
-	// Events keep what the producer has annotated, as any annotation.
+	// Events keep the annotations of the producer, like all annotations.
 	require.Equal(t, int32(1), next(t, c.mustRead(group, earliest, nil)).Annotations[sequence])
 }
 
@@ -154,11 +155,11 @@ func TestPublishOnceRefused(t *testing.T) {
 	requireCondition(t, p.Send(ctx(t), packed(t, event(int64(1))), nil), "com.microsoft:argument-error")
 	require.Empty(t, bodies(t, s, "0"))
 	require.NoError(t, p.Send(ctx(t), event(int32(1)), nil), "a message without a batch is one event")
-	require.NoError(t, c.sender("hub/Partitions/0").Send(ctx(t), packed(t, event(int32(9))), nil), "others count not")
+	require.NoError(t, c.sender("hub/Partitions/0").Send(ctx(t), packed(t, event(int32(9))), nil), "others don't count")
 	require.Len(t, bodies(t, s, "0"), 2)
 }
 
-// A higher epoch takes the producer over.
+// A link with a higher epoch takes over the producer.
 func TestProducerEpoch(t *testing.T) {
 	s := serve(t, broker.Options{})
 	c := s.open(t)
@@ -172,7 +173,7 @@ func TestProducerEpoch(t *testing.T) {
 	_, err := producing(c, "0", properties)
 	requireCondition(t, err, stolen)
 
-	// It goes on after the last event if it does not say where, and may begin elsewhere.
+	// It continues after the last event if it gives no number, and may begin elsewhere.
 	higher = map[string]any{producerID: properties[producerID], epoch: int16(2), sequence: nil}
 	next, answer := mustProduce(c, "0", higher)
 	require.Equal(t, int32(2), answer[sequence])
@@ -180,7 +181,7 @@ func TestProducerEpoch(t *testing.T) {
 	higher[epoch], higher[sequence] = int16(3), int32(math.MaxInt32-1)
 	next, _ = mustProduce(c, "0", higher)
 	require.NoError(t, next.Send(ctx(t), numberedBatch(t, "d", math.MaxInt32), nil))
-	require.NoError(t, next.Send(ctx(t), numberedBatch(t, "e", 0), nil), "numbers begin again")
+	require.NoError(t, next.Send(ctx(t), numberedBatch(t, "e", 0), nil), "numbers wrap around to 0")
 	require.Equal(t, "abcde", joined(bodies(t, s, "0")))
 }
 
@@ -197,7 +198,8 @@ func TestPublishOnceAfterLostAnswer(t *testing.T) {
 	})
 }
 
-// A partition forgets the producers that published longest ago, and believes them what they say when they come back.
+// A partition forgets the producers that published longest ago. If they come back, it believes what they say of
+// themselves.
 func TestProducersForgotten(t *testing.T) {
 	first, last, kept := broker.RememberProducers(20_000)
 	require.False(t, first)

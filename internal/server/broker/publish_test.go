@@ -50,7 +50,7 @@ func bodies(t *testing.T, s *namespace, partition string) (out []string) {
 	return out
 }
 
-// packed is a batch made by hand: each of its data sections holds a message.
+// packed returns a batch encoded by hand: each of its data sections holds a message.
 func packed(t *testing.T, messages ...*goamqp.Message) *goamqp.Message {
 	t.Helper()
 	batch := &goamqp.Message{Format: 0x80013700}
@@ -126,8 +126,8 @@ func TestPublishRefused(t *testing.T) {
 	}
 }
 
-// Buffered producers work out where a key belongs, and send the event there with the key on it. The partition goes
-// before the key.
+// Buffered producers compute the partition of a key, and send the event there together with the key. The partition
+// takes precedence over the key.
 func TestKeyToPartition(t *testing.T) {
 	s := serve(t, broker.Options{})
 	sender := s.open(t).sender("hub/Partitions/3")
@@ -141,7 +141,7 @@ func TestKeyToPartition(t *testing.T) {
 	require.Equal(t, []string{"k", "k"}, []string{events[0].Key, events[1].Key})
 }
 
-// The key of a batch is that of its events; an event in it may have its own, as those of the Python SDK do.
+// The key of a batch is that of its events. An event in the batch may have its own key, as with the Python SDK.
 func TestKeyOfBatch(t *testing.T) {
 	s := serve(t, broker.Options{})
 	own := goamqp.NewMessage([]byte("b"))
@@ -178,7 +178,7 @@ func TestUnknownPlaces(t *testing.T) {
 	}
 }
 
-// Addresses are paths or whole URLs, and names compare without case.
+// Addresses are paths or whole URLs, and names have no case.
 func TestAddresses(t *testing.T) {
 	s := serve(t, broker.Options{Hubs: []broker.Hub{{Name: "My-Hub", Partitions: 2, ConsumerGroups: []string{"Group"}}}})
 	c := s.open(t)
@@ -221,7 +221,7 @@ func TestOrder(t *testing.T) {
 		})
 	}
 	all.Wait()
-	// settled ones are not waited for
+	// nobody waits for messages that are sent settled
 	require.Eventually(t, func() bool { return len(bodies(t, s, "0")) == senders*each }, patience, 1e6)
 	last := map[string]int{}
 	for _, body := range bodies(t, s, "0") {

@@ -15,7 +15,7 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/server/broker"
 )
 
-// recorded is a socket that remembers what its peer has sent.
+// recorded is a socket that records what its peer has sent.
 type recorded struct {
 	net.Conn
 	sent bytes.Buffer
@@ -27,7 +27,8 @@ func (r *recorded) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// record returns what clients have sent on each of their connections to a namespace. They have to close them.
+// record returns what clients have sent on each of their connections to a namespace. The clients must close their
+// connections.
 func record(f *testing.F, b *broker.Broker, clients func(address string) error) (streams [][]byte) {
 	f.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -59,7 +60,7 @@ func record(f *testing.F, b *broker.Broker, clients func(address string) error) 
 	return streams
 }
 
-// useSDK does with the real SDK what programs do: it sends, receives, and asks for properties.
+// useSDK uses the real SDK as programs do: it sends, receives, and asks for properties.
 func useSDK(address string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -105,8 +106,8 @@ func useSDK(address string) error {
 	return pc.Close(ctx)
 }
 
-// useLinks does with go-amqp what the SDK doesn't: messages of many frames, frames of the smallest size, and links that
-// are refused.
+// useLinks uses go-amqp for what the SDK doesn't do: messages of many frames, frames of the smallest size, and links
+// that are refused.
 func useLinks(address string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -170,7 +171,7 @@ func useLinks(address string) error {
 	return sess.Close(ctx)
 }
 
-// putToken puts a token that is good for the whole namespace, and doesn't run out.
+// putToken puts a token for the whole namespace that never expires.
 func putToken(ctx context.Context, sess *goamqp.Session) error {
 	s, err := sess.NewSender(ctx, "$cbs", nil)
 	if err != nil {
@@ -197,8 +198,8 @@ func putToken(ctx context.Context, sess *goamqp.Session) error {
 	return err
 }
 
-// unframed are the frames of a recorded stream behind its open frame: a byte for the channel and two for the length,
-// and the body.
+// unframed returns the frames of a recorded stream after its open frame. For each it has a byte for the channel, two
+// for the length, and the body.
 func unframed(stream []byte) (out []byte) {
 	opened := false
 	for len(stream) >= 8 {
@@ -217,7 +218,7 @@ func unframed(stream []byte) (out []byte) {
 	return out
 }
 
-// framed makes frames of what unframed returned, behind a handshake.
+// framed returns the frames of what unframed returned, after a handshake.
 func framed(b []byte) []byte {
 	frames := []byte("AMQP\x00\x01\x00\x00\x00\x00\x00\x11\x02\x00\x00\x00\x00\x53\x10\xc0\x04\x01\xa1\x01p")
 	for len(b) >= 3 {

@@ -9,10 +9,10 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/server/broker"
 )
 
-// section is an encoded section that holds one entry, with a name and a text of one character each.
+// section returns an encoded section with one entry, whose name and text have one character each.
 func section(kind byte) []byte { return []byte{0, 0x53, kind, 0xc1, 7, 2, 0xa3, 1, 'k', 0xa1, 1, 'v'} }
 
-// Messages whose sections come in the order in which SDKs write them are taken and come back.
+// Messages are accepted and come back if their sections are in the order in which SDKs write them.
 func TestSectionsAsSDKsWriteThem(t *testing.T) {
 	entry := goamqp.Annotations{"k": "v"}
 	data := []byte{0, 0x53, 0x75, 0xa0, 1, 'x'}

@@ -15,9 +15,9 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/server/broker"
 )
 
-var errUnexpected = errors.New("the namespace answers otherwise than it has to")
+var errUnexpected = errors.New("unexpected answer of the namespace")
 
-// FuzzServe drives whole connections with what real clients have sent, changed by the fuzzer: as a stream of bytes, or
+// FuzzServe serves whole connections with what real clients have sent, changed by the fuzzer: as a stream of bytes, or
 // frame by frame, so that more of it gets through the framing. Whatever comes, Serve returns when the peer has gone,
 // nothing is left of the connection, and other clients are served.
 func FuzzServe(f *testing.F) {
@@ -40,12 +40,12 @@ func FuzzServe(f *testing.F) {
 		if execs++; execs%100 == 1 {
 			behave(t, b)
 			settled(t, before)
-			require.Less(t, objects(), uint64(500_000)) // most are timers: the runtime lets go of them late
+			require.Less(t, objects(), uint64(500_000)) // most are timers, which the runtime frees late
 		}
 	})
 }
 
-// smallNamespace is one with limits that a fuzzer can reach.
+// smallNamespace returns a namespace with limits that a fuzzer can reach.
 func smallNamespace(f *testing.F) *broker.Broker {
 	b, err := broker.New(broker.Options{
 		Hubs:           []broker.Hub{{Name: "hub", Partitions: 2}},
@@ -87,7 +87,7 @@ func play(t *testing.T, b *broker.Broker, stream []byte) {
 	<-read
 }
 
-// pipe is one end of a net.Pipe, which keeps its timers, and all that they hold, beyond its end.
+// pipe is one end of a net.Pipe. A net.Pipe keeps its timers, and everything that they hold, after its end.
 type pipe struct{ net.Conn }
 
 func pipes() (theirs, ours net.Conn) {
@@ -110,7 +110,7 @@ func settled(t *testing.T, before int) {
 	}
 }
 
-// behave is a client that uses the namespace as it should.
+// behave uses the namespace as a well-behaved client does.
 func behave(t *testing.T, b *broker.Broker) {
 	theirs, ours := pipes()
 	served := make(chan struct{})
@@ -133,15 +133,15 @@ func behave(t *testing.T, b *broker.Broker) {
 	m, err := r.Receive(ctx(t), nil)
 	require.NoError(t, err)
 	require.Equal(t, "x", string(m.GetData()))
-	_ = conn.Close() // both sides close the pipe, and who comes second hears of it
+	_ = conn.Close() // both sides close the pipe, and the second one gets an error
 	<-served
 }
 
-// objects is how many are in use. Their bytes would say little here: most are the fuzzer's own.
+// objects returns how many objects are in use. Their bytes would say little here: most are the fuzzer's own.
 func objects() uint64 {
 	var m runtime.MemStats
 	runtime.GC()
-	runtime.GC() // what pools hold lives through one
+	runtime.GC() // the contents of pools survive one collection
 	runtime.ReadMemStats(&m)
 	return m.HeapObjects
 }

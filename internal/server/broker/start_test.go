@@ -13,13 +13,13 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/server/broker"
 )
 
-// spaced sends n events to partition 0, each in a millisecond of its own, and returns what is stored.
+// spaced sends n events to partition 0, each in a different millisecond, and returns what is stored.
 func spaced(t *testing.T, s *namespace, n int) []broker.Event {
 	t.Helper()
 	sender := s.open(t).sender("hub/Partitions/0")
 	for i := range n {
 		require.NoError(t, sender.Send(ctx(t), goamqp.NewMessage([]byte(strconv.Itoa(i))), nil))
-		for start := time.Now().UnixMilli(); time.Now().UnixMilli() == start; { // the clock has to move on
+		for start := time.Now().UnixMilli(); time.Now().UnixMilli() == start; { // wait for the next millisecond
 		}
 	}
 	events, err := s.Events("hub", "0")
@@ -34,8 +34,8 @@ func TestStart(t *testing.T) {
 		offset   = "amqp.annotation.x-opt-offset"
 		sequence = "amqp.annotation.x-opt-sequence-number"
 		enqueued = "amqp.annotation.x-opt-enqueued-time"
-		next5    = 5  // the one after those that are there
-		latest   = -1 // the one that is sent when the reader is there
+		next5    = 5  // the next event after the stored ones
+		latest   = -1 // the first event after the reader is attached
 	)
 	c := s.open(t)
 	for _, tt := range []struct {
@@ -65,7 +65,7 @@ func TestStart(t *testing.T) {
 		{enqueued + fmt.Sprintf(" > '%d'", e[1].Enqueued.UnixMilli()), 2},
 		{enqueued + fmt.Sprintf(" >= '%d'", e[1].Enqueued.UnixMilli()), 1},
 		{enqueued + fmt.Sprintf(" > '%d'", e[4].Enqueued.UnixMilli()), next5},
-		{enqueued + " > '4102444800000'", latest}, // a time to come: what is there when the reader begins is too old
+		{enqueued + " > '4102444800000'", latest}, // a time in the future: all stored events are too old
 		{"  " + sequence + ">='3' ", 3},
 		{sequence + " >= 3", 3}, // as .NET writes it
 		{offset + " > -1", 0},
@@ -106,7 +106,7 @@ func TestStartRefused(t *testing.T) {
 		_, err := c.reader(group, selector, nil)
 		requireCondition(t, err, "com.microsoft:argument-error", strconv.Quote(selector))
 	}
-	// A place behind the last event, as a checkpoint has it that is another hub's.
+	// A position past the last event, such as a checkpoint of another hub.
 	for selector, why := range map[string]string{
 		fmt.Sprintf("amqp.annotation.x-opt-offset > '%d'", e[2].Offset+1): fmt.Sprintf(
 			"The supplied offset '%d' is invalid. The last offset in the system is '%d'", e[2].Offset+1, e[2].Offset,
@@ -127,7 +127,7 @@ func TestStartRefused(t *testing.T) {
 	requireCondition(t, err, "amqp:not-allowed", "apache.org:selector-filter:string")
 }
 
-// The SDK's start positions, and a reader that comes back with what it has read last.
+// The SDK's start positions work, and so does a reader that comes back with the position of its last event.
 func TestStartWithSDK(t *testing.T) {
 	s := serve(t, broker.Options{})
 	e := spaced(t, s, 4)
@@ -155,8 +155,8 @@ func TestStartWithSDK(t *testing.T) {
 	)
 }
 
-// What doesn't fit into the bound is gone, oldest first, and a reader that wants it begins with the oldest that is
-// there.
+// Events beyond the retention bound are dropped, oldest first. A reader that asks for a dropped event begins with the
+// oldest stored one.
 func TestRetention(t *testing.T) {
 	const bound = 20_000
 	s := serve(t, broker.Options{RetentionBytes: bound})
@@ -188,7 +188,7 @@ func TestRetention(t *testing.T) {
 			require.Equal(t, i, next(t, r).Annotations["x-opt-sequence-number"])
 		}
 	}
-	require.NoError(t, old.IssueCredit(1)) // a reader that fell behind goes on with what is there
+	require.NoError(t, old.IssueCredit(1)) // a reader that fell behind continues with the oldest stored event
 	require.Equal(t, first, next(t, old).Annotations["x-opt-sequence-number"])
 	p, err := s.producer(t, "hub").GetPartitionProperties(ctx(t), "0", nil)
 	require.NoError(t, err)
