@@ -41,13 +41,13 @@ func requests(t *testing.T, s handover.Store, g group) map[string]handover.Reque
 	}
 	want := ownerships(t, s, g)
 	for _, o := range owned {
-		wantSame(t, "listed beside requests", o, want[o.PartitionID])
+		wantSame(t, "listed with requests", o, want[o.PartitionID])
 		if *o.ETag != *want[o.PartitionID].ETag {
-			t.Fatalf("listed beside requests with ETag %s, want %s", *o.ETag, *want[o.PartitionID].ETag)
+			t.Fatalf("listed with requests with ETag %s, want %s", *o.ETag, *want[o.PartitionID].ETag)
 		}
 	}
 	if len(owned) != len(want) {
-		t.Fatalf("%d ownerships are listed beside requests, want %d", len(owned), len(want))
+		t.Fatalf("%d ownerships are listed with requests, want %d", len(owned), len(want))
 	}
 	out := map[string]handover.Request{}
 	for _, r := range asked {

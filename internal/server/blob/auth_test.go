@@ -16,16 +16,16 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/server/blob"
 )
 
-// dated makes the client sign for a time of the test's choice.
+// dated makes the client sign for a time that the test chooses.
 type dated time.Time
 
 func (d dated) Do(r *policy.Request) (*http.Response, error) {
-	// azblob looks for a date that is set already under this very key.
+	// azblob looks for an existing date under exactly this key.
 	r.Raw().Header["x-ms-date"] = []string{time.Time(d).UTC().Format(http.TimeFormat)}
 	return r.Next()
 }
 
-// at is a client of a container that thinks that it is then.
+// at returns a client of a container whose clock says then.
 func (s *server) at(t testing.TB, name string, then time.Time) *container.Client {
 	t.Helper()
 	cred, err := container.NewSharedKeyCredential(s.account, s.key)
@@ -79,7 +79,7 @@ func TestClockSkew(t *testing.T) {
 }
 
 // The strings to sign are those of "Authorize with Shared Key" in Azure's
-// documentation, with a newer version and, once, the emulators' URL.
+// documentation, with a newer version and, once, with the emulators' URL.
 func TestStringToSign(t *testing.T) {
 	now := time.Date(2015, 6, 26, 23, 39, 12, 0, time.UTC)
 	s := start(t, blob.Options{Account: "myaccount", Now: func() time.Time { return now }})
@@ -117,7 +117,7 @@ func TestStringToSign(t *testing.T) {
 				"GMT\nbytes=1-2\nx-ms-version:2015-02-21\n/myaccount/mycontainer/a%2Fb%20c",
 		},
 		{
-			// Hyphens don't count, and '_' goes before letters. Date is not looked at.
+			// Hyphens don't count, and '_' sorts before letters. Date is ignored.
 			name: "order of headers", method: "GET", target: "/mycontainer/a%2Fb%20c",
 			header: map[string]string{
 				"x-ms-date": "Fri, 26 Jun 2015 23:39:12 GMT", "Date": "Thu, 01 Jan 2015 00:00:00 GMT", "x-ms-version": "2015-02-21",
@@ -221,7 +221,7 @@ func TestBearerOverPlainHTTPIsRefused(t *testing.T) {
 	require.Contains(t, e.Detail, "HTTP")
 }
 
-// token is a credential of the SDK.
+// token is a credential for the SDK.
 type token string
 
 func (c token) GetToken(context.Context, policy.TokenRequestOptions) (azcore.AccessToken, error) {
@@ -249,8 +249,8 @@ func TestBearerOverTLS(t *testing.T) {
 	requireCode(t, err, 401, "InvalidAuthenticationInfo")
 }
 
-// In the service's own style the account is in the host's name, and a container
-// may be called like the account.
+// In the service's own style, the account is in the host name, and a container
+// may have the name of the account.
 func TestServiceStyle(t *testing.T) {
 	onlyOurs(t, "takes any first part of a path for the account")
 	s := start(t, blob.Options{})

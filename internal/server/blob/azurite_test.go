@@ -18,13 +18,13 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/server/blob"
 )
 
-// The same tests run against Azurite, Microsoft's emulator, if an account of its own is named in the environment, as
-// make interop does. The tests whose servers need options are about ours alone, and so are those that need faults.
+// The same tests run against Azurite, Microsoft's emulator, if the environment names an account of its own for them, as
+// make interop does. Tests whose servers need options or faults are for this package's server only.
 
-// azuriteVariable names the environment variable with the connection string of an account, which each test empties.
+// azuriteVariable is the environment variable with the connection string of an account. Each test empties the account.
 const azuriteVariable = "EVENTHUBS_AZURITE"
 
-// storage is a server's other side: what tests see and do behind the client's back.
+// storage is how tests look at and change what is stored without the client.
 type storage interface {
 	CreateContainer(name string) error
 	Put(container, name string, content []byte, meta map[string]string) error
@@ -35,13 +35,13 @@ type storage interface {
 	Close()
 }
 
-// azurite is the storage of an account there, reached with the SDK.
+// azurite is the storage of an account on Azurite, reached with the SDK.
 type azurite struct {
 	t      testing.TB
 	client *service.Client
 }
 
-// startAzurite is a server that hands all requests on to Azurite.
+// startAzurite returns a server that passes all requests on to Azurite.
 func startAzurite(t testing.TB, connectionString string) *server {
 	t.Helper()
 	t.Cleanup(func() {
@@ -88,7 +88,7 @@ func (a azurite) CreateContainer(name string) error {
 	return err
 }
 
-// Put creates the container if it isn't there, as ours does.
+// Put creates the container if it doesn't exist, as Account.Put does.
 func (a azurite) Put(of, name string, content []byte, meta map[string]string) error {
 	_ = a.CreateContainer(of)
 	metadata := map[string]*string{}
@@ -144,13 +144,13 @@ func (a azurite) Delete(of, name string) bool {
 }
 
 func (a azurite) AddFault(blob.Fault) func() {
-	a.t.Skip("Azurite has no faults to order")
+	a.t.Skip("Azurite has no faults")
 	return nil
 }
 
 func (a azurite) Close() {}
 
-// onlyOurs skips a test on Azurite, which does otherwise and is no model there.
+// onlyOurs skips a test on Azurite, which differs from the service there.
 func onlyOurs(t testing.TB, why string) {
 	t.Helper()
 	if azuriteAccount() != "" {
@@ -158,5 +158,5 @@ func onlyOurs(t testing.TB, why string) {
 	}
 }
 
-// azuriteAccount is the connection string, if the tests are to run there.
+// azuriteAccount returns the connection string if the tests run against Azurite.
 func azuriteAccount() string { return os.Getenv(azuriteVariable) }

@@ -75,8 +75,8 @@ func TestPutGetDelete(t *testing.T) {
 	require.Empty(t, s.Names("box", ""))
 }
 
-// Names of metadata go over the wire in lower case: Python takes them as they come.
-// The path is signed as it is sent, even where Go would escape it.
+// Names of metadata are in lower case on the wire, because Python takes them as
+// they come. The path is signed as it is sent, even where Go would escape it.
 func TestMetadataNamesOnTheWire(t *testing.T) {
 	onlyOurs(t, "is behind a proxy here, which spells headers as Go does")
 	s := start(t, blob.Options{})
@@ -137,7 +137,7 @@ func TestRanges(t *testing.T) {
 			require.Equal(t, test.content, string(content))
 		}
 	}
-	// The client's own way of reading a part, and the MD5 of it.
+	// The client has its own way of reading a part, with its MD5.
 	part, err := s.withToken(t, "good").NewBlobClient("b").DownloadStream(ctx(t), &azblobblob.DownloadStreamOptions{
 		Range: azblobblob.HTTPRange{Offset: 1, Count: 2}, RangeGetContentMD5: ptr(true),
 	})
@@ -209,7 +209,7 @@ func TestRefusedPuts(t *testing.T) {
 		requireCode(t, err, 400, code)
 	}
 
-	// A body whose length isn't known beforehand.
+	// Bodies whose length isn't announced.
 	for _, test := range []struct {
 		path, content string
 		status        int
@@ -230,7 +230,7 @@ func TestRefusedPuts(t *testing.T) {
 	}
 }
 
-// The sums that the client sends along are checked, and right ones pass.
+// The checksums that the client sends are checked, and correct ones pass.
 func TestChecksums(t *testing.T) {
 	onlyOurs(t, "has no CRC64")
 	s := start(t, blob.Options{})
@@ -273,7 +273,8 @@ func TestSetMetadata(t *testing.T) {
 	require.NotEqual(t, first, second)
 	_, err = set("c", ifMatch(first))
 	requireCode(t, err, 412, "ConditionNotMet")
-	// Listings give ETags without quotation marks, and the checkpoint store sends them so.
+	// Listings give ETags without quotation marks, and the checkpoint store sends
+	// them that way.
 	_, err = set("d", ifMatch(azcore.ETag(strings.Trim(string(second), `"`))))
 	require.NoError(t, err)
 

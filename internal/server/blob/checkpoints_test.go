@@ -31,8 +31,8 @@ func ownership(partition, owner string) azeventhubs.Ownership {
 	}
 }
 
-// claimAll lets n owners claim what they think is free, all at once, and returns
-// the claims that were granted.
+// claimAll lets n owners claim the same ownership at once, and returns the
+// claims that were granted.
 func claimAll(t *testing.T, s *server, n int, o azeventhubs.Ownership) []azeventhubs.Ownership {
 	t.Helper()
 	var (
@@ -65,7 +65,7 @@ func TestOwnershipIsClaimedOnce(t *testing.T) {
 	require.NoError(t, s.CreateContainer("checkpoints"))
 	bs := store(t, s)
 
-	// Nobody has it yet: If-None-Match: *.
+	// Nobody owns it yet: claims have If-None-Match: *.
 	granted := claimAll(t, s, 16, ownership("7", ""))
 	require.Len(t, granted, 1)
 	owned, err := bs.ListOwnership(ctx(t), namespace, hub, group, nil)
@@ -74,13 +74,13 @@ func TestOwnershipIsClaimedOnce(t *testing.T) {
 	require.Equal(t, granted[0].OwnerID, owned[0].OwnerID)
 	require.Equal(t, "7", owned[0].PartitionID)
 
-	// All know the same owner: If-Match with the ETag of the listing.
+	// All know the same owner: claims have If-Match with the ETag of the listing.
 	again := claimAll(t, s, 16, owned[0])
 	require.Len(t, again, 1)
-	require.Empty(t, claimAll(t, s, 4, owned[0])) // that ETag is of the past
+	require.Empty(t, claimAll(t, s, 4, owned[0])) // that ETag is out of date
 	require.Empty(t, claimAll(t, s, 4, granted[0]))
 
-	// Given up: no owner, and the next one takes it.
+	// Once it is released, it has no owner, and the next one takes it.
 	up := again[0]
 	up.OwnerID = ""
 	_, err = bs.ClaimOwnership(ctx(t), []azeventhubs.Ownership{up}, nil)
@@ -129,7 +129,7 @@ func TestCheckpoints(t *testing.T) {
 	require.Equal(t, map[string]string{"offset": "4294967296", "sequencenumber": "18"}, kept.Metadata)
 	require.Empty(t, kept.Content)
 
-	// A checkpoint that another SDK or a hand wrote.
+	// This checkpoint was written by another SDK or by hand.
 	require.NoError(
 		t,
 		s.Put(

@@ -21,7 +21,7 @@ func TestPutConditions(t *testing.T) {
 	put := func(on *azblobblob.AccessConditions) (blockblob.UploadResponse, error) {
 		return b.Upload(ctx(t), body(""), &blockblob.UploadOptions{AccessConditions: on})
 	}
-	// A time says nothing about a blob that isn't there.
+	// A condition on a time means nothing for a blob that doesn't exist.
 	_, err := put(&azblobblob.AccessConditions{
 		ModifiedAccessConditions: &azblobblob.ModifiedAccessConditions{IfModifiedSince: ptr(time.Now())},
 	})
@@ -49,7 +49,7 @@ func TestPutConditions(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// The table is the one of "Specifying conditional headers for Blob service
+// The table is that of "Specifying conditional headers for Blob service
 // operations" in Azure's documentation.
 func TestConditionsOnTimes(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)

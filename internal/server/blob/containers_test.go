@@ -15,7 +15,7 @@ import (
 func TestContainers(t *testing.T) {
 	now := time.Date(2026, 3, 4, 5, 6, 7, 890, time.UTC)
 	s := start(t, blob.Options{Now: func() time.Time { return now }})
-	// The signature's date has to be near the account's clock.
+	// The date of the signature must be near the account's clock.
 	c := s.at(t, "checkpoints", now)
 
 	_, err := c.GetProperties(ctx(t), nil)
@@ -36,7 +36,7 @@ func TestContainers(t *testing.T) {
 	props, err := c.GetProperties(ctx(t), nil)
 	require.NoError(t, err)
 	require.Equal(t, created.ETag, props.ETag)
-	require.Equal(t, "red", *props.Metadata["Team"]) // the client puts names in Go's form
+	require.Equal(t, "red", *props.Metadata["Team"]) // the client changes names to Go's form
 
 	_, err = c.Delete(ctx(t), &container.DeleteOptions{AccessConditions: &container.AccessConditions{
 		ModifiedAccessConditions: &container.ModifiedAccessConditions{IfUnmodifiedSince: ptr(now.Add(-time.Hour))},
@@ -78,7 +78,7 @@ func TestContainerNames(t *testing.T) {
 	}
 }
 
-// What the server does not know must be refused, not ignored.
+// The server must refuse what it does not know, not ignore it.
 func TestUnsupported(t *testing.T) {
 	s := bearer(t, blob.Options{})
 	require.NoError(t, s.Put("box", "b", []byte("content"), nil))

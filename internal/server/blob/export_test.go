@@ -1,6 +1,6 @@
 package blob
 
-// Underway counts bytes as those of a body on its way, until done is called.
+// Underway counts n bytes as those of a body in flight, until done is called.
 func (a *Account) Underway(n int64) (done func()) {
 	done, _ = a.begin(n)
 	return done

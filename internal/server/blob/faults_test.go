@@ -42,7 +42,7 @@ func TestFaultMeetsWhatItNames(t *testing.T) {
 	remove()
 	require.NoError(t, put(c, "x/ownership/0"))
 
-	// A listing is met by its prefix.
+	// A fault meets a listing by its prefix.
 	s.AddFault(blob.Fault{Operation: blob.OpListBlobs, NameContains: "/ownership/", Code: "InternalError"})
 	_, err = c.NewListBlobsFlatPager(&container.ListBlobsFlatOptions{Prefix: ptr("x/ownership/")}).NextPage(ctx(t))
 	requireCode(t, err, 500, "InternalError")
@@ -50,9 +50,10 @@ func TestFaultMeetsWhatItNames(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// Every operation has its name, and a fault without one meets them all.
+// Every operation has its name, and a fault without an operation meets them
+// all.
 func TestFaultOfEachOperation(t *testing.T) {
-	onlyOurs(t, "has no faults to order")
+	onlyOurs(t, "has no faults")
 	s := start(t, blob.Options{})
 	c := s.created(t, "box")
 	for op, do := range map[string]func() error{
@@ -73,7 +74,7 @@ func TestFaultOfEachOperation(t *testing.T) {
 			defer s.AddFault(blob.Fault{Operation: op, Status: 418, Code: "Declared"})()
 			requireCode(t, do(), 418, "Declared")
 			defer s.AddFault(blob.Fault{Status: 429, Code: "Any"})()
-			requireCode(t, do(), 418, "Declared") // the first one that fits
+			requireCode(t, do(), 418, "Declared") // the first fault that fits
 		})
 	}
 	s.AddFault(blob.Fault{Code: "AuthorizationPermissionMismatch"})
@@ -115,9 +116,9 @@ func TestFaultTimesAndStatus(t *testing.T) {
 	requireCode(t, err, 404, "BlobNotFound")
 }
 
-// What a checkpoint store does can be told apart, and be met by each failure.
+// Faults can meet each call of a checkpoint store alone, with each failure.
 func TestFaultOfEachCallOfAStore(t *testing.T) {
-	onlyOurs(t, "has no faults to order")
+	onlyOurs(t, "has no faults")
 	s := start(t, blob.Options{})
 	c := s.created(t, "box")
 	owned := func(owner string) map[string]*string { return map[string]*string{"ownerid": &owner} }
@@ -190,9 +191,9 @@ func TestFaultOfEachCallOfAStore(t *testing.T) {
 	}
 }
 
-// The connection is cut, before the operation is done or after it.
+// The connection is closed, before the operation is performed or after it.
 func TestFaultDropConnection(t *testing.T) {
-	onlyOurs(t, "has no faults to order")
+	onlyOurs(t, "has no faults")
 	s := start(t, blob.Options{})
 	b := s.created(t, "box").NewBlockBlobClient("b")
 	for _, after := range []bool{false, true} {
@@ -203,7 +204,7 @@ func TestFaultDropConnection(t *testing.T) {
 	}
 }
 
-// A lost answer: the blob is there, and the client is told that it failed.
+// The answer is lost: the blob is stored, and the client gets a failure.
 func TestFaultAfter(t *testing.T) {
 	s := start(t, blob.Options{})
 	b := s.created(t, "box").NewBlockBlobClient("b")
@@ -217,7 +218,8 @@ func TestFaultAfter(t *testing.T) {
 	requireCode(t, err, 500, "InternalError")
 	require.Equal(t, []string{"b"}, s.Names("box", ""))
 
-	// After, without a failure: only late, and with the operation's own error.
+	// After without a failure only delays the answer, which keeps the operation's
+	// own error.
 	s.AddFault(blob.Fault{Times: 1, Delay: time.Millisecond, After: true})
 	_, err = b.SetMetadata(ctx(t), nil, &azblobblob.SetMetadataOptions{AccessConditions: ifMatch("0x1")})
 	requireCode(t, err, 412, "ConditionNotMet")
@@ -239,8 +241,8 @@ func TestFaultDelay(t *testing.T) {
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 }
 
-// A fault that hangs lets go when the client has gone; or else the server could
-// not be closed, which waits for its requests.
+// A fault that hangs ends when the client has gone. Otherwise the server, which
+// waits for its requests, could not be closed.
 func TestFaultHang(t *testing.T) {
 	s := start(t, blob.Options{})
 	b := s.created(t, "box").NewBlockBlobClient("b")
@@ -261,7 +263,7 @@ func TestFaultHang(t *testing.T) {
 	require.Empty(t, s.Names("box", ""))
 }
 
-// An answer that the end of the request cuts short must not look like success.
+// When a request ends during a fault, its answer must not look like success.
 func TestHangNeverSucceeds(t *testing.T) {
 	account, err := blob.New(blob.Options{})
 	require.NoError(t, err)
@@ -291,7 +293,7 @@ func TestClose(t *testing.T) {
 		_, err := c.NewBlockBlobClient("a").Upload(ctx(t), body(""), nil)
 		met <- err
 	}()
-	// Once the blob is there, the request hangs, or is about to.
+	// Once the blob exists, the request hangs, or is about to.
 	require.Eventually(t, func() bool { return len(s.Names("box", "")) == 1 }, 10*time.Second, time.Millisecond)
 	s.Close()
 	s.Close()

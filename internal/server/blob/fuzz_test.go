@@ -25,8 +25,8 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/server/blob"
 )
 
-// FuzzServeHTTP sends anything that net/http takes for a request, let in by a
-// bearer token, and wants a well-formed answer to it.
+// FuzzServeHTTP sends anything that net/http accepts as a request, with a
+// bearer token, and requires a well-formed answer.
 func FuzzServeHTTP(f *testing.F) {
 	for _, seed := range [][4]string{
 		{"PUT", "/devstoreaccount1/new?restype=container", "x-ms-meta-a: 1\r\n", ""},
@@ -115,7 +115,7 @@ func requireWellFormed(t *testing.T, r *http.Request, w *httptest.ResponseRecord
 	require.Contains(t, []int{200, 201, 202, 206}, w.Code)
 }
 
-// onPaper hands requests to a handler by way of their text, as a socket would.
+// onPaper passes requests to a handler as text, as a socket would.
 type onPaper struct{ http.Handler }
 
 func (h onPaper) Do(r *http.Request) (*http.Response, error) {
@@ -134,13 +134,14 @@ func (h onPaper) Do(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// sendable tells whether azblob signs what net/http sends: it does not trim.
+// sendable matches values that net/http sends as azblob signs them: azblob does
+// not trim.
 var sendable = regexp.MustCompile(`^([!-~]([ -~]*[!-~])?)?$`)
 
 var headerToken = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
-// FuzzSharedKey lets azblob sign requests with any names and metadata: the
-// server must come to the same signature, and understand the same names.
+// FuzzSharedKey lets azblob sign requests with any names and metadata. The
+// server must compute the same signature, and understand the same names.
 func FuzzSharedKey(f *testing.F) {
 	f.Add("ns/hub/$Default/ownership/0", "ns/hub/$Default/", "ownerid", "", "other_one", "")
 	f.Add(" +?%#é/..//./\\", " +", "a_b", "x y", "a-b", "")

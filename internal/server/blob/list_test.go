@@ -57,7 +57,7 @@ func TestListPages(t *testing.T) {
 	require.Empty(t, s.Names("none", ""))
 }
 
-// At most 5,000 come in one answer, whatever the client asks for.
+// An answer has at most 5,000 blobs, whatever the client asks for.
 func TestListLargestPage(t *testing.T) {
 	s := start(t, blob.Options{})
 	c := s.created(t, "box")
@@ -71,7 +71,8 @@ func TestListLargestPage(t *testing.T) {
 	}
 }
 
-// A page begins where the one before ended even if that blob is gone by then.
+// A page begins where the previous one ended, even if that blob is gone by
+// then.
 func TestListWhileBlobsGo(t *testing.T) {
 	s := start(t, blob.Options{})
 	c := s.created(t, "box")
@@ -91,7 +92,7 @@ func TestListWhileBlobsGo(t *testing.T) {
 }
 
 func TestListProperties(t *testing.T) {
-	onlyOurs(t, "breaks off when a name has a control character in it")
+	onlyOurs(t, "fails if a name has a control character")
 	s := start(t, blob.Options{})
 	c := s.created(t, "box")
 	names := []string{"hub/$Default/<&>\"' é+%", "control\x01\n +%", "\uFFFE"}
@@ -119,7 +120,7 @@ func TestListProperties(t *testing.T) {
 	}
 }
 
-// The JavaScript SDK's parser doesn't know entities by number.
+// The parser of the JavaScript SDK does not know numeric entities.
 func TestListHasNoNumericEntities(t *testing.T) {
 	s := bearer(t, blob.Options{})
 	const odd = `'"&#39;<>`

@@ -56,10 +56,10 @@ func serve(t testing.TB, o blob.Options, begin func(*httptest.Server)) *server {
 	return s
 }
 
-// url of a container or blob, in the emulators' style.
+// url returns the URL of a container or blob, in the emulators' style.
 func (s *server) url(path string) string { return s.http.URL + "/" + s.account + "/" + path }
 
-// options of an SDK client that doesn't try again.
+// options returns the options of an SDK client that does not retry.
 func (s *server) options() azcore.ClientOptions {
 	return azcore.ClientOptions{
 		Retry:     policy.RetryOptions{MaxRetries: -1},
@@ -67,7 +67,7 @@ func (s *server) options() azcore.ClientOptions {
 	}
 }
 
-// client of a container, which need not exist.
+// client returns a client of a container, which need not exist.
 func (s *server) client(t testing.TB, name string) *container.Client {
 	t.Helper()
 	cred, err := container.NewSharedKeyCredential(s.account, s.key)
@@ -79,14 +79,14 @@ func (s *server) client(t testing.TB, name string) *container.Client {
 	return c
 }
 
-// created is a client of a container that exists.
+// created returns a client of a container that exists.
 func (s *server) created(t testing.TB, name string) *container.Client {
 	t.Helper()
 	require.NoError(t, s.CreateContainer(name))
 	return s.client(t, name)
 }
 
-// requireCode wants the service's error with that status and code.
+// requireCode checks that err is the service's error with that status and code.
 func requireCode(t testing.TB, err error, status int, code string) {
 	t.Helper()
 	var respErr *azcore.ResponseError
@@ -118,8 +118,8 @@ func ifNoneMatch(etag azcore.ETag) *azblobblob.AccessConditions {
 	return &azblobblob.AccessConditions{ModifiedAccessConditions: &azblobblob.ModifiedAccessConditions{IfNoneMatch: &etag}}
 }
 
-// hmacOf is the signature of the Shared Key scheme, written down once more so that
-// the expected values don't come from the code that is tested.
+// hmacOf returns the signature of the Shared Key scheme. It does not use the
+// code under test.
 func hmacOf(t testing.TB, key, s string) string {
 	t.Helper()
 	raw, err := base64.StdEncoding.DecodeString(key)
@@ -137,7 +137,7 @@ type xmlError struct {
 	Detail  string `xml:"AuthenticationErrorDetail"`
 }
 
-// send does a request of the test's own making.
+// send sends a request that the test has made.
 func (s *server) send(t testing.TB, r *http.Request) (*http.Response, []byte) {
 	t.Helper()
 	resp, err := s.http.Client().Do(r)
@@ -148,8 +148,8 @@ func (s *server) send(t testing.TB, r *http.Request) (*http.Response, []byte) {
 	return resp, content
 }
 
-// bearer starts a server over TLS that takes the token "good", for tests that set
-// headers which azblob doesn't.
+// bearer starts a server over TLS that accepts the token "good", for tests that
+// set headers which azblob doesn't.
 func bearer(t testing.TB, o blob.Options) *server {
 	t.Helper()
 	o.Bearer = func(token string, _ *http.Request) error {

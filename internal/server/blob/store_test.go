@@ -21,13 +21,13 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
-// Memory is bounded, over the wire as by Put, and what goes makes room.
+// Memory is bounded, for requests and for Put, and deleting makes room.
 func TestBounds(t *testing.T) {
 	s := start(t, blob.Options{MaxBlobs: 2, MaxBytes: 1000})
 	c := s.created(t, "box")
 	require.NoError(t, s.Put("box", "a", nil, nil))
 	require.NoError(t, s.Put("box", "b", nil, nil))
-	require.NoError(t, s.Put("box", "b", nil, nil)) // in place of the other
+	require.NoError(t, s.Put("box", "b", nil, nil)) // replaces the other one
 	_, err := c.NewBlockBlobClient("c").Upload(ctx(t), body(""), nil)
 	requireCode(t, err, 503, "ServerBusy")
 	require.True(t, s.Delete("box", "a"))
@@ -36,7 +36,7 @@ func TestBounds(t *testing.T) {
 
 	_, err = c.NewBlockBlobClient("c").Upload(ctx(t), body(strings.Repeat("x", 900)), nil)
 	require.NoError(t, err)
-	require.NoError(t, s.Put("box", "c", []byte(strings.Repeat("y", 900)), nil)) // in place of the other
+	require.NoError(t, s.Put("box", "c", []byte(strings.Repeat("y", 900)), nil)) // replaces the other one
 	_, err = c.NewBlobClient("b").SetMetadata(ctx(t), map[string]*string{"a": ptr(strings.Repeat("x", 100))}, nil)
 	requireCode(t, err, 503, "ServerBusy")
 	require.Error(t, s.Put("box", "b", []byte(strings.Repeat("x", 100)), nil))
@@ -50,7 +50,7 @@ func TestBounds(t *testing.T) {
 	require.ErrorContains(t, s.CreateContainer("one-more"), "full")
 	_, err = s.client(t, "one-more").Create(ctx(t), nil)
 	requireCode(t, err, 503, "ServerBusy")
-	require.NoError(t, s.CreateContainer("box")) // is there
+	require.NoError(t, s.CreateContainer("box")) // it exists already
 }
 
 func TestPutRefuses(t *testing.T) {
@@ -62,7 +62,7 @@ func TestPutRefuses(t *testing.T) {
 	require.Empty(t, s.Names("box", ""))
 }
 
-// What the inspection methods take and give is a copy.
+// The methods that inspect an account copy what they take and return.
 func TestCopies(t *testing.T) {
 	s := start(t, blob.Options{})
 	content, meta := []byte("abc"), map[string]string{"k": "v"}
@@ -76,7 +76,7 @@ func TestCopies(t *testing.T) {
 	require.Equal(t, time.UTC, again.LastModified.Location())
 }
 
-// ETags don't repeat from one account to the next.
+// No ETag of one account is an ETag of the next.
 func TestETagsOfTwoAccounts(t *testing.T) {
 	seen := make(map[string]bool)
 	for range 3 {

@@ -11,8 +11,7 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/server/blob"
 )
 
-// Bodies on their way, of requests and of answers, are bounded over all clients, and don't count when they have
-// arrived.
+// The bodies of requests and answers in flight are bounded over all clients, and stop counting when they have arrived.
 func TestBodiesUnderway(t *testing.T) {
 	s := serve(t, blob.Options{}, (*httptest.Server).Start)
 	c := s.created(t, "slow")
@@ -34,7 +33,7 @@ func TestBodiesUnderway(t *testing.T) {
 	requireCode(t, upload(), 503, "ServerBusy")
 	requireCode(t, download(), 503, "ServerBusy")
 	_, err := c.NewBlobClient("a").GetProperties(ctx(t), nil)
-	require.NoError(t, err, "what has no body is done")
+	require.NoError(t, err, "a request without a body succeeds")
 	done()
 	require.NoError(t, upload())
 	require.NoError(t, download())

@@ -63,7 +63,7 @@ func TestIssueAndCheck(t *testing.T) {
 	require.EqualError(t, err, "there is no such resource")
 }
 
-// What is not a token of this directory is refused, whatever it says.
+// Anything that is not a token of this directory is refused, whatever it says.
 func TestForged(t *testing.T) {
 	d, another := open(t, time.Hour), open(t, time.Hour)
 	good, _, err := d.Issue("", identity.EventHubs)
@@ -131,7 +131,7 @@ func TestRoles(t *testing.T) {
 	require.EqualError(t, err, `identity "": there is no role "Reader"`)
 }
 
-// Nothing that is not signed here is taken.
+// A token that was not signed here is refused.
 func FuzzCheck(f *testing.F) {
 	d := open(f, time.Hour)
 	good := map[string]bool{}

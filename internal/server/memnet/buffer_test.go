@@ -46,7 +46,7 @@ func TestBytes(t *testing.T) {
 						got = got[:len(got)+n]
 					}
 					if !bytes.Equal(sent, got) {
-						t.Error("something else was received than was sent")
+						t.Error("the received bytes differ from the sent ones")
 					}
 				}
 				var wg sync.WaitGroup
@@ -68,7 +68,7 @@ func TestFullBufferBlocksWriter(t *testing.T) {
 		requireWaiting(t, over)
 		_, err := p.far.Read(make([]byte, 1))
 		require.NoError(t, err)
-		requireWaiting(t, over) // there is room for half of it
+		requireWaiting(t, over) // there is room for half of the bytes
 		_, err = p.far.Read(make([]byte, 1))
 		require.NoError(t, err)
 		require.Equal(t, outcome{n: 2}, <-over)
@@ -87,7 +87,7 @@ func TestOtherDirectionStaysOpen(t *testing.T) {
 	})
 }
 
-// TestWritesAreWhole has many write more than fits the buffer, and expects that they don't mix.
+// TestWritesAreWhole has many goroutines write more than fits in the buffer. Their writes must not mix.
 func TestWritesAreWhole(t *testing.T) {
 	t.Parallel()
 	bubble(t, 0, func(t *testing.T, p pair) {
@@ -111,7 +111,7 @@ func TestWritesAreWhole(t *testing.T) {
 	})
 }
 
-// TestEmptyCalls shows that nothing is waited for where there is nothing to do.
+// TestEmptyCalls shows that calls with nothing to do do not wait.
 func TestEmptyCalls(t *testing.T) {
 	t.Parallel()
 	bubble(t, 0, func(t *testing.T, p pair) {

@@ -128,7 +128,7 @@ func TestSilence(t *testing.T) {
 	})
 }
 
-// TestCutSilent shows that cutting ends one side of a silent connection, without the other one noticing.
+// TestCutSilent shows that Cut ends one side of a silent connection, and that the other side does not notice.
 func TestCutSilent(t *testing.T) {
 	t.Parallel()
 	bubble(t, 0, func(t *testing.T, p pair) {
@@ -153,7 +153,7 @@ func TestRoundTrip(t *testing.T) {
 		time.Sleep(roundTrip / 4)
 		requireWrite(t, p.far, "er")
 		require.NoError(t, p.far.Close())
-		requireNow(t, write(p.near, 2*bufferSize), nil) // it isn't known to be closed
+		requireNow(t, write(p.near, 2*bufferSize), nil) // the peer does not know yet that it is closed
 		requireText(t, p.near, "answ")
 		require.Equal(t, roundTrip, time.Since(began))
 		requireText(t, p.near, "er")
@@ -163,7 +163,7 @@ func TestRoundTrip(t *testing.T) {
 	})
 }
 
-// TestRoundTripEachTime asks and answers in turn.
+// TestRoundTripEachTime sends requests and answers in turn.
 func TestRoundTripEachTime(t *testing.T) {
 	t.Parallel()
 	bubble(t, roundTrip, func(t *testing.T, p pair) {
@@ -178,7 +178,7 @@ func TestRoundTripEachTime(t *testing.T) {
 	})
 }
 
-// TestRoundTripKeepsBandwidth shows that a buffer's worth of bytes is not all that may be on its way.
+// TestRoundTripKeepsBandwidth shows that more bytes than a buffer holds may be in flight.
 func TestRoundTripKeepsBandwidth(t *testing.T) {
 	t.Parallel()
 	bubble(t, roundTrip, func(t *testing.T, p pair) {

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// direction is a call that waits, and the deadline that is for it.
+// direction is a call that waits, and how to set its deadline and end its wait.
 type direction struct {
 	call    func(p pair) func() (int, error)
 	set     func(c net.Conn, t time.Time) error
@@ -107,7 +107,7 @@ func TestDeadlinePutOffDuringCall(t *testing.T) {
 	})
 }
 
-// TestDeadlineOfOneDirection shows that a deadline that has passed leaves the other direction as it was.
+// TestDeadlineOfOneDirection shows that a deadline that has passed does not affect the other direction.
 func TestDeadlineOfOneDirection(t *testing.T) {
 	t.Parallel()
 	bubble(t, 0, func(t *testing.T, p pair) {
@@ -121,7 +121,7 @@ func TestDeadlineOfOneDirection(t *testing.T) {
 	})
 }
 
-// TestDeadlineCountsWhatWasWritten shows that a Write that has timed out says how far it got.
+// TestDeadlineCountsWhatWasWritten shows that a Write that has timed out returns how many bytes it wrote.
 func TestDeadlineCountsWhatWasWritten(t *testing.T) {
 	t.Parallel()
 	bubble(t, 0, func(t *testing.T, p pair) {
@@ -132,7 +132,7 @@ func TestDeadlineCountsWhatWasWritten(t *testing.T) {
 	})
 }
 
-// TestDeadlineOfEachWriter shows that a Write that waits for another one to end is bounded too.
+// TestDeadlineOfEachWriter shows that the deadline also ends a Write that waits for another Write.
 func TestDeadlineOfEachWriter(t *testing.T) {
 	t.Parallel()
 	bubble(t, 0, func(t *testing.T, p pair) {

@@ -21,7 +21,7 @@ const (
 // pair is a connection: near dialled it, and far was accepted.
 type pair struct{ near, far *memnet.Conn }
 
-// bubble runs a test in virtual time, with a connection whose listener has that round trip.
+// bubble runs a test in virtual time, with a connection whose listener has the given round trip.
 func bubble(t *testing.T, roundTrip time.Duration, test func(t *testing.T, p pair)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -51,14 +51,14 @@ func connect(t *testing.T, n *memnet.Network, l net.Listener) pair {
 	return pair{near.(*memnet.Conn), far.(*memnet.Conn)}
 }
 
-// outcome is what a call has returned, and when.
+// outcome is what a call returned, and when.
 type outcome struct {
 	n    int
 	err  error
 	took time.Duration
 }
 
-// start makes a call in a goroutine, and returns when it waits or is over.
+// start makes a call in a goroutine. It returns when the call waits or has ended.
 func start(call func() (int, error)) <-chan outcome {
 	over, began := make(chan outcome, 1), time.Now()
 	go func() {
@@ -69,7 +69,7 @@ func start(call func() (int, error)) <-chan outcome {
 	return over
 }
 
-// requireWaiting fails the test if a call that was started is over.
+// requireWaiting fails the test if a call that was started has ended.
 func requireWaiting(t *testing.T, over <-chan outcome) {
 	t.Helper()
 	synctest.Wait()
@@ -100,7 +100,7 @@ func requireWrite(t *testing.T, c net.Conn, text string) {
 	require.Len(t, text, n)
 }
 
-// requireNow fails the test if a call doesn't return that error at once.
+// requireNow fails the test if a call does not return the error at once.
 func requireNow(t *testing.T, call func() (int, error), want error) {
 	t.Helper()
 	over := start(call)

@@ -13,7 +13,7 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/server/memnet"
 )
 
-// dial makes a dial in the form of other calls.
+// dial returns a dial in the form of other calls.
 func dial(ctx context.Context, n *memnet.Network, address string) func() (int, error) {
 	return func() (int, error) {
 		nc, err := n.DialContext(ctx, "tcp", address)
@@ -125,8 +125,8 @@ func TestIgnoredDials(t *testing.T) {
 		require.ErrorAs(t, got.err, &network)
 		require.True(t, network.Timeout())
 
-		requireWrite(t, p.near, "the connections that are there stay")
-		requireText(t, p.far, "the connections that are there stay")
+		requireWrite(t, p.near, "open connections stay")
+		requireText(t, p.far, "open connections stay")
 
 		over := start(dial(t.Context(), &n, l.Addr().String()))
 		requireWaiting(t, over)
@@ -153,8 +153,8 @@ func TestListenerClose(t *testing.T) {
 		requireNow(t, read(pending), syscall.ECONNRESET)
 		requireNow(t, dial(t.Context(), &n, l.Addr().String()), syscall.ECONNREFUSED)
 		requireNow(t, func() (int, error) { _, err := l.Accept(); return 0, err }, net.ErrClosed)
-		requireWrite(t, accepted.near, "those that were accepted stay")
-		requireText(t, accepted.far, "those that were accepted stay")
+		requireWrite(t, accepted.near, "accepted connections stay")
+		requireText(t, accepted.far, "accepted connections stay")
 	})
 }
 

@@ -17,13 +17,13 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/server/memnet"
 )
 
-// stack is what offers sockets: the kernel, or this package.
+// stack is a source of sockets: the kernel, or this package.
 type stack struct {
 	listen func(address string) (net.Listener, error)
 	dial   func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
-// TestLikeSockets does the same with the kernel's sockets as with those of this package, and expects the same errors.
+// TestLikeSockets does the same with sockets of the kernel and of this package, and expects the same errors.
 func TestLikeSockets(t *testing.T) {
 	t.Parallel()
 	var n memnet.Network
@@ -119,7 +119,7 @@ func use(c net.Conn) []error {
 
 var ports = regexp.MustCompile(`:\d+`)
 
-// describe says all that callers look at in an error.
+// describe returns everything that callers examine in an error.
 func describe(err error) string {
 	var network net.Error
 	isNet := errors.As(err, &network)
