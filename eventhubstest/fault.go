@@ -47,9 +47,9 @@ const (
 // Fault is something that goes wrong in the namespace: where, how often and how. If several faults fit an exchange, the
 // one declared first happens.
 //
-// Condition, Hang, DropConnection and SilenceConnection say how the exchange fails. With none of them, it goes on after
-// Delay; if After is set, its answer is lost. Only the exchange itself is affected: others go on, even on the same
-// connection, unless the connection is dropped or goes silent. To have a message refused before it is stored:
+// Condition, Hang, DropConnection and SilenceConnection say how the exchange fails. With none of them, the exchange is
+// only late, by Delay; if After is set, its answer is lost. Only the exchange itself is affected: others go on, even on
+// the same connection, unless the connection is dropped or goes silent. To have a message refused before it is stored:
 //
 //	srv.Fault(eventhubstest.Fault{On: eventhubstest.OnPublish, Condition: "com.microsoft:server-busy", Times: 1})
 //
@@ -61,11 +61,11 @@ type Fault struct {
 	On Operation
 	// Hub, Partition and ConsumerGroup say where; empty means anywhere. A fault that names one of them happens only to
 	// exchanges that name it, too: connections and sessions name nothing, and the links and messages of a sender need not
-	// name a partition. A token names what the link names that it is for.
+	// name a partition. A token names the same as the link that it is for.
 	Hub, Partition string
 	ConsumerGroup  string
-	// Link says which links OnAttach, OnAttached and OnDetach apply to, and for which links the tokens of OnToken are.
-	// Empty means links that carry events, and all tokens.
+	// Link says which links OnAttach, OnAttached and OnDetach apply to; for OnToken it says which links the tokens are
+	// for. Empty means links that carry events, and all tokens.
 	Link LinkKind
 	// Skip is how many exchanges succeed before the fault happens.
 	Skip int
@@ -79,15 +79,15 @@ type Fault struct {
 	Delay time.Duration
 	// Condition is the AMQP error, such as "com.microsoft:server-busy". It reaches the client as the service would send
 	// it: "amqp:connection:…" closes the connection, "amqp:link:…" detaches the link, and anything else refuses the
-	// exchange. To refuse a delivery, the reader's link is detached; to refuse a connection or a session, it is closed as
-	// soon as it is open. Requests for tokens and properties are answered with the condition and the status code that
-	// stands for it. SASL has only codes.
+	// exchange. A refused delivery detaches the reader's link. A refused connection or session is closed as soon as it is
+	// open. Requests for tokens and properties are answered with the condition and the status code that stands for it.
+	// SASL has only codes.
 	Condition   string
 	Description string
-	// Hang makes the server never answer: the client has to give up. The connection stays open. A reader's link delivers
-	// nothing more.
+	// Hang makes the server never answer: the client has to give up. The connection stays as it is. A reader's link
+	// delivers nothing more.
 	Hang bool
-	// DropConnection closes the socket without a word, instead of an error.
+	// DropConnection closes the socket without sending an error.
 	DropConnection bool
 	// SilenceConnection makes the connection silent, as when a NAT drops its state: from then on nothing arrives on either
 	// side, but the socket stays open until the client, DropConnections or Close closes it.
@@ -111,8 +111,8 @@ func (s *Server) Fault(f Fault) (remove func()) {
 }
 
 // BlobFault is something that goes wrong in the storage account: where, how often and how. If several faults fit an
-// operation, the one declared first happens. With neither Status, Code, Hang nor DropConnection, the operation goes on
-// after Delay.
+// operation, the one declared first happens. With neither Status, Code, Hang nor DropConnection, the operation is only
+// late, by Delay.
 //
 // The calls of a checkpoint store can be told apart. CreateContainer creates the container. ListBlobs with NameContains
 // "/ownership" or "/checkpoint/" lists. PutBlob with "/ownership/" claims a partition that nobody has held yet.
