@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -73,7 +74,7 @@ const (
 func (c calls) String() string {
 	var b strings.Builder
 	dollars := 0.0
-	for _, kind := range slices.Sorted(mapKeys(c)) {
+	for _, kind := range slices.Sorted(maps.Keys(c)) {
 		fmt.Fprintf(&b, "%s=%d ", strings.ReplaceAll(kind, " ", "_"), c[kind])
 		price := priceWrite
 		if strings.HasPrefix(kind, "read") {
@@ -84,16 +85,6 @@ func (c calls) String() string {
 	const month = 30 * 24 * time.Hour
 	fmt.Fprintf(&b, "together=%d, $%.2f a month", c.total(), dollars*float64(month/storageTime))
 	return b.String()
-}
-
-func mapKeys(c calls) func(func(string) bool) {
-	return func(yield func(string) bool) {
-		for k := range c {
-			if !yield(k) {
-				return
-			}
-		}
-	}
 }
 
 // countStorage counts in a bubble.
