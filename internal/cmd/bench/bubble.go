@@ -12,17 +12,17 @@ import (
 	"testing/synctest"
 )
 
-// bubbles are what is measured in virtual time. Only tests have that (testing/synctest), so the program runs itself as
-// one. Each returns its figure as one line.
+// bubbles are the measurements in virtual time. Only a test has virtual time (testing/synctest), so the program runs
+// itself as one. Each function returns its figure as one line.
 var bubbles = map[string]func(t *testing.T, args []string) string{
 	storageCommand: storageBubble,
 	hourCommand:    hourBubble,
 }
 
-// bubbleVariable tells a child process what to be: a command and its arguments.
+// bubbleVariable is the environment variable that tells a child process what to measure: a command and its arguments.
 const bubbleVariable = "BENCH_BUBBLE"
 
-// bubbleMark begins the line with the figure.
+// bubbleMark starts the line with the figure.
 const bubbleMark = "figure: "
 
 // inBubble runs this program as a test, and returns its figure.
@@ -45,7 +45,7 @@ func inBubble(ctx context.Context, command string, args ...string) (line string,
 	return line, nil
 }
 
-// beBubble is the child process. It does not return.
+// beBubble is what the child process runs. It does not return.
 func beBubble(what string) {
 	words := strings.Fields(what)
 	slog.SetDefault(slog.New(slog.DiscardHandler))

@@ -14,7 +14,8 @@ import (
 )
 
 // Microsoft's clients for Python and JavaScript do the same work against the same server, each in a process of its own.
-// make interop has them locked, and their programs beside its own: testdata/interop, bench.py and bench.mjs.
+// They are installed at the versions that make interop locks. Their programs are in testdata/interop: bench.py and
+// bench.mjs.
 
 const (
 	clientFolders = "testdata/interop"
@@ -25,7 +26,7 @@ const (
 	installTime, clientTime = 10 * time.Minute, 2 * time.Minute
 )
 
-// errLeftOut is why a row can't be measured on this machine.
+// errLeftOut marks an error that says why a row can't be measured on this machine.
 var errLeftOut = errors.New("left out")
 
 func clientRows() (rows []row) {
@@ -50,7 +51,7 @@ func clientRows() (rows []row) {
 type foreignClient struct {
 	name, folder string
 	needs        []string
-	least        float64 // how many times its figures ours have to be
+	least        float64 // the ratio that ours must reach
 	installed    bool
 }
 
@@ -87,7 +88,8 @@ func (c *foreignClient) setupReceive(ctx context.Context) (s sides, cleanup func
 	return sides{ours: throughput(b, srv, receiveOurs), sdk: c.run("receive", srv.ConnectionString(hub))}, srv.Close, nil
 }
 
-// install installs the client, once. Without what it needs, its rows are left out.
+// install installs the client once. If a program that the client needs is missing, or the installation fails, the error
+// wraps errLeftOut.
 func (c *foreignClient) install(ctx context.Context) error {
 	for _, program := range c.needs {
 		if _, err := exec.LookPath(program); err != nil {
@@ -106,7 +108,7 @@ func (c *foreignClient) install(ctx context.Context) error {
 	return nil
 }
 
-// run does the work once, and returns the events a second that the client says.
+// run returns a function that does the work once and returns the events per second that the client reports.
 func (c *foreignClient) run(work, connection string) func(context.Context) (float64, error) {
 	return func(ctx context.Context) (float64, error) {
 		ctx, cancel := context.WithTimeout(ctx, clientTime)
@@ -119,7 +121,7 @@ func (c *foreignClient) run(work, connection string) func(context.Context) (floa
 	}
 }
 
-// script runs the client's script, and returns what it prints.
+// script runs the client's script and returns what it prints.
 func (c *foreignClient) script(ctx context.Context, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "sh", append([]string{"run.sh"}, args...)...)
 	cmd.Dir = filepath.Join(clientFolders, c.folder)

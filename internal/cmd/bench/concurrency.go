@@ -18,8 +18,8 @@ const (
 	slowHandler            = 10 * time.Millisecond
 )
 
-// concurrencyRows compare ConsumerOptions.Concurrency with handling one event at a time, which stands where the SDK's
-// figure is.
+// concurrencyRows compare ConsumerOptions.Concurrency with handling one event at a time. The latter stands in the place
+// of the SDK's figure.
 func concurrencyRows() []row {
 	name := func(what string) string {
 		return fmt.Sprintf("Receive, 1 partition, %s, Concurrency %d (beside it: 1)", what, manyHandlers)
@@ -36,8 +36,11 @@ func concurrencyRows() []row {
 	}
 }
 
-// compareConcurrency has so many events be handled with both.
-func compareConcurrency(handler time.Duration, many, one int) func(context.Context) (sides, func(), error) {
+// compareConcurrency has one side handle so many events concurrently, and the other handle so many serially. handler is
+// how long each handler takes.
+func compareConcurrency(
+	handler time.Duration, concurrently, serially int,
+) func(context.Context) (sides, func(), error) {
 	return func(context.Context) (s sides, cleanup func(), err error) {
 		srv, err := eventhubstest.New(&eventhubstest.Options{
 			Hubs: []eventhubstest.Hub{{Name: hub, Partitions: 1}}, RetentionBytes: math.MaxInt64,
@@ -45,17 +48,17 @@ func compareConcurrency(handler time.Duration, many, one int) func(context.Conte
 		if err != nil {
 			return s, nil, err
 		}
-		if err := fill(srv.ConnectionString(hub), 1, max(many, one), 64); err != nil {
+		if err := fill(srv.ConnectionString(hub), 1, max(concurrently, serially), 64); err != nil {
 			return s, srv.Close, fmt.Errorf("fill the hub: %w", err)
 		}
 		return sides{
-			ours: receiveConcurrently(srv, manyHandlers, many, handler),
-			sdk:  receiveConcurrently(srv, 1, one, handler),
+			ours: receiveConcurrently(srv, manyHandlers, concurrently, handler),
+			sdk:  receiveConcurrently(srv, 1, serially, handler),
 		}, srv.Close, nil
 	}
 }
 
-// receiveConcurrently returns how many events are handled a second.
+// receiveConcurrently returns a function that receives events and returns how many were handled per second.
 func receiveConcurrently(
 	srv *eventhubstest.Server, concurrency, events int, handler time.Duration,
 ) func(context.Context) (float64, error) {

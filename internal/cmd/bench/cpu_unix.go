@@ -4,7 +4,7 @@ package main
 
 import "syscall"
 
-// cpuTime is the CPU time that this process has taken, in seconds.
+// cpuTime is the CPU time that this process has used, in seconds.
 func cpuTime() (float64, error) {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {

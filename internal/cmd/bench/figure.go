@@ -22,10 +22,10 @@ type target struct {
 type kind int
 
 const (
-	atLeast kind = iota // ours has to be so many times the SDK's: more is better
-	within              // ours must be no more than the value
-	above               // ours must be no more than the value above the SDK's
-	linear              // ours must be no more than so many times the base
+	atLeast kind = iota // ours must be at least value times the SDK's: more is better
+	within              // ours must be at most value
+	above               // ours must be at most the SDK's plus value
+	linear              // ours must be at most value times the base
 )
 
 // unit is how values are written.
@@ -63,7 +63,7 @@ func formatDuration(d time.Duration) string {
 	return d.Round(10 * time.Millisecond).String()
 }
 
-// median of the values; NaN if there is none.
+// median is the median of the values, or NaN if there are none.
 func median(values []float64) float64 {
 	if len(values) == 0 {
 		return math.NaN()
@@ -73,8 +73,8 @@ func median(values []float64) float64 {
 	return (v[(n-1)/2] + v[n/2]) / 2
 }
 
-// ratio is how many times better ours is than the SDK's, by the medians. (The medians of ratios within rounds would
-// cancel what disturbs a whole round, but nobody could check them against the values that are printed.)
+// ratio is how many times better ours is than the SDK's, by the medians. (The median of the rounds' ratios would cancel
+// what disturbs a whole round, but nobody could check it against the values that are printed.)
 func (f figure) ratio(t target) float64 {
 	if t.kind == atLeast {
 		return median(f.ours) / median(f.sdk)
@@ -92,7 +92,7 @@ func (f figure) reaches(t target) bool {
 	return median(f.ours) <= t.limit()
 }
 
-// limit is the most that ours may be, for a target that isn't measured by the SDK.
+// limit is the most that ours may be, for a target that does not depend on the SDK's figure.
 func (t target) limit() float64 {
 	if t.kind == linear {
 		return t.value * t.base()
@@ -110,7 +110,7 @@ func (t target) String() string {
 	return "<=" + t.unit.format(t.limit())
 }
 
-// line is what is printed of a row.
+// line is the line that is printed for a row.
 func (f figure) line(r row) string {
 	value := func(values []float64) string {
 		if len(values) == 0 {

@@ -33,5 +33,5 @@ func setupHour(context.Context) (sides, func(), error) {
 	return sides{ours, nil}, nil, nil
 }
 
-// hourBubble is setupHour's bubble.
+// hourBubble simulates the hour, and returns how many events were handled.
 func hourBubble(t *testing.T, _ []string) string { return fmt.Sprint(simulate.Hour(t)) }

@@ -13,10 +13,10 @@ import (
 )
 
 const (
-	// pings are the events that are sent in one round, one after the other: each when the one before has been handled.
+	// pings is how many events are sent in one round, each after the one before has been handled.
 	pings = 500
-	// rawPings are those of the example, whose wait is rawWait here. With the minute that it has, it would take as many
-	// minutes.
+	// rawPings is the same for the SDK's example, which waits for rawWait here. With its own wait of a minute, each event
+	// would take a minute.
 	rawPings = 5
 	rawWait  = time.Second
 )
@@ -78,8 +78,8 @@ func receiveImpatient(ctx context.Context, _ backlog, srv *eventhubstest.Server,
 	return r.run(ctx)
 }
 
-// pingPong sends events one by one, and returns a percentile of the seconds that it took until they were handled. What
-// the hub holds already, and a first event of its own, it lets pass.
+// pingPong sends n events one by one, and returns a percentile of the seconds that each took until it was handled. It
+// doesn't count the events that the hub holds already, nor one that it sends first.
 func pingPong(
 	ctx context.Context, srv *eventhubstest.Server, receive receiver, send func() error, n int, percentile float64,
 ) (float64, error) {

@@ -1,8 +1,8 @@
-// Command bench measures this library beside hand-written programs on the raw SDK, as "make bench": the same work
-// against the same local server, in one process and one run, in turn, several rounds; the medians count. The raw
-// programs are in raw_send.go and raw_receive.go.
+// Command bench compares this library with hand-written programs on the raw SDK, as "make bench". Both do the same work
+// against the same local server, in one process and one run. They take turns for several rounds, and the medians count.
+// The raw programs are in raw_send.go and raw_receive.go.
 //
-// It prints one line for each figure. Where it says "sdk=-", there is nothing in the SDK to compare with.
+// It prints one line for each figure. "sdk=-" means that the SDK has nothing to compare with.
 package main
 
 import (
@@ -19,13 +19,13 @@ import (
 	"syscall"
 )
 
-// row is one figure: what it measures, and what it has to reach.
+// row is one figure: what it measures, and the target that it must reach.
 type row struct {
 	name   string
 	rounds int
 	target target
-	// setup makes what both sides work on. The cleanup is called after the last round, and after a setup that has failed,
-	// unless it is nil.
+	// setup makes what both sides work on. The cleanup, unless it is nil, is called after the last round, and after a
+	// setup that failed.
 	setup func(ctx context.Context) (s sides, cleanup func(), err error)
 }
 
@@ -81,7 +81,7 @@ type options struct {
 
 func (o *options) parse(run string) (err error) {
 	if o.only != "" && o.only != "ours" && o.only != "sdk" {
-		return fmt.Errorf(`-only is %q: it has to be "ours" or "sdk"`, o.only)
+		return fmt.Errorf(`-only is %q: it must be "ours" or "sdk"`, o.only)
 	}
 	o.run, err = regexp.Compile(run)
 	return err

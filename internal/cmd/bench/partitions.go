@@ -15,7 +15,8 @@ import (
 	"github.com/go-eventhubs/eventhubs/eventhubstest"
 )
 
-// watch is how long the SDK's default is looked at while it takes its partitions, one every ten seconds or so.
+// watch is how long the SDK's Processor is watched with its default options, which take one partition every ten seconds
+// or so.
 const watch = 25 * time.Second
 
 func partitionRows() []row {
@@ -37,8 +38,8 @@ func partitionRows() []row {
 	return rows
 }
 
-// setupFresh has each side read a hub that it has never seen, with an event in each of 32 partitions. For the SDK it is
-// enough that a partition is handed out.
+// setupFresh has each side read a hub that it has never seen, with an event in each of 32 partitions. The SDK's side
+// counts a partition as soon as it is handed out.
 func setupFresh(context.Context) (s sides, cleanup func(), err error) {
 	const partitions = 32
 	srv, err := newServer(0, partitions)
@@ -113,7 +114,7 @@ type usage struct{ bytes, goroutines float64 }
 
 func usageNow() usage {
 	runtime.GC()
-	runtime.GC() // what the first has finalized
+	runtime.GC() // frees what the first one finalized
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return usage{bytes: float64(m.HeapAlloc + m.StackInuse), goroutines: float64(runtime.NumGoroutine())}
@@ -124,14 +125,15 @@ type usageOf struct {
 	partitions int
 }
 
-// usages are what a partition costs that is being read, by how many there are. They are measured when they are first
-// asked for.
+// usages hold what each partition costs while it is read, by side and number of partitions. Each is measured when it is
+// first needed.
 type usages struct {
 	knownMu sync.Mutex
 	known   map[usageOf]usage
 }
 
-// row has to show that a partition costs no more where there are many: then the whole is linear.
+// row compares what a partition costs with what it costs among 256. If it costs no more among many, the total grows
+// linearly.
 func (u *usages) row(what string, partitions int, in unit, pick func(usage) float64) row {
 	base := func() float64 { return pick(u.known[usageOf{"ours", 256}]) }
 	measure := func(side string, receive receiver) func(context.Context) (float64, error) {
@@ -162,7 +164,7 @@ func (u *usages) of(ctx context.Context, of usageOf, receive receiver) (usage, e
 	return v, err
 }
 
-// usageOfReading is what the process holds more for each partition once an event of each was read.
+// usageOfReading is how much more the process holds per partition once it has read an event of each.
 func usageOfReading(ctx context.Context, partitions int, receive receiver) (usage, error) {
 	srv, err := newServer(0, partitions)
 	if err != nil {

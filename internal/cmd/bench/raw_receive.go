@@ -12,14 +12,14 @@ import (
 // What Receive is measured against: the SDK's own example of a Processor (azeventhubs,
 // example_consuming_with_checkpoints_test.go), without its log lines.
 
-// rawReceiver is the example, and what it leaves to its reader.
+// rawReceiver is the example, with what the example leaves to its reader.
 type rawReceiver struct {
 	client  *azeventhubs.ConsumerClient
 	store   azeventhubs.CheckpointStore
 	options *azeventhubs.ProcessorOptions
 	// wait is how long a call of ReceiveEvents waits for 100 events. The example has one minute.
 	wait time.Duration
-	// opened is called for each partition that is handed out, if it isn't nil.
+	// opened, if not nil, is called for each partition that the Processor hands out.
 	opened func(partition string)
 	handle func(event *azeventhubs.ReceivedEventData)
 }

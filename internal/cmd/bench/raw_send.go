@@ -8,11 +8,11 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
 )
 
-// What Send is measured against: programs on the raw SDK as its documentation has them written (azeventhubs,
-// example_producing_events_test.go), with nothing left out that they need, and nothing in them that they don't.
+// What Send is measured against: programs on the raw SDK, written as its documentation shows (azeventhubs,
+// example_producing_events_test.go). They do everything that is necessary and nothing else.
 
-// rawBulkSend sends events from one goroutine: a batch is filled until an event doesn't fit any more, sent, and the
-// next one begun with that event.
+// rawBulkSend sends events from one goroutine. It fills a batch until an event doesn't fit any more, sends it, and
+// starts the next batch with that event.
 func rawBulkSend(ctx context.Context, client *azeventhubs.ProducerClient, events []*azeventhubs.EventData) error {
 	batch, err := client.NewEventDataBatch(ctx, nil)
 	if err != nil {
@@ -42,8 +42,8 @@ func rawBulkSend(ctx context.Context, client *azeventhubs.ProducerClient, events
 	return client.SendEventDataBatch(ctx, batch, nil)
 }
 
-// rawSendOne is what each of many goroutines does that has one event at a time and wants to know that it was accepted:
-// a batch for each event. The client is safe for concurrent use: all share it, and its link.
+// rawSendOne sends an event in a batch of its own. Each of many goroutines calls it that have one event at a time and
+// need to know that it was accepted. The client is safe for concurrent use, so all goroutines share it and its link.
 func rawSendOne(ctx context.Context, client *azeventhubs.ProducerClient, event *azeventhubs.EventData) error {
 	batch, err := client.NewEventDataBatch(ctx, nil)
 	if err != nil {

@@ -18,12 +18,12 @@ import (
 	"github.com/go-eventhubs/eventhubs/eventhubstest"
 )
 
-// backlog is a hub whose partitions hold events that wait to be read. The example waits for 100 events at a time, so
-// each partition has a multiple of them.
+// backlog is a hub whose partitions hold events to be read. The SDK's example waits for 100 events at a time, so where
+// it runs, each is a multiple of 100.
 type backlog struct {
 	partitions, each, size int
 	rtt                    time.Duration
-	blob                   bool // checkpoints go to the blob store, and not to memory
+	blob                   bool // keep checkpoints in blobs instead of memory
 }
 
 func (b backlog) events() int { return b.partitions * b.each }
@@ -94,7 +94,7 @@ func receiveOurs(ctx context.Context, b backlog, srv *eventhubstest.Server, coun
 		}
 	}
 	cfg := srv.Config(hub)
-	cfg.Logger = slog.New(slog.DiscardHandler) // its lines would stand between the figures
+	cfg.Logger = slog.New(slog.DiscardHandler) // its lines would appear between the figures
 	consumer, err := eventhubs.NewConsumer(cfg, store, nil)
 	if err != nil {
 		return err
@@ -131,8 +131,8 @@ func newRawConsumer(srv *eventhubstest.Server) (*azeventhubs.ConsumerClient, err
 	)
 }
 
-// fairOptions have the example begin where Receive begins, and take all partitions at once: otherwise it would be
-// measured waiting.
+// fairOptions make the example start where Receive starts, and take all partitions at once. Otherwise its waiting would
+// be measured.
 func fairOptions() *azeventhubs.ProcessorOptions {
 	earliest := true
 	return &azeventhubs.ProcessorOptions{
@@ -145,7 +145,7 @@ var containers atomic.Int64
 
 func newContainer() string { return fmt.Sprint("checkpoints", containers.Add(1)) }
 
-// rawBlobStore is the SDK's own.
+// rawBlobStore returns the SDK's own checkpoint store, in a new container.
 func rawBlobStore(ctx context.Context, srv *eventhubstest.Server) (azeventhubs.CheckpointStore, error) {
 	cfg := srv.BlobConfig(newContainer())
 	client, err := azblob.NewClientFromConnectionString(cfg.ConnectionString, nil)
@@ -158,7 +158,7 @@ func rawBlobStore(ctx context.Context, srv *eventhubstest.Server) (azeventhubs.C
 	return checkpoints.NewBlobStore(client.ServiceClient().NewContainerClient(cfg.Container), nil)
 }
 
-// setup fills a hub. Each round of each side reads all of it anew, with a checkpoint store of its own.
+// setup fills a hub. Each round of each side reads all of it, with a checkpoint store of its own.
 func (b backlog) setup(
 	measure func(backlog, *eventhubstest.Server, receiver) func(context.Context) (float64, error),
 ) func(context.Context) (sides, func(), error) {
@@ -210,7 +210,8 @@ func throughput(b backlog, srv *eventhubstest.Server, receive receiver) func(con
 	}
 }
 
-// allocations counts those of the whole process: what the server does for an event is the same for both sides.
+// allocations measures allocations per event. It counts those of the whole process: the server's are the same for both
+// sides.
 func allocations(b backlog, srv *eventhubstest.Server, receive receiver) func(context.Context) (float64, error) {
 	return func(ctx context.Context) (float64, error) {
 		var before, after runtime.MemStats

@@ -20,7 +20,7 @@ type reportedFigure struct {
 	Name string   `json:"name"`
 	Ours float64  `json:"ours"`          // the median
 	SDK  *float64 `json:"sdk,omitempty"` // nil if there is nothing to compare with
-	// Ratio is how many times better ours is, and Least what it has to be.
+	// Ratio is how many times better ours is, and Least is what Ratio must reach.
 	Ratio float64 `json:"ratio,omitempty"`
 	Least float64 `json:"least,omitempty"`
 	// Limit is the most that Ours may be, if there is no Least.

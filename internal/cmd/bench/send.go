@@ -16,12 +16,13 @@ import (
 
 const (
 	hub = "bench"
-	// sendFor is how long a side sends in one round, over and over the same events.
+	// sendFor is how long each side sends the same events over and over in one round.
 	sendFor = 500 * time.Millisecond
-	// bulkBytes is about how much one call of Send gets, with the overhead that each event has in a batch.
+	// bulkBytes is about how many bytes one call of Send gets, and overhead is what each event adds to a batch besides its
+	// body.
 	bulkBytes = 24 << 20
 	overhead  = 64
-	// goroutines send single events.
+	// goroutines is how many goroutines send single events.
 	goroutines = 256
 )
 
@@ -62,7 +63,7 @@ func sendRows() (rows []row) {
 		}
 		for _, rtt := range roundTrips {
 			if rtt > 0 {
-				least = 1 // the SDK keeps 256 batches on their way, and so do we: both wait for the same answers
+				least = 1 // both sides have 256 batches in flight, and wait for the same answers
 			}
 			rows = append(rows, row{
 				name:   fmt.Sprintf("single Send, %d goroutines, %s", goroutines, setting(size, rtt)),
@@ -101,8 +102,8 @@ func single(s *senders) sides {
 	}
 }
 
-// rate has goroutines do work on n events over and over for a while, and returns the events per second. The work is
-// told which goroutine it is done in.
+// rate runs work in so many goroutines, over and over for sendFor, and returns the events per second. Each call of work
+// handles n events, and is told its goroutine.
 func rate(
 	goroutines, n int, work func(ctx context.Context, goroutine int) error,
 ) func(context.Context) (float64, error) {
@@ -156,7 +157,7 @@ func setupSend(
 	return work(s), cleanup, err
 }
 
-// newServer starts a server with one hub, whose partitions keep little.
+// newServer starts a server with one hub, each of whose partitions retains 8 MiB.
 func newServer(rtt time.Duration, partitions int) (*eventhubstest.Server, error) {
 	return eventhubstest.New(&eventhubstest.Options{
 		Hubs: []eventhubstest.Hub{{Name: hub, Partitions: partitions}}, RoundTrip: rtt, RetentionBytes: 8 << 20,

@@ -16,16 +16,16 @@ import (
 	"github.com/go-eventhubs/eventhubs/eventhubstest"
 )
 
-// The local server must not be what is measured. So here it runs in a process of its own, and two clients keep it busy
-// in turn: one that bypasses the SDK (wire.go), whose cost doesn't matter, and the SDK's. "ours" is how many events the
-// server moves for each second of CPU time that it takes, and "sdk" how many the SDK's client moves for each that it
-// takes. Server and client have one core each.
+// The local server must not be what limits the other figures. So these rows run it in a process of its own, and two
+// clients keep it busy in turn: one that bypasses the SDK (wire.go), whose cost doesn't matter, and the SDK's. "ours"
+// is how many events the server moves per second of its own CPU time, and "sdk" how many the SDK's client moves per
+// second of the client's CPU time. Server and client have one core each.
 
 const (
 	serveCommand = "serve"
-	// held is how many events of a partition are read in one go.
+	// held is how many events of a partition are read in one call.
 	held = 64_000
-	// serverProfile names the environment variable with the file that the server writes a CPU profile to, if it is set.
+	// serverProfile names an environment variable. If it is set, the server writes a CPU profile to that file.
 	serverProfile = "BENCH_SERVER_PROFILE"
 )
 
@@ -45,7 +45,7 @@ func serverRows() (rows []row) {
 	return rows
 }
 
-// setupServerIn sends batches that are as large as they may be.
+// setupServerIn sends batches of nearly the largest size allowed.
 func setupServerIn(size int) func(context.Context) (sides, func(), error) {
 	return func(ctx context.Context) (s sides, cleanup func(), err error) {
 		p, err := startServing(64 << 20)
@@ -131,8 +131,8 @@ func rawReadPartition(ctx context.Context, client *azeventhubs.ConsumerClient, n
 	return nil
 }
 
-// perCPUSecond does work on n events over and over for a while, with one core, and returns the events for each second
-// of CPU time.
+// perCPUSecond runs work over and over for sendFor, on one core, and returns the events per second of CPU time. Each
+// call of work handles n events.
 func perCPUSecond(
 	cpu func() (float64, error), n int, work func(context.Context) error,
 ) func(context.Context) (float64, error) {
@@ -189,7 +189,7 @@ func startServing(retention int64) (*serving, error) {
 	return p, nil
 }
 
-// cpu is the CPU time that the process has taken, in seconds.
+// cpu is the CPU time that the server's process has used, in seconds.
 func (p *serving) cpu() (v float64, err error) {
 	if _, err = fmt.Fprintln(p.in); err != nil {
 		return 0, err
@@ -200,10 +200,11 @@ func (p *serving) cpu() (v float64, err error) {
 
 func (p *serving) stop() {
 	_ = p.in.Close()
-	_ = p.cmd.Wait() // how it ends is of no interest
+	_ = p.cmd.Wait() // its exit status doesn't matter
 }
 
-// serve is the other process: it runs a server until its input ends, and answers each line with its CPU time.
+// serve is what the server's process runs: a server, until the input ends. It answers each line of input with its CPU
+// time.
 func serve(retention string) error {
 	if path := os.Getenv(serverProfile); path != "" {
 		return profiled(path, func() error { return serveUntilEnd(retention) })

@@ -64,8 +64,8 @@ func (c calls) total() (n int) {
 	return n
 }
 
-// Prices of a general-purpose account, hot, locally redundant, in dollars: of 10,000 writes or listings, and of 10,000
-// reads.
+// Prices in dollars of 10,000 writes or listings, and of 10,000 reads, for a general-purpose account, hot, locally
+// redundant.
 const (
 	priceWrite = 0.05
 	priceRead  = 0.004
@@ -87,7 +87,7 @@ func (c calls) String() string {
 	return b.String()
 }
 
-// countStorage counts in a bubble.
+// countStorage counts the calls in a process of its own, in virtual time.
 func countStorage(ctx context.Context, who, load string) (c calls, err error) {
 	line, err := inBubble(ctx, storageCommand, who, load)
 	if err != nil {
@@ -96,7 +96,7 @@ func countStorage(ctx context.Context, who, load string) (c calls, err error) {
 	return c, json.Unmarshal([]byte(line), &c)
 }
 
-// storageBubble is countStorage's bubble.
+// storageBubble is what the process of countStorage runs. It returns the calls as JSON.
 func storageBubble(t *testing.T, args []string) string {
 	line, err := json.Marshal(storageCalls(t, args[0], args[1] == "events"))
 	if err != nil {
@@ -105,7 +105,7 @@ func storageBubble(t *testing.T, args []string) string {
 	return string(line)
 }
 
-// storageCalls counts the calls of ten minutes, the first of them included.
+// storageCalls counts the calls of ten minutes, those at the start included.
 func storageCalls(t *testing.T, who string, events bool) calls {
 	srv := eventhubstest.Start(t, &eventhubstest.Options{
 		InMemory: true, Hubs: []eventhubstest.Hub{{Name: hub, Partitions: storagePartitions}},

@@ -20,14 +20,14 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/server/amqp"
 )
 
-// wire is a client that speaks just enough AMQP to keep the server busy: frames are encoded once and sent again and
-// again, and of what comes in little more than the frames' headers is looked at. It is what shows how fast the server
-// is, and what fills hubs for other measurements.
+// wire is a client that speaks just enough AMQP to keep the server busy. It encodes frames once and sends them again
+// and again, and looks at little more than the headers of the frames that come in. It shows how fast the server is, and
+// fills hubs for other measurements.
 type wire struct {
 	nc net.Conn
 	in *bufio.Reader
 	ep azeventhubs.ConnectionStringProperties
-	// delivery is the id of the next message that is sent.
+	// delivery is the id of the next message to be sent.
 	delivery uint32
 	frames   uint32 // transfers that were sent
 	// credit is how many messages may be sent, and window how many transfers, since the beginning.
@@ -35,7 +35,7 @@ type wire struct {
 	unsettled      int
 }
 
-// Performatives, and where in them is what is looked for: OASIS AMQP 1.0 part 2, section 2.7.
+// Performatives (OASIS AMQP 1.0, part 2, section 2.7).
 const (
 	openFrame        = 0x10
 	beginFrame       = 0x11
@@ -69,7 +69,7 @@ func dialWire(connectionString string) (*wire, error) {
 
 func (w *wire) close() { w.nc.Close() }
 
-// performative appends a frame of channel 0.
+// performative appends a frame on channel 0.
 func performative(b []byte, descriptor uint64, payload []byte, fields ...any) []byte {
 	start := len(b)
 	b = append(b, 0, 0, 0, 0, 2, 0, 0, 0)
@@ -87,13 +87,13 @@ func (w *wire) send(descriptor uint64, payload []byte, fields ...any) error {
 	return err
 }
 
-// next reads a frame and returns what it is.
+// next reads a frame and returns the descriptor of its performative.
 func (w *wire) next() (descriptor uint64, err error) {
 	body, err := w.frame()
 	if err != nil {
 		return 0, err
 	}
-	// Transfers have a payload behind their fields, which are a list with a size of one byte or four.
+	// A transfer has a payload after its fields. The fields are a list whose size takes one byte or four.
 	size := 5 + int(body[4])
 	if body[3] == 0xd0 {
 		size = 8 + int(binary.BigEndian.Uint32(body[4:]))
@@ -106,13 +106,13 @@ func (w *wire) next() (descriptor uint64, err error) {
 	descriptor, _ = d.Descriptor.(uint64)
 	fields, _ := d.Value.([]any)
 	if descriptor > dispositionFrame {
-		return 0, fmt.Errorf("the server ended it: %v", fields)
+		return 0, fmt.Errorf("the server ended the link, the session or the connection: %v", fields)
 	}
 	w.took(descriptor, fields)
 	return descriptor, nil
 }
 
-// frame reads a frame's body. It is good until the next one.
+// frame reads a frame's body. The body is valid until the next call.
 func (w *wire) frame() ([]byte, error) {
 	header, err := w.in.Peek(frameHeader)
 	if err != nil {
@@ -127,14 +127,14 @@ func (w *wire) frame() ([]byte, error) {
 	return b[frameHeader:], err
 }
 
-// took keeps account of what the server allows and accepts.
+// took keeps track of what the server allows and accepts.
 func (w *wire) took(descriptor uint64, fields []any) {
 	switch descriptor {
 	case flowFrame:
 		next, _ := fields[0].(uint32)
 		window, _ := fields[1].(uint32)
 		w.window = next + window
-		if len(fields) > 6 && fields[4] != nil { // it is for a link
+		if len(fields) > 6 && fields[4] != nil { // the flow is for a link
 			count, _ := fields[5].(uint32)
 			credit, _ := fields[6].(uint32)
 			w.credit = count + credit
@@ -146,7 +146,7 @@ func (w *wire) took(descriptor uint64, fields []any) {
 	}
 }
 
-// until reads frames until one of a kind.
+// until reads frames until one has the descriptor.
 func (w *wire) until(descriptor uint64) error {
 	for {
 		d, err := w.next()
@@ -221,7 +221,7 @@ func (w *wire) attach(handle uint32, receives bool, address string, filter amqp.
 	if !receives {
 		source.Value, target.Value = []any{"bench"}, []any{address}
 	}
-	var settled any // the server settles what it sends; what is sent to it, it has to accept
+	var settled any // the server sends messages settled; what we send, it has to accept
 	if receives {
 		settled = byte(1)
 	}
@@ -248,9 +248,9 @@ type message struct {
 	count  uint32 // of frames
 }
 
-// newBatch is a message with n events in it, each as the SDK would encode it.
+// newBatch makes a message with n events, each encoded as the SDK would encode it.
 func newBatch(n, size int) (*message, error) {
-	id := "00000000-0000-4000-8000-000000000000" // the length of what the SDK makes up
+	id := "00000000-0000-4000-8000-000000000000" // as long as those that the SDK generates
 	event := &goamqp.Message{Data: [][]byte{make([]byte, size)}, Properties: &goamqp.MessageProperties{MessageID: id}}
 	encoded, err := event.MarshalBinary()
 	if err != nil {
@@ -283,7 +283,7 @@ func newBatch(n, size int) (*message, error) {
 	return m, nil
 }
 
-// publish sends a message so many times, and waits for all to be accepted. As many are on their way as the server
+// publish sends a message so many times, and waits until all are accepted. It keeps as many in flight as the server
 // allows, up to a bound.
 func (w *wire) publish(m *message, times int) error {
 	const most = 32
@@ -307,7 +307,7 @@ func (w *wire) publish(m *message, times int) error {
 	return nil
 }
 
-// read reads n events of a partition from its beginning, over a link that is opened for it.
+// read reads the first n events of a partition, over a new link.
 func (w *wire) read(partition string, n int) error {
 	filter := amqp.Map{{Key: amqp.Symbol("apache.org:selector-filter:string"), Value: amqp.Described{
 		Descriptor: amqp.Symbol("apache.org:selector-filter:string"), Value: "amqp.annotation.x-opt-offset > '-1'",
@@ -330,7 +330,8 @@ func (w *wire) read(partition string, n int) error {
 	return nil
 }
 
-// fill puts n events of a size into each partition of a hub, in batches that the hub hands out to them in turn.
+// fill puts n events of a size into each partition of a hub, in batches that the hub distributes to the partitions in
+// turn.
 func fill(connectionString string, partitions, n, size int) error {
 	w, err := dialWire(connectionString)
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// A document shows figures between two comments. The first says what: "lines" for all lines as they were printed, or a
-// regular expression for a table of the figures whose names match it.
+// A document shows figures between two comments. The first comment says which: "lines" for all lines as they were
+// printed, or a regular expression for a table of the figures whose names match it.
 var shown = regexp.MustCompile(`(?s)(<!-- figures: (.*?) -->\n).*?(<!-- end of figures -->)`)
 
 // update writes the figures into a document.
@@ -68,7 +68,7 @@ func (r *report) lines() string {
 	return b.String()
 }
 
-// verdict is how many times better ours is, where that is what counts, and what it should be if it is short of that.
+// verdict is how many times better ours is, if the target is a ratio, and the target, if the figure falls short of it.
 func (f figure) verdict() string {
 	switch {
 	case f.Least > 0 && f.Short:
@@ -83,7 +83,7 @@ func (f figure) verdict() string {
 
 var manyDigits = regexp.MustCompile(`^(\d+)(\d{3})\b`)
 
-// thousands puts a comma into a large number.
+// thousands puts commas into the number that s starts with.
 func thousands(s string) string {
 	for manyDigits.MatchString(s) {
 		s = manyDigits.ReplaceAllString(s, "$1,$2")

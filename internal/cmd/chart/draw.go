@@ -53,7 +53,7 @@ type panel struct {
 	bars  []bar
 }
 
-// panels sorts the figures: those whose bars would dwarf the others have an axis of their own. None is left out.
+// panels groups the figures: those whose bars would dwarf the others have an axis of their own. None is left out.
 func (r *report) panels() []panel {
 	many := panel{title: "Send in bulk, and Receive: times the throughput of a program on the raw SDK (longer is better)"}
 	single := panel{title: "Send, one event a call: times the throughput of a batch for each event (longer is better)"}
@@ -107,7 +107,7 @@ func (r *report) draw(path string) error {
 	if _, err := surface.WriteTo(&out); err != nil {
 		return err
 	}
-	// Where the font is missing, one with the same measures takes its place.
+	// Where the font is missing, one with the same metrics takes its place.
 	picture := bytes.ReplaceAll(
 		out.Bytes(), []byte("font-family:Liberation Sans"), []byte("font-family:Liberation Sans,Arial,Helvetica,sans-serif"),
 	)
@@ -120,7 +120,7 @@ type surface interface {
 	io.WriterTo
 }
 
-// surfaceFor takes the format from the file's name: SVG for documents, PNG for a look at it.
+// surfaceFor chooses the format by the file's name: PNG for a quick look, otherwise SVG, for documents.
 func surfaceFor(path string, height vg.Length) surface {
 	if strings.HasSuffix(path, ".png") {
 		return vgimg.PngCanvas{Canvas: vgimg.NewWith(vgimg.UseWH(width, height), vgimg.UseDPI(110))}
@@ -162,7 +162,7 @@ func (p panel) labelWidth() (w vg.Length) {
 	return w
 }
 
-// end is where the axis ends: behind the longest bar, the farthest target and their texts.
+// end is where the axis ends: after the longest bar, the farthest target and their texts.
 func (p panel) end() float64 {
 	end := 0.0
 	for _, b := range p.bars {

@@ -1,6 +1,6 @@
-// Command chart draws the figures that "make bench OUT=docs/bench.json" has kept, as "make chart", and brings the
-// documents up to date that show them. It is a module of its own, so that nobody who uses the library pays for the
-// plotting library.
+// Command chart draws the figures that "make bench OUT=docs/bench.json" wrote, as "make chart", and updates the
+// documents that show them. It is a module of its own, so that nobody who uses the library pays for the plotting
+// library.
 package main
 
 import (
@@ -26,7 +26,7 @@ type figure struct {
 	Limit              float64 // the most that Ours may be, if Least is 0
 	Short              bool
 	Line               string
-	ours, sdk, atLimit string // as they are printed
+	ours, sdk, atLimit string // as they were printed
 }
 
 func main() {
@@ -77,7 +77,7 @@ func read(path string) (*report, error) {
 	return r, nil
 }
 
-// title is a figure's name without what is said in passing.
+// title is a figure's name, without what is in parentheses and without "server included".
 func (f figure) title() string {
 	name, rest, in := strings.Cut(f.Name, " (")
 	if _, after, ok := strings.Cut(rest, ")"); in && ok {

@@ -1,5 +1,5 @@
-// Command cover reads coverage profiles, as "make cover": it prints how much the tests reach, and which lines of the
-// root package none of them does.
+// Command cover reads a coverage profile, as "make cover". It prints how much of the code the tests reach, and which
+// lines of the root package no test reaches.
 package main
 
 import (
@@ -68,7 +68,7 @@ func run(profile string, out io.Writer) error {
 	return err
 }
 
-// parse reads a profile. Each package's tests report on all blocks, so that a block comes many times.
+// parse reads a profile. Each package's tests report on all blocks, so a block appears many times.
 func parse(r io.Reader) (statements map[block]int, reached map[block]bool, err error) {
 	statements, reached = map[block]int{}, map[block]bool{}
 	for lines := bufio.NewScanner(r); lines.Scan(); {

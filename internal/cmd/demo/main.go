@@ -1,6 +1,6 @@
-// Command demo shows the library at work, as "make demo", and with -auth passwordless over TLS with
-// DefaultAzureCredential: it runs the emulator and the example programs as processes, kills the receiver with SIGKILL,
-// starts it again, and counts what was sent, received, repeated and lost.
+// Command demo shows the library at work, as "make demo". It runs the emulator and the example programs as processes,
+// kills the receiver with SIGKILL, starts it again, and counts what was sent, received, repeated and lost. With -auth
+// passwordless, the programs use TLS and DefaultAzureCredential.
 package main
 
 import (
@@ -24,7 +24,7 @@ import (
 	"github.com/go-eventhubs/eventhubs"
 )
 
-// patience is how long the demo waits for what has to happen.
+// patience is how long the demo waits for each step.
 const patience = 30 * time.Second
 
 func main() {
@@ -60,7 +60,7 @@ func run(ctx context.Context, auth string) error {
 	case "passwordless":
 		flags = append(flags, "-passwordless", "-ca", filepath.Join(bin, "ca.pem"))
 	default:
-		return fmt.Errorf("-auth %q: leave it out, or say passwordless", auth)
+		return fmt.Errorf("-auth is %q: it must be passwordless, or left out", auth)
 	}
 	if err := os.Setenv("TMPDIR", bin); err != nil { // the emulator is killed in the end, and leaves its files there
 		return err
@@ -77,13 +77,13 @@ func run(ctx context.Context, auth string) error {
 		"EVENT_HUB_CONNECTION_STRING", "EVENT_HUB_FULLY_QUALIFIED_NAMESPACE", "BLOB_STORAGE_CONNECTION_STRING",
 		"BLOB_STORAGE_ACCOUNT_URL", "AZURE_CLIENT_ID",
 	} {
-		if err := os.Unsetenv(name); err != nil { // it would contradict what follows
+		if err := os.Unsetenv(name); err != nil { // it would contradict what is set below
 			return err
 		}
 	}
 	for _, e := range append(exports(emulator.lines()), "INSTANCE_ID=demo") {
 		name, value, _ := strings.Cut(e, "=")
-		if err := os.Setenv(name, value); err != nil { // for the programs that are started, and for the demo itself
+		if err := os.Setenv(name, value); err != nil { // for the programs that it starts, and for itself
 			return err
 		}
 	}
@@ -97,7 +97,7 @@ func run(ctx context.Context, auth string) error {
 	return d.play(ctx)
 }
 
-// demo is one performance.
+// demo is one run of the demo.
 type demo struct {
 	bin       string
 	namespace string // in the names of checkpoints
@@ -236,7 +236,7 @@ func exports(lines []string) (env []string) {
 	return env
 }
 
-// namespaceOf is the namespace as it is in the names of checkpoints: without a port, unless it is an emulator's without
+// namespaceOf is the namespace as the names of checkpoints spell it: without the port, unless it is an emulator without
 // TLS.
 func namespaceOf(cfg eventhubs.Config) string {
 	if p, err := azeventhubs.ParseConnectionString(cfg.ConnectionString); err == nil {

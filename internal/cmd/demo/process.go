@@ -18,7 +18,7 @@ import (
 type process struct {
 	cmd    *exec.Cmd
 	name   string
-	ended  chan struct{} // closed when the program has ended and all that it printed was read
+	ended  chan struct{} // closed once the program has ended and all its output was read
 	result error
 
 	printedMu sync.Mutex
@@ -51,7 +51,7 @@ func start(path string, args ...string) (*process, error) {
 func (p *process) read(out io.Reader) {
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
-		if !strings.HasPrefix(lines.Text(), "export ") { // keys of the emulator, that are no use on a screen
+		if !strings.HasPrefix(lines.Text(), "export ") { // the emulator's keys are no use on a screen
 			fmt.Printf("  %s: %s\n", p.name, lines.Text())
 		}
 		p.printedMu.Lock()
@@ -81,7 +81,7 @@ func (p *process) count(text string) (n int) {
 
 func (p *process) has(text string) bool { return p.count(text) > 0 }
 
-// wait waits until the program has printed what makes the condition true.
+// wait waits until the condition is true. It checks the condition each time the program prints something.
 func (p *process) wait(ctx context.Context, what string, condition func() bool) error {
 	timeout := time.NewTimer(patience)
 	defer timeout.Stop()
