@@ -11,7 +11,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// Span is what a line says of a span. What there isn't is left out.
+// Span is what one line says about a span. Fields without a value are left out.
 type Span struct {
 	Name       string         `json:"name"`
 	Kind       string         `json:"kind"` // "producer", "consumer", "client" or "internal"
@@ -36,10 +36,10 @@ type Exporter struct {
 	out   *json.Encoder
 }
 
-// New makes an Exporter. Nobody else writes to out at the same time.
+// New returns an Exporter that writes to out. Nothing else may write to out at the same time.
 func New(out io.Writer) *Exporter { return &Exporter{out: json.NewEncoder(out)} }
 
-// ExportSpans writes the lines.
+// ExportSpans writes a line for each span.
 func (e *Exporter) ExportSpans(_ context.Context, spans []sdktrace.ReadOnlySpan) error {
 	e.outMu.Lock()
 	defer e.outMu.Unlock()
@@ -54,7 +54,7 @@ func (e *Exporter) ExportSpans(_ context.Context, spans []sdktrace.ReadOnlySpan)
 // Shutdown does nothing.
 func (e *Exporter) Shutdown(context.Context) error { return nil }
 
-// Of describes a span.
+// Of returns the line for a span.
 func Of(s sdktrace.ReadOnlySpan) Span {
 	out := Span{
 		Name: s.Name(), Kind: s.SpanKind().String(), Error: s.Status().Description,

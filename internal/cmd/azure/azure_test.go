@@ -1,5 +1,5 @@
-// Package azure_test sends to and receives from a real namespace, as "make azure". Everywhere else the same is done
-// with the local one.
+// Package azure_test sends events to a real namespace and receives them, as "make azure". All other tests use the local
+// namespace.
 package azure_test
 
 import (
@@ -20,7 +20,8 @@ import (
 
 func TestMain(m *testing.M) { leaktest.Main(m) }
 
-// wanted is set by "make azure". No other run of the tests may leave this machine, whatever its environment says.
+// wanted is the variable that "make azure" sets. Without it no test may connect to another machine, whatever else the
+// environment says.
 const wanted = "EVENTHUBS_AZURE"
 
 func TestAzure(t *testing.T) {
@@ -42,20 +43,21 @@ func TestAzure(t *testing.T) {
 	roundTrip(t, cfg, blobs, os.Getenv("EVENT_HUB_CONSUMER_GROUP"), 4*time.Minute)
 }
 
-// TestLocally shows that the test above does what it should.
+// TestLocally makes the same round trip in the local namespace, to show that TestAzure works.
 func TestLocally(t *testing.T) {
 	srv := eventhubstest.Start(t, nil)
 	roundTrip(t, srv.Config("hub"), srv.BlobConfig("checkpoints"), "", 30*time.Second)
 }
 
 const (
-	// keys and each are the partition keys of a round, and the events of each key.
+	// keys is the number of partition keys in a round, and each the number of events for each key.
 	keys, each = 8, 25
 	// runKey is the property that tells the events of this run from those of others.
 	runKey = "run"
 )
 
-// roundTrip sends twice and receives twice: the second consumer has to go on behind what the first has processed.
+// roundTrip sends twice and receives twice. The second consumer must resume after the last event that the first one
+// processed.
 func roundTrip(t *testing.T, cfg eventhubs.Config, blobs eventhubs.BlobConfig, group string, patience time.Duration) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -86,8 +88,7 @@ func roundTrip(t *testing.T, cfg eventhubs.Config, blobs eventhubs.BlobConfig, g
 	for key, bodies := range got.byKey {
 		require.True(t, slices.IsSorted(bodies), "the events of %s are not in order: %q", key, bodies)
 		require.Len(
-			t, slices.Compact(bodies), 2*each, "events of %s came twice, although the first consumer has ended in good order",
-			key,
+			t, slices.Compact(bodies), 2*each, "events of %s arrived twice, although the first consumer ended cleanly", key,
 		)
 	}
 }
@@ -106,14 +107,14 @@ func send(ctx context.Context, t *testing.T, producer *eventhubs.Producer, run s
 	require.NoError(t, producer.Send(ctx, events...))
 }
 
-// received is what has come, by partition key.
+// received collects the bodies that have arrived, by partition key.
 type received struct {
 	mu    sync.Mutex
 	count int
 	byKey map[string][]string
 }
 
-// add returns how many have come.
+// add records an event and returns how many have arrived.
 func (r *received) add(key, body string) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -6,5 +6,5 @@ import "time"
 
 var began = time.Now()
 
-// cpu stands for CPU time where the system doesn't tell it.
+// cpu returns wall-clock time: the CPU time of a process is not measured on this system.
 func cpu() time.Duration { return time.Since(began) }

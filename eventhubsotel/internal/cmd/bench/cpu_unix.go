@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// cpu is how much CPU time the process has taken.
+// cpu returns the CPU time that the process has used.
 func cpu() time.Duration {
 	var u syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {

@@ -1,8 +1,10 @@
-// Command bench measures what tracing and metrics cost Send and Receive, as a part of "make bench": the same work,
-// against the same local server, without package eventhubsotel, with it and no provider, with spans that are not
-// sampled, and with spans that are, in turn, several rounds. It prints a line for each figure: how many events a second
-// of CPU time is enough for, server included, and what an event costs more. Of the rounds the best counts: what else
-// the machine does can only add CPU time.
+// Command bench measures what tracing and metrics cost Send and Receive, as a part of "make bench". It does the same
+// work against the same local server in four ways: without package eventhubsotel, with it and no provider, with spans
+// that are not sampled, and with spans that are. They take turns for several rounds.
+//
+// It prints a line for each figure: how many events one second of CPU time is enough for, server included, and what an
+// event costs more than without the package. The best round counts, because whatever else the machine does can only add
+// CPU time.
 package main
 
 import (
@@ -59,7 +61,7 @@ type discard struct{}
 func (discard) ExportSpans(context.Context, []sdktrace.ReadOnlySpan) error { return nil }
 func (discard) Shutdown(context.Context) error                             { return nil }
 
-// row is a figure: it does the work of n events, and says how long it took.
+// row is one figure. Its work handles n events and returns the CPU time that this took.
 type row struct {
 	name string
 	work func(ctx context.Context, srv *eventhubstest.Server, v variant, n int) (time.Duration, error)
@@ -67,7 +69,7 @@ type row struct {
 
 func main() {
 	log.SetFlags(0)
-	n := flag.Int("n", 50_000, "events a round")
+	n := flag.Int("n", 50_000, "events in each round")
 	rounds := flag.Int("rounds", 5, "rounds")
 	only := flag.String("run", "", "measure the rows whose name matches a regular expression")
 	profile := flag.String("cpuprofile", "", "write a CPU profile of the whole run to a file")
@@ -113,7 +115,7 @@ func run(only string, n, rounds int) error {
 	return nil
 }
 
-// measure prints the lines of a row.
+// measure prints a line for each variant that uses this package.
 func measure(r row, n, rounds int) error {
 	srv, err := eventhubstest.New(&eventhubstest.Options{
 		Hubs: []eventhubstest.Hub{{Name: "hub", Partitions: 1}}, RetentionBytes: 1 << 30,
@@ -123,7 +125,7 @@ func measure(r row, n, rounds int) error {
 	}
 	defer srv.Close()
 	ctx := context.Background()
-	if err := srv.Send(ctx, "hub", events(n)...); err != nil { // for those that receive
+	if err := srv.Send(ctx, "hub", events(n)...); err != nil { // for the rows that receive
 		return err
 	}
 	all := variants()
@@ -147,7 +149,7 @@ func measure(r row, n, rounds int) error {
 	return nil
 }
 
-// perSecond is how many of n events the best round did in a second.
+// perSecond is the rate of the best round: events per second of CPU time.
 func perSecond(n int, took []time.Duration) float64 { return float64(n) / slices.Min(took).Seconds() }
 
 func events(n int) []eventhubs.Event {
@@ -166,7 +168,7 @@ type sender interface {
 	Send(ctx context.Context, events ...eventhubs.Event) error
 }
 
-// sending makes a sender whose connection is open, and has work done with it.
+// sending makes a sender, opens its connection, and returns the CPU time of the work done with it.
 func sending(ctx context.Context, srv *eventhubstest.Server, v variant, work func(sender) error) (
 	took time.Duration, err error,
 ) {
@@ -227,7 +229,7 @@ func sendBulk(ctx context.Context, srv *eventhubstest.Server, v variant, n int) 
 	})
 }
 
-// receiving has n events received, and says how long that took from the first on.
+// receiving receives n events and returns the CPU time from the first event to the last.
 func receiving(
 	ctx context.Context, srv *eventhubstest.Server, v variant, n int,
 	work func(ctx context.Context, c *eventhubs.Consumer, t *eventhubsotel.Telemetry, count func(int)) error,
@@ -247,7 +249,7 @@ func receiving(
 	defer stop()
 	var began, took time.Duration
 	handled := 0
-	err = work(ctx, c, t, func(some int) { // by one partition's goroutine
+	err = work(ctx, c, t, func(some int) { // only one goroutine calls this: there is one partition
 		if handled == 0 {
 			began = cpu()
 		}

@@ -1,12 +1,13 @@
 // Command tracedriver sends or handles events with tracing and writes each span to the standard output, as a line of
-// JSON (package spanlines). make interop compares them with those of other languages.
+// JSON (package spanlines). make interop compares these spans with those of other languages.
 //
 //	tracedriver [-hub HUB] send BODY…
 //	tracedriver [-hub HUB] [-n COUNT] [-link] [-to HUB] handle
 //
-// send sends all bodies in one call. handle handles COUNT events from the earliest on, and ends; the process spans are
-// children of the senders', or link to them with -link. With -to it sends each event's body on to another event hub,
-// inside the process span and without the properties of the event. The namespace is that of eventhubs.ConfigFromEnv.
+// send sends all bodies in one call. handle handles COUNT events, starting with the earliest, and exits. Its process
+// spans are children of the senders' spans, or link to them with -link. With -to it sends each event's body on to
+// another event hub, inside the process span and without the event's properties. The namespace comes from
+// eventhubs.ConfigFromEnv.
 package main
 
 import (
@@ -28,7 +29,7 @@ import (
 	"github.com/go-eventhubs/eventhubs/eventhubsotel/internal/spanlines"
 )
 
-// patience is how long the program has.
+// patience is the longest that the program may run.
 const patience = time.Minute
 
 func main() {
@@ -43,17 +44,17 @@ func main() {
 	}
 }
 
-// driver is the program.
+// driver sends and handles events as the command line says.
 type driver struct {
 	cfg     eventhubs.Config
 	options eventhubsotel.Options
 }
 
 func run(ctx context.Context) error {
-	hub := flag.String("hub", "", "the event hub; the environment's, if it is empty")
+	hub := flag.String("hub", "", "the event hub; empty means the one in the environment")
 	n := flag.Int64("n", 1, "how many events to handle")
 	to := flag.String("to", "", "the event hub to send the events on to")
-	link := flag.Bool("link", false, "link to the senders' spans in place of being their children")
+	link := flag.Bool("link", false, "link to the senders' spans instead of being their children")
 	flag.Parse()
 	cfg, err := eventhubs.ConfigFromEnv()
 	if err != nil {
@@ -70,7 +71,7 @@ func run(ctx context.Context) error {
 	case "handle":
 		err = d.handle(ctx, *n, *to)
 	default:
-		err = fmt.Errorf("the first argument is %q: it has to be send or handle", flag.Arg(0))
+		err = fmt.Errorf("the first argument is %q: it must be send or handle", flag.Arg(0))
 	}
 	return errors.Join(err, tracers.Shutdown(context.Background()))
 }

@@ -17,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) { leaktest.Main(m) }
 
-// One trace, from a sender through a handler that sends it on, to a handler.
+// TestRelay follows one trace from a sender, through a handler that sends the event on, to a last handler.
 func TestRelay(t *testing.T) {
 	t.Parallel()
 	srv := eventhubstest.Start(t, &eventhubstest.Options{Hubs: []eventhubstest.Hub{{Name: "in"}, {Name: "out"}}})
