@@ -17,11 +17,11 @@ import (
 
 const (
 	azuriteFolder = "azurite"
-	// The tests of the blob server have the emulators' own account, which they empty. So checkpoints are in another one.
+	// The tests of the blob server use the emulators' well-known account, and empty it. So checkpoints are in another one.
 	testAccount       = blob.DevelopmentAccount
 	testKey           = blob.DevelopmentKey
 	checkpointAccount = "checkpoints"
-	// azuriteTime is how long its start may take.
+	// azuriteTime is how long Azurite may take to start.
 	azuriteTime = 30 * time.Second
 )
 
@@ -80,7 +80,7 @@ func startAzurite(ctx context.Context, folder string) (*azuriteServer, error) {
 		}
 		err = errors.New("it has ended")
 	case <-time.After(azuriteTime):
-		err = fmt.Errorf("it is not there after %v", azuriteTime)
+		err = fmt.Errorf("it does not listen after %v", azuriteTime)
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
@@ -90,13 +90,13 @@ func startAzurite(ctx context.Context, folder string) (*azuriteServer, error) {
 
 func checkpointKey() string { return base64.StdEncoding.EncodeToString([]byte("of no secret at all")) }
 
-// connectionString is for one of its accounts.
+// connectionString is for one of the accounts.
 func (a *azuriteServer) connectionString(account, key string) string {
 	return fmt.Sprintf("DefaultEndpointsProtocol=http;AccountName=%s;AccountKey=%s;BlobEndpoint=%s/%s;",
 		account, key, a.url, account)
 }
 
 func (a *azuriteServer) close() {
-	_ = a.cmd.Process.Kill() // it keeps nothing
+	_ = a.cmd.Process.Kill() // it has nothing to save
 	_ = a.cmd.Wait()
 }

@@ -6,8 +6,8 @@ import (
 	"fmt"
 )
 
-// client is an official client, or ours, as the rows use it: what testdata/interop/README.md says of each operation
-// goes for every implementation. It is safe for concurrent use.
+// client is an official client, or ours, as the rows use it. testdata/interop/README.md describes each operation, for
+// every implementation. A client is safe for concurrent use.
 type client interface {
 	hello(ctx context.Context) (hello, error)
 	hubProperties(ctx context.Context, at target) (hubProperties, error)
@@ -67,13 +67,13 @@ type event struct {
 	CorrelationID *value           `json:"correlation_id,omitempty"`
 	ContentType   *value           `json:"content_type,omitempty"`
 
-	// These are for messages that no EventData stands for.
+	// These are for messages that no EventData can represent.
 	Footer              map[string]value `json:"footer,omitempty"`
 	DeliveryAnnotations map[string]value `json:"delivery_annotations,omitempty"`
 	NullBody            bool             `json:"null_body,omitempty"`
 }
 
-// plain reports whether an EventData can stand for the event.
+// plain reports whether an EventData can represent the event.
 func (e event) plain() bool {
 	return len(e.Footer) == 0 && len(e.DeliveryAnnotations) == 0 && !e.NullBody
 }
@@ -90,7 +90,7 @@ type single struct {
 	Key       string `json:"key,omitempty"`
 }
 
-// addressed is an event with the key or the partition that it goes by.
+// addressed is an event with its partition key or its partition.
 type addressed struct {
 	event
 	Partition string `json:"partition,omitempty"`
@@ -131,7 +131,7 @@ type receivedEvent struct {
 	System     map[string]value `json:"system"`
 }
 
-// last is what a reader is told of the end of the partition that it reads.
+// last describes the end of a partition, as the service tells it to a reader.
 type last struct {
 	Sequence    int64  `json:"sequence"`
 	Offset      string `json:"offset"`
@@ -154,7 +154,7 @@ type processing struct {
 	Container string `json:"container"`
 	Start     start  `json:"start"`
 	StopAfter int    `json:"stop_after,omitempty"`
-	// KeepCase is for our client: the partner spells the names of blobs as the Go SDK does.
+	// KeepCase is for our client. It says that the other client spells the names of blobs as the Go SDK does.
 	KeepCase bool `json:"-"`
 }
 
@@ -169,7 +169,7 @@ type processed struct {
 	Error  *fault           `json:"error,omitempty"`
 }
 
-// fault is what a client answers in place of a result.
+// fault is what a client answers instead of a result.
 type fault struct {
 	Kind string `json:"kind"`
 	Text string `json:"text"`
@@ -194,7 +194,7 @@ func unsupported(format string, args ...any) error {
 	return &fault{kindUnsupported, fmt.Sprintf(format, args...)}
 }
 
-// kindOf is the kind of a client's error, or "".
+// kindOf is the kind of a client's error, or "" if the error is not a fault.
 func kindOf(err error) string {
 	var f *fault
 	if errors.As(err, &f) {

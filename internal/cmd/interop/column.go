@@ -18,10 +18,10 @@ const (
 	greetTime   = time.Minute
 )
 
-// column is a client of the table.
+// column is a client, shown as a column of the table.
 type column struct {
 	name string
-	// needs are the programs without which a driver can't run; none: it is part of this program.
+	// needs are the programs that the driver needs. It is empty for a client that is part of this program.
 	needs []string
 	open  func() client // nil for drivers
 
@@ -40,7 +40,8 @@ func columns() []*column {
 	}
 }
 
-// start installs a client and starts it for both transports. What keeps it from that is the reason to skip the column.
+// start installs a client and starts it for both transports. If that fails, the column is skipped, and the error is the
+// reason.
 func (c *column) start(ctx context.Context, folder, ca string) {
 	c.clients = map[variant]client{}
 	if err := c.tryStart(ctx, folder, ca); err != nil {
@@ -94,7 +95,7 @@ func (c *column) install(ctx context.Context, source string) error {
 	return install(ctx, source, "./"+runScript, "install")
 }
 
-// install runs a program that installs what is locked in a folder. An error ends with what it has printed last.
+// install runs a program that installs what a folder's lock file lists. An error ends with the program's last output.
 func install(ctx context.Context, folder, program string, args ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, installTime)
 	defer cancel()
@@ -111,7 +112,8 @@ func install(ctx context.Context, folder, program string, args ...string) error 
 	return nil
 }
 
-// client is the one for a variant. Accounts for checkpoints are reached without TLS.
+// client returns the client for a variant. All variants but overTLS use plaintext, those that differ by account
+// included.
 func (c *column) client(v variant) client {
 	if v == overTLS {
 		return c.clients[overTLS]

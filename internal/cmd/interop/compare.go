@@ -11,7 +11,7 @@ import (
 )
 
 // sameValue says how a value that a client shows differs from the one that was sent, or "". A language need not have
-// all of AMQP's types: what it shows has to be equal all the same.
+// all of AMQP's types, but the values must be equal.
 func sameValue(sent, got value) string {
 	if equalAs(sent, got) {
 		return ""
@@ -27,7 +27,7 @@ func equalAs(sent, got value) bool {
 	case sent.T == "uuid":
 		return got.T != "binary" && strings.EqualFold(s, g) || got.T == "binary" && g == uuidBytes(s)
 	case sent.T == "bool" && got.T == "number":
-		// rhea, JavaScript's codec, reads the form in two bytes, which Python's writes, as a number
+		// rhea, JavaScript's codec, decodes the two-byte form, which Python's codec writes, as a number
 		return equalNumbers(map[bool]string{true: "1", false: "0"}[sent.V == true], g)
 	case isNumber(sent.T) && (isNumber(got.T) || got.T == "number"):
 		return equalNumbers(s, g)
@@ -39,7 +39,7 @@ func equalAs(sent, got value) bool {
 	case sent.T == "char":
 		return equalNumbers(fmt.Sprint([]rune(s)[0]), g)
 	case (sent.T == "long" || sent.T == "ulong") && got.T == "binary":
-		// as JavaScript shows those that its numbers can't hold
+		// JavaScript shows those in binary that its numbers can't hold
 		return g == bigEndian(s)
 	}
 	return sent.T == got.T && s == g
@@ -91,7 +91,8 @@ func differences(sent, got map[string]value) (out []string) {
 	return out
 }
 
-// sameEvent says how an event that a client has received differs from the one that was sent, or nil.
+// sameEvent returns an error that says how an event that a client has received differs from the one that was sent, or
+// nil.
 func sameEvent(sent event, got receivedEvent) error {
 	out := differences(sent.Properties, got.Properties)
 	if string(sent.Body) != string(got.Body) {

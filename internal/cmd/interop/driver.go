@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// driver is a client in a process of its own, which is asked and answers in lines of JSON.
+// driver is a client in a process of its own. Requests and answers are lines of JSON.
 type driver struct {
 	name    string
 	cmd     *exec.Cmd
@@ -24,11 +24,11 @@ type driver struct {
 	log     tail
 	logFile *os.File
 
-	writing   sync.Mutex
+	inMu      sync.Mutex
 	waitingMu sync.Mutex
 	last      int
 	waiting   map[int]chan answer
-	err       error // why there are no answers any more
+	err       error // why there will be no more answers
 }
 
 type answer struct {
@@ -37,7 +37,7 @@ type answer struct {
 	Error  *fault          `json:"error"`
 }
 
-// partingTime is how long a driver has to end when its input has ended, before it is killed.
+// partingTime is how long a driver may take to end after its input has ended, before it is killed.
 const partingTime = 5 * time.Second
 
 // startDriver starts the driver in a folder. Its log goes to a file.
@@ -71,12 +71,12 @@ func startDriver(name, folder, logPath string, env ...string) (*driver, error) {
 		readErr := d.read(out)
 		err := d.cmd.Wait()
 		d.fail(fmt.Errorf("the driver for %s has ended (%w): %s", name, errors.Join(readErr, err), d.log.String()))
-		_ = d.logFile.Close() // a log that is cut off is no reason to fail
+		_ = d.logFile.Close() // a truncated log is no reason to fail
 	}()
 	return d, nil
 }
 
-// read hands out answers until there are none any more.
+// read delivers answers until there are no more.
 func (d *driver) read(out io.Reader) error {
 	lines := bufio.NewReaderSize(out, 1<<20)
 	for {
@@ -114,7 +114,7 @@ func (d *driver) fail(err error) {
 	}
 }
 
-// close has the driver end, and kills it if it doesn't.
+// close ends the driver's input, and kills the driver if it doesn't end then.
 func (d *driver) close() {
 	d.in.Close()
 	select {
@@ -154,7 +154,7 @@ func (d *driver) call(ctx context.Context, op string, at target, args, result an
 			return a.Error
 		case result != nil && len(a.Result) > 0:
 			if err := json.Unmarshal(a.Result, result); err != nil {
-				return fmt.Errorf("the driver for %s answers to %s: %s: %w", d.name, op, brief(a.Result), err)
+				return fmt.Errorf("the driver for %s answered %s with %s: %w", d.name, op, brief(a.Result), err)
 			}
 		}
 		return nil
@@ -162,7 +162,7 @@ func (d *driver) call(ctx context.Context, op string, at target, args, result an
 		d.waitingMu.Lock()
 		delete(d.waiting, id)
 		d.waitingMu.Unlock()
-		return fmt.Errorf("the driver for %s has not answered to %s: %w", d.name, op, ctx.Err())
+		return fmt.Errorf("the driver for %s has not answered %s: %w", d.name, op, ctx.Err())
 	}
 }
 
@@ -185,8 +185,8 @@ func (d *driver) write(request map[string]any) error {
 	if err != nil {
 		return err
 	}
-	d.writing.Lock()
-	defer d.writing.Unlock()
+	d.inMu.Lock()
+	defer d.inMu.Unlock()
 	_, err = d.in.Write(append(line, '\n'))
 	return err
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/server/blob"
 )
 
-// emulator is examples/emulator, as a user starts it: at the default ports.
+// emulator is examples/emulator, as a user starts it: on the default ports.
 type emulator struct {
 	process *program
 	printed []string          // lines
@@ -31,7 +31,7 @@ var exported = regexp.MustCompile(`^export (\w+)='(.*)'$`)
 // lastLine begins the line after which the emulator is ready.
 const lastLine = "# The emulator is ready"
 
-// startEmulator starts the emulator with one event hub and notes what it prints. Where something else has its ports,
+// startEmulator starts the emulator with one event hub and records what it prints. If another program uses its ports,
 // the row is skipped.
 func (s *scene) startEmulator(ctx context.Context, folder string, args ...string) (*emulator, error) {
 	p, err := startProgram("emulator", variables("TMPDIR="+folder), filepath.Join(s.tools.programs, "emulator"), args...)
@@ -66,10 +66,10 @@ func (s *scene) startEmulator(ctx context.Context, folder string, args ...string
 	return e, nil
 }
 
-// taken makes an address that something else listens at a reason to skip the row.
+// taken makes the error of an address in use a reason to skip the row. It returns other errors as they are.
 func taken(err error) error {
 	if strings.Contains(err.Error(), "address already in use") {
-		return unsupported("something else listens at a port that this needs: %v", err)
+		return unsupported("another program listens on a port that this row needs: %v", err)
 	}
 	return err
 }

@@ -25,10 +25,10 @@ const sdkModule = "github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v
 type goSDK struct {
 	openMu sync.Mutex
 	last   int
-	open   map[string]*background // readers and processors that go on
+	open   map[string]*background // readers and processors that run
 }
 
-// background is something that goes on until it is stopped.
+// background is a reader or a processor that runs until it is stopped.
 type background struct {
 	stop     context.CancelFunc
 	ended    chan struct{}
@@ -43,7 +43,7 @@ func newGoSDK() *goSDK { return &goSDK{open: map[string]*background{}} }
 
 func (g *goSDK) hello(context.Context) (hello, error) { return helloOf("go"), nil }
 
-// helloOf tells the versions of the modules that this program was built with.
+// helloOf returns the versions of the modules that this program was built with.
 func helloOf(name string) hello {
 	h := hello{Client: name, Version: map[string]string{}}
 	if info, ok := debug.ReadBuildInfo(); ok {
@@ -56,7 +56,7 @@ func helloOf(name string) hello {
 	return h
 }
 
-// quick has an operation that can't go well fail within seconds.
+// quick makes an operation that can't succeed fail within seconds.
 var quick = azeventhubs.RetryOptions{MaxRetries: 3, RetryDelay: 200 * time.Millisecond, MaxRetryDelay: time.Second}
 
 func (g *goSDK) producer(at target) (*azeventhubs.ProducerClient, error) {
@@ -81,8 +81,8 @@ func (g *goSDK) consumer(at target) (*azeventhubs.ConsumerClient, error) {
 	})
 }
 
-// dial is how the SDK is told of a namespace: over TLS it takes host and port together for the name in the certificate
-// (azeventhubs/v2, internal/namespace.go, newClientImpl), so the port goes into the custom endpoint.
+// dial returns what tells the SDK where a namespace is. Over TLS the SDK takes host and port together for the name in
+// the certificate (azeventhubs/v2, internal/namespace.go, newClientImpl), so the port goes into the custom endpoint.
 func dial(at target) (connection, endpoint string) {
 	p, err := azeventhubs.ParseConnectionString(at.Connection)
 	if err != nil || at.CA == "" {
@@ -96,7 +96,7 @@ func dial(at target) (connection, endpoint string) {
 // socketMaker is the SDK's type of a function that opens a WebSocket.
 type socketMaker func(context.Context, azeventhubs.WebSocketConnParams) (net.Conn, error)
 
-// webSocket is how the SDK is told to speak over WebSockets; nil: it doesn't.
+// webSocket returns the function that makes the SDK use WebSockets, or nil if it must not.
 func webSocket(at target, trusted *tls.Config) socketMaker {
 	if !at.WebSockets {
 		return nil
@@ -152,7 +152,7 @@ func (g *goSDK) partitionProperties(ctx context.Context, at target, partition st
 	return partitionOf(ctx, c, partition)
 }
 
-// asker is the part of a producer's or a consumer's client that tells properties.
+// asker is the part of a producer's or a consumer's client that returns properties.
 type asker interface {
 	GetEventHubProperties(
 		context.Context, *azeventhubs.GetEventHubPropertiesOptions) (azeventhubs.EventHubProperties, error)
@@ -207,7 +207,7 @@ func goFault(err error) error {
 	return &fault{kind, err.Error()}
 }
 
-// background starts something that goes on, and returns its name.
+// background starts a reader or a processor, and returns its name.
 func (g *goSDK) background(run func(context.Context, *background) error) string {
 	ctx, stop := context.WithCancel(context.Background())
 	b := &background{stop: stop, ended: make(chan struct{}), owned: map[string]bool{}}
@@ -234,10 +234,10 @@ func (g *goSDK) find(name string) (*background, error) {
 	if b := g.open[name]; b != nil {
 		return b, nil
 	}
-	return nil, fmt.Errorf("there is nothing called %q that goes on", name)
+	return nil, fmt.Errorf("no reader or processor is called %q", name)
 }
 
-// end stops what goes on and waits for it.
+// end stops a reader or a processor and waits for it.
 func (g *goSDK) end(name string) error {
 	b, err := g.find(name)
 	if err != nil {
@@ -251,7 +251,7 @@ func (g *goSDK) end(name string) error {
 	return nil
 }
 
-// close ends all that goes on.
+// close ends all readers and processors.
 func (g *goSDK) close() {
 	g.openMu.Lock()
 	var all []*background
@@ -265,7 +265,7 @@ func (g *goSDK) close() {
 	}
 }
 
-// fault is why it has ended, if it has failed.
+// fault is why the reader or processor failed, or nil.
 func (b *background) fault() *fault {
 	var f *fault
 	if errors.As(goFault(b.err), &f) {

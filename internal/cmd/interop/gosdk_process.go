@@ -11,7 +11,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
 )
 
-// How often a processor balances, and when what it owns is free for others: the drivers do the same.
+// How often a processor balances, and when a partition that it owns without renewing is free for others. The drivers do
+// the same.
 const (
 	balanceEvery = time.Second
 	expireAfter  = 10 * time.Second
@@ -46,13 +47,13 @@ func (g *goSDK) process(_ context.Context, at target, p processing) (string, err
 			}
 		})
 		err := processor.Run(ctx)
-		b.stop() // NextPartitionClient waits for it when Run has failed
+		b.stop() // if Run has failed, NextPartitionClient waits for ctx
 		readers.Wait()
 		return err
 	}), nil
 }
 
-// readAll reads a partition until it is lost.
+// readAll reads and processes a partition until it is lost.
 func (b *background) readAll(ctx context.Context, pc *azeventhubs.ProcessorPartitionClient, stopAfter int) {
 	b.own(pc.PartitionID(), true)
 	defer b.own(pc.PartitionID(), false)

@@ -40,7 +40,7 @@ func readWith(ctx context.Context, c *azeventhubs.ConsumerClient, r reading) (re
 	return out, nil
 }
 
-// open makes a reader. The link is opened with the first call to receive.
+// open makes a reader. The first call to ReceiveEvents opens the link.
 func open(c *azeventhubs.ConsumerClient, r reading) (*azeventhubs.PartitionClient, error) {
 	o := &azeventhubs.PartitionClientOptions{
 		OwnerLevel: r.OwnerLevel, Prefetch: int32(r.Prefetch), StartPosition: position(r.Start),
@@ -144,7 +144,7 @@ func (g *goSDK) hold(ctx context.Context, at target, r reading) (string, error) 
 	return g.holdWith(c, r), nil
 }
 
-// holdWith reads with a client, which it closes in the end.
+// holdWith reads with a client, and closes the client in the end.
 func (g *goSDK) holdWith(c *azeventhubs.ConsumerClient, r reading) string {
 	return g.background(func(ctx context.Context, b *background) error {
 		defer c.Close(context.Background())

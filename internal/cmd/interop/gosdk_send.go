@@ -74,7 +74,7 @@ func add(b *azeventhubs.EventDataBatch, e event) error {
 	return b.AddEventData(d, nil)
 }
 
-// addAnnotated adds a message with the sections that an EventData has no way to set.
+// addAnnotated adds a message with sections that an EventData can't have.
 func addAnnotated(b *azeventhubs.EventDataBatch, e event) error {
 	if e.NullBody {
 		return unsupported("azeventhubs sends no null")
@@ -167,11 +167,11 @@ func (g *goSDK) largest(ctx context.Context, at target, partition string) (large
 	return largest{size, refused}, goFault(err)
 }
 
-// bisect finds the largest size that is taken, and the kind of error that one byte more is refused with.
+// bisect finds the largest size that take accepts, and the kind of the error for one byte more.
 func bisect(take func(size int) error) (size int, refused string, err error) {
 	low, high := 0, 2<<20
 	if err := take(low); err != nil {
-		return 0, "", fmt.Errorf("not even %d bytes are taken: %w", low, err)
+		return 0, "", fmt.Errorf("even %d bytes are refused: %w", low, err)
 	}
 	for high-low > 1 {
 		mid := (low + high) / 2

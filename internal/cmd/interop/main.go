@@ -1,5 +1,5 @@
 // Command interop runs Microsoft's own clients against eventhubstest, and prints what each of them can do there.
-// testdata/interop/README.md says how clients of other languages are spoken to.
+// testdata/interop/README.md describes the protocol for clients of other languages.
 package main
 
 import (
@@ -41,8 +41,8 @@ func run(ctx context.Context, args []string) (failed int, err error) {
 	clients := flags.String("clients", "", "only these clients: `name,…`")
 	only := flags.String("rows", "", "only rows whose names contain one of these: `text,…`")
 	write := flags.String("write", "", "write the table to a Markdown `file` too")
-	rowTime := flags.Duration("time", 90*time.Second, "what a client gets for one row")
-	verbose := flags.Bool("v", false, "say how each row goes as soon as it is known")
+	rowTime := flags.Duration("time", 90*time.Second, "how long a client may take for one row")
+	verbose := flags.Bool("v", false, "print the result of each row as soon as it is known")
 	if err := flags.Parse(args); err != nil {
 		return 0, err
 	}
@@ -61,11 +61,10 @@ func run(ctx context.Context, args []string) (failed int, err error) {
 	t.verbose, t.rowTime = *verbose, *rowTime
 	t.fill(ctx)
 	if ctx.Err() != nil {
-		return 0, fmt.Errorf("the run was broken off: %w", context.Cause(ctx))
+		return 0, fmt.Errorf("the run was cut short: %w", context.Cause(ctx))
 	}
 	if missing := t.missing(); *write != "" && missing != "" {
-		fmt.Fprintf(os.Stderr, "interop: %s is left as it was: it is only written when everything is there, and %s isn't\n",
-			*write, missing)
+		fmt.Fprintf(os.Stderr, "interop: %s is left as it was: a complete table needs %s\n", *write, missing)
 	} else if *write != "" {
 		if err := t.write(filepath.Clean(*write)); err != nil {
 			return 0, err
@@ -93,7 +92,7 @@ func list(s string) (out []string) {
 	return out
 }
 
-// choose keeps the rows whose names contain one of some texts; none means all.
+// choose keeps the rows whose names contain one of the texts. No texts mean all rows.
 func choose(all []row, texts []string) (out []row) {
 	for _, r := range all {
 		wanted := len(texts) == 0

@@ -12,10 +12,10 @@ import (
 	"github.com/go-eventhubs/eventhubs"
 )
 
-// ours is this library, and the SDK through Client where the library leaves an operation to it.
+// ours is this library, and the SDK through Client for operations that the library leaves to it.
 type ours struct {
 	*goSDK
-	stores map[string]claims // of each processor; guarded by mu
+	stores map[string]claims // of each processor; guarded by openMu
 }
 
 func newOurs() *ours { return &ours{goSDK: newGoSDK(), stores: map[string]claims{}} }
@@ -36,7 +36,7 @@ func (o *ours) producer(at target) (*eventhubs.Producer, error) {
 	return eventhubs.NewProducer(cfg, nil)
 }
 
-// consumer is one that only its Client is used of, so where it keeps checkpoints is of no interest.
+// consumer returns a consumer's Client. Its checkpoint store is never used.
 func (o *ours) consumer(at target) (*azeventhubs.ConsumerClient, error) {
 	cfg, err := o.config(at)
 	if err != nil {
@@ -80,7 +80,7 @@ func (o *ours) sendOne(ctx context.Context, at target, s single) error {
 	return o.sendBuffered(ctx, at, []addressed{{s.Event, s.Partition, s.Key}})
 }
 
-// sendBuffered is Send: it puts what goes the same way into batches by itself.
+// sendBuffered is Send, which puts events with the same destination into batches by itself.
 func (o *ours) sendBuffered(ctx context.Context, at target, events []addressed) error {
 	p, err := o.producer(at)
 	if err != nil {
@@ -214,13 +214,13 @@ func (o *ours) process(ctx context.Context, at target, p processing) (string, er
 	return name, nil
 }
 
-// claims are where a consumer's claims are kept, and what it calls itself there.
+// claims is the store that keeps a consumer's claims, and the consumer's name there.
 type claims struct {
 	store *eventhubs.BlobCheckpointStore
 	owner string
 }
 
-// processed asks the store what is owned: the library doesn't tell.
+// processed asks the store which partitions are owned.
 func (o *ours) processed(ctx context.Context, at target, processor string) (processed, error) {
 	p, err := o.goSDK.processed(ctx, at, processor)
 	if err != nil {

@@ -48,7 +48,7 @@ func startProgram(name string, env []string, command string, args ...string) (*p
 	return p, nil
 }
 
-// line waits for the next line. It is false when the program prints no more.
+// line waits for the next line. The second result is false when the program prints no more.
 func (p *program) line(ctx context.Context) (string, bool, error) {
 	select {
 	case line, ok := <-p.lines:
@@ -58,7 +58,7 @@ func (p *program) line(ctx context.Context) (string, bool, error) {
 	}
 }
 
-// rest has the program end by itself, or after an interrupt, and returns what it prints until then.
+// rest waits until the program ends, by itself or after an interrupt, and returns the lines that it prints until then.
 func (p *program) rest(ctx context.Context, interrupt bool) (lines []string, err error) {
 	if interrupt {
 		_ = p.cmd.Process.Signal(os.Interrupt) // it may have ended by now
@@ -94,8 +94,8 @@ func (p *program) close() {
 	<-p.ended
 }
 
-// variables are what an environment has beside this process's own, in which nothing may point to a namespace or an
-// identity.
+// variables returns this process's environment, without the variables that may name a namespace, a storage account or
+// an identity, and with more.
 func variables(more ...string) (env []string) {
 	for _, v := range os.Environ() {
 		foreign := false

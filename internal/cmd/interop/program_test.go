@@ -15,7 +15,8 @@ import (
 
 func shell(t *testing.T, script string) (*program, context.Context) {
 	t.Helper()
-	// A shell can't trap what its parent ignores, as programs in the background ignore interrupts.
+	// A shell can't trap a signal that its parent ignores, and programs in the background ignore interrupts. So catch
+	// them.
 	caught := make(chan os.Signal, 1)
 	signal.Notify(caught, os.Interrupt)
 	t.Cleanup(func() { signal.Stop(caught) })

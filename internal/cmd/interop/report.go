@@ -22,7 +22,8 @@ func (t *table) entry(row, column int) string {
 	return strings.Join(words, "/")
 }
 
-// remarks are the reasons and the notes, each once: with which client, in which rows and variants.
+// remarks are the reasons or the notes of an outcome. Each line names the client and the row, and the variants if not
+// all have it.
 func (t *table) remarks(of outcome) (lines []string) {
 	for i, c := range t.columns {
 		if of == skipping && c.skip != "" {
@@ -140,7 +141,7 @@ func (t *table) markdown() string {
 	return b.String()
 }
 
-// transcript is the one of the first client which has one for a row.
+// transcript is that of the first client that has one for a row.
 func (t *table) transcript(row int) []string {
 	for i := range t.columns {
 		for _, v := range t.rows[row].at {
@@ -152,10 +153,10 @@ func (t *table) transcript(row int) []string {
 	return nil
 }
 
-// byHand begins the part of the page that is not generated: it is kept.
+// byHand starts the part of the page that is written by hand. That part is kept.
 const byHand = "<!-- Written by hand from here on: make interop keeps it. -->"
 
-// page is the table as a page, with what the page had that was written by hand.
+// page is the new page: the table, and the part of the old page that is written by hand.
 func (t *table) page(old string) string {
 	_, rest, there := strings.Cut(old, byHand)
 	if !there {

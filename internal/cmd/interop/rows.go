@@ -9,18 +9,18 @@ import (
 // row is an operation that every client is tried with.
 type row struct {
 	name string
-	// at says in which variants it is run.
+	// at are the variants in which the row is run.
 	at  []variant
 	run func(ctx context.Context, s *scene) error
-	// only names the clients that it is for; none: all.
+	// only names the clients that the row is for. Empty means all.
 	only []string
-	// time is what it gets; 0: what every row gets.
+	// time is how long the row may take. 0 means as long as any row.
 	time time.Duration
-	// aside says that it mostly waits, and is run beside the client's other rows.
+	// aside says that the row mostly waits, and is run concurrently with the client's other rows.
 	aside bool
-	// shows is the title under which the page shows what the first client's transcript is, and about what is said of it.
+	// shows is the title under which the page shows the first client's transcript, and about introduces it.
 	shows, about string
-	// programs says that it starts programs of this repository.
+	// programs says that the row starts programs of this repository.
 	programs bool
 }
 

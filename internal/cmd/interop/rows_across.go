@@ -8,7 +8,7 @@ import (
 	"slices"
 )
 
-// eventsOf has a client receive what another one has sent: the other one sends to the hub of the row first.
+// eventsOf has another client send to the row's hub, and the row's client receive what it sent.
 func eventsOf(sender string) func(context.Context, *scene) error {
 	return func(ctx context.Context, s *scene) error {
 		from := s.clients[sender]
@@ -36,7 +36,7 @@ func eventsOf(sender string) func(context.Context, *scene) error {
 	}
 }
 
-// sameByKey compares bodies, ids, keys and times of events that go by a key.
+// sameByKey compares bodies, ids, keys and times of events that are sent with a key.
 func (s *scene) sameByKey(ctx context.Context, sender string, from client) error {
 	sent := map[string]event{}
 	for i, size := range []int{0, 1, 1000, 64 << 10} {
@@ -87,7 +87,7 @@ func (s *scene) sameByKey(ctx context.Context, sender string, from client) error
 		}
 	}
 	if len(sent) > 0 {
-		errs = append(errs, fmt.Errorf("not there: %v", slices.Sorted(maps.Keys(sent))))
+		errs = append(errs, fmt.Errorf("events with these keys have not arrived: %v", slices.Sorted(maps.Keys(sent))))
 	}
 	return errors.Join(errs...)
 }

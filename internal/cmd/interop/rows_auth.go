@@ -9,7 +9,7 @@ import (
 	"github.com/go-eventhubs/eventhubs/eventhubstest"
 )
 
-// wrongKey has every kind of operation refused.
+// wrongKey wants every kind of operation to be refused.
 func wrongKey(ctx context.Context, s *scene) error {
 	at := s.at()
 	at.Connection = strings.Replace(at.Connection,
@@ -33,7 +33,7 @@ func (s *scene) everythingRefused(ctx context.Context, at target) error {
 	return nil
 }
 
-// signed signs in with a signature in place of the key: one that is valid, and one that has expired.
+// signed signs in with a signature instead of the key: one that is valid, and one that has expired.
 func signed(ctx context.Context, s *scene) error {
 	if _, err := s.client.hubProperties(ctx, s.signedUntil(time.Now().Add(time.Hour))); err != nil {
 		return err

@@ -10,16 +10,16 @@ import (
 	"strings"
 )
 
-// azuriteVariable names the environment variable with the connection string of the account that tests are run against
-// in place of ours.
+// azuriteVariable names the environment variable with the connection string of the account that tests use instead of
+// the local server's.
 const azuriteVariable = "EVENTHUBS_AZURITE"
 
-// storeSuite runs what every checkpoint store has to pass, with ours on Azurite.
+// storeSuite runs the tests that every checkpoint store has to pass, with our blob store on Azurite.
 func storeSuite(ctx context.Context, s *scene) error {
 	return s.goTest(ctx, ".", "^TestBlobCheckpointStoreOnAzurite$")
 }
 
-// blobTests runs those tests of the blob server that don't look behind its back.
+// blobTests runs those tests of the blob server that only use its protocol.
 func blobTests(ctx context.Context, s *scene) error {
 	return s.goTest(ctx, "./internal/server/blob", ".")
 }
@@ -38,7 +38,7 @@ func (s *scene) goTest(ctx context.Context, pkg, tests string) error {
 		switch {
 		case strings.HasPrefix(line, "--- FAIL"):
 			failed = append(failed, line)
-		case strings.HasSuffix(line, ": on Azurite"): // the tests write it
+		case strings.HasSuffix(line, ": on Azurite"): // each test on Azurite logs this
 			there++
 		case strings.Contains(line, "_test.go") && strings.Contains(line, ": Azurite "):
 			_, reason, _ := strings.Cut(line, ": ")

@@ -10,11 +10,10 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
 )
 
-// keepsCase are the clients that spell the names of blobs as they are given; the others, and ours, put them in lower
-// case.
+// keepsCase are the clients that keep the case of names in the names of blobs. The others, and ours, use lower case.
 var keepsCase = []string{"go"}
 
-// store is a container of its own for checkpoints.
+// newContainer creates a container for the checkpoints of one scene.
 func (s *scene) newContainer(ctx context.Context) (processing, error) {
 	name := strings.ToLower(strings.ReplaceAll(s.hub, " ", ""))
 	p := processing{Store: s.account, Container: name, Start: start{Earliest: true}}
@@ -40,7 +39,7 @@ func (s *scene) fillAll(ctx context.Context, n int) error {
 	return nil
 }
 
-// processor is one that runs.
+// processor is a processor that a client runs.
 type processor struct {
 	client client
 	name   string
@@ -83,7 +82,7 @@ func (s *scene) stops(processors ...*processor) error {
 	return errors.Join(errs...)
 }
 
-// share has two processors take two partitions each, and process what comes then once and not twice.
+// share wants two processors to take two partitions each, and then to process each event exactly once.
 func (s *scene) share(ctx context.Context, first, second string) error {
 	settings, err := s.newContainer(ctx)
 	if err != nil {
@@ -102,7 +101,7 @@ func (s *scene) share(ctx context.Context, first, second string) error {
 }
 
 func (s *scene) shared(ctx context.Context, a, b *processor) error {
-	// A share that is right for five looks in a row has settled.
+	// Shares that stay right for five seconds have settled.
 	settled, last := 0, ""
 	err := want(ctx, "each processor has its share", func() (bool, error) {
 		x, err := s.look(ctx, a)
@@ -120,7 +119,7 @@ func (s *scene) shared(ctx context.Context, a, b *processor) error {
 		} else {
 			settled = 0
 		}
-		return settled == 5*lookEvery, nil
+		return settled == 5*looksPerSecond, nil
 	})
 	if err != nil {
 		return fmt.Errorf("%w (%s)", err, last)
@@ -141,10 +140,10 @@ func (s *scene) shared(ctx context.Context, a, b *processor) error {
 	return onceEach(slices.Concat(x.Events, y.Events))
 }
 
-// lookEvery is how many looks want takes in a second.
-const lookEvery = 10
+// looksPerSecond is how often want checks its condition.
+const looksPerSecond = 10
 
-// onceEach wants each event of every partition once.
+// onceEach wants each event of every partition exactly once.
 func onceEach(events []processedEvent) error {
 	seen := map[processedEvent]int{}
 	for _, e := range events {
@@ -165,12 +164,12 @@ func twoProcessors(ctx context.Context, s *scene) error { return s.share(ctx, s.
 
 func sharesWithOurs(ctx context.Context, s *scene) error { return s.share(ctx, s.name, "ours") }
 
-// oursAfter has our client go on after another one, and afterOurs the other way round.
+// oursAfter has our client resume from another client's checkpoints, and afterOurs does the reverse.
 func oursAfter(ctx context.Context, s *scene) error { return s.goesOn(ctx, s.name, "ours") }
 
 func afterOurs(ctx context.Context, s *scene) error { return s.goesOn(ctx, "ours", s.name) }
 
-// goesOn has one client process half of what is there, and another one the rest.
+// goesOn has one client process half of the events, and another one the rest.
 func (s *scene) goesOn(ctx context.Context, first, second string) error {
 	if err := s.fillAll(ctx, perPartition); err != nil {
 		return err
@@ -196,7 +195,7 @@ func (s *scene) goesOn(ctx context.Context, first, second string) error {
 	return nil
 }
 
-// blobs are the names of those that hold checkpoints, or why they can't be listed.
+// blobs are the names of the blobs that hold checkpoints. If they can't be listed, the last one is the error.
 func (s *scene) blobs(ctx context.Context, p processing) (names []string) {
 	c, err := container.NewClientFromConnectionString(p.Store, p.Container, nil)
 	if err != nil {
@@ -216,7 +215,7 @@ func (s *scene) blobs(ctx context.Context, p processing) (names []string) {
 	return names
 }
 
-// processUntil processes a number of events, and returns all that were.
+// processUntil runs a processor until it has processed n events, and returns all that it has processed.
 func (s *scene) processUntil(ctx context.Context, name string, settings processing, n int) ([]processedEvent, error) {
 	p, err := s.startProcessor(ctx, name, settings)
 	if err != nil {

@@ -12,15 +12,15 @@ import (
 	"time"
 )
 
-// tools are what rows share that start programs as users do.
+// tools is what rows share that start programs as users do.
 type tools struct {
 	programs string // the folder of the emulator and of our own quickstart programs
 	drivers  string // the folder of the clients' programs; absolute
-	// defaultPort is held by who uses the ports that clients assume by themselves: there are only one of each.
+	// defaultPort holds a token while a row uses the clients' default ports. Only one row can use them at a time.
 	defaultPort chan struct{}
 }
 
-// newTools compiles what the rows need.
+// newTools compiles the programs that the rows need.
 func newTools(ctx context.Context, folder string, rows []row) (*tools, error) {
 	t := &tools{programs: filepath.Join(folder, "programs"), defaultPort: make(chan struct{}, 1)}
 	var err error
@@ -43,12 +43,12 @@ func (t *tools) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// It is in a module of its own, because of what it depends on.
+	// tracedriver is in a module of its own, because of its dependencies.
 	return install(ctx, "eventhubsotel", "go", "build", "-o", t.programs+string(os.PathSeparator),
 		"./internal/cmd/tracedriver")
 }
 
-// claimDefaultPort waits for the ports that clients assume by themselves, and returns what gives them back.
+// claimDefaultPort waits until no other row uses the clients' default ports. release gives them back.
 func (t *tools) claimDefaultPort(ctx context.Context) (release func(), err error) {
 	select {
 	case t.defaultPort <- struct{}{}:
@@ -58,18 +58,19 @@ func (t *tools) claimDefaultPort(ctx context.Context) (release func(), err error
 	}
 }
 
-// quickstarts are the clients with programs that were written after Microsoft's quickstart, and how their users start
-// them.
+// quickstarts are the clients whose programs follow Microsoft's quickstart, and the commands with which their users
+// start them.
 var quickstarts = map[string]struct{ send, receive string }{
 	"python": {"python send.py", "python recv.py"},
 	"js":     {"node send.mjs", "node receive.mjs"},
 	"java":   {"java Sender", "java Receiver"},
 }
 
-// quickstartTime is what a row gets that stops and resumes programs at their defaults, and waits for the default ports.
+// quickstartTime is how long a row may take that stops and resumes programs at their defaults, and waits for the
+// default ports.
 const quickstartTime = 6 * time.Minute
 
-// firstTexts are what the quickstarts send when nothing else is asked for.
+// firstTexts are what the quickstarts send by default.
 var firstTexts = []string{"First event", "Second event", "Third event"}
 
 // quickstartRow runs a client's quickstart in exactly the environment that the emulator prints: it is stopped and
@@ -144,7 +145,7 @@ func (q *quickstart) story(ctx context.Context) error {
 	return nil
 }
 
-// sends runs the program that sends. With no texts it sends those of the quickstart.
+// sends runs the program that sends. With no texts the program sends firstTexts.
 func (q *quickstart) sends(ctx context.Context, texts ...string) error {
 	q.say("$ %s%s", quickstarts[q.scene.name].send, quotedAll(texts))
 	p, err := q.emulator.run("send", q.scene.runScript(), append([]string{"quickstart", "send"}, texts...)...)

@@ -8,7 +8,7 @@ import (
 	"github.com/go-eventhubs/eventhubs/eventhubstest"
 )
 
-// reads starts a reader and waits until it has received what is there.
+// reads starts a reader and waits until it has received an event.
 func (s *scene) reads(ctx context.Context, level *int64) (string, error) {
 	reader, err := s.client.hold(ctx, s.at(), reading{Partition: "0", Start: start{Earliest: true}, OwnerLevel: level})
 	if err != nil {
@@ -98,7 +98,7 @@ func sixthReader(ctx context.Context, s *scene) error {
 	return failures(refused(err, kindQuota), s.release(ctx, readers...))
 }
 
-// reconnects has a reader and a sender go on when the connection was dropped without a word.
+// reconnects wants a reader and a sender to continue after the connection was dropped without notice.
 func reconnects(ctx context.Context, s *scene) error {
 	if err := s.fillWith(ctx, "0", 1); err != nil {
 		return err

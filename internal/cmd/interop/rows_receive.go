@@ -9,14 +9,14 @@ import (
 )
 
 const (
-	// stored is how many events a partition holds that is read from.
+	// stored is how many events the partition holds that these rows read.
 	stored = 10
-	// readTime is how long a client may take for what is there already.
+	// readTime is how long a client may take to receive events that are stored already.
 	readTime = 20 * time.Second
 )
 
-// receiveFrom reads from a place, which is told from the events that are there, and wants those from the one with the
-// number first on.
+// receiveFrom reads from the position that place returns for the stored events, and wants all events from number first
+// on.
 func receiveFrom(place func([]eventhubstest.Event) start, first int) func(context.Context, *scene) error {
 	return receiveWith(reading{}, place, first)
 }
@@ -38,7 +38,7 @@ func receiveWith(r reading, place func([]eventhubstest.Event) start, first int) 
 
 func fromEarliest([]eventhubstest.Event) start { return start{Earliest: true} }
 
-// The middle of the events that are there is where the others begin.
+// middle is the number of the event from which the other positions start.
 const middle = stored / 2
 
 func fromOffset(inclusive bool) func([]eventhubstest.Event) start {
@@ -58,7 +58,7 @@ func fromTime(inclusive bool) func([]eventhubstest.Event) start {
 	}
 }
 
-// sameAsStored compares what was received with what a partition holds from the event with a number on.
+// sameAsStored compares what was received with the events that a partition holds from number first on.
 func (s *scene) sameAsStored(partition string, first int, got []receivedEvent) error {
 	all := s.events(partition)[first:]
 	if len(got) != len(all) {
@@ -76,7 +76,7 @@ func (s *scene) sameAsStored(partition string, first int, got []receivedEvent) e
 	return nil
 }
 
-// receiveLatest has a reader see nothing of what was there before.
+// receiveLatest wants a reader to receive none of the events that were stored before it began.
 func receiveLatest(ctx context.Context, s *scene) error {
 	if err := s.fillWith(ctx, "2", stored); err != nil {
 		return err
@@ -119,10 +119,10 @@ func tracking(ctx context.Context, s *scene) error {
 	}
 	end, told := s.events("2")[stored-1], got.Last
 	if told == nil {
-		return fmt.Errorf("nothing was told of the end of the partition")
+		return fmt.Errorf("the client did not tell where the partition ends")
 	}
 	if !near(told.RetrievedMS) {
-		return fmt.Errorf("it was retrieved at %d ms", told.RetrievedMS)
+		return fmt.Errorf("the end of the partition was retrieved at %d ms, want about now", told.RetrievedMS)
 	}
 	return failures(mismatch("sequence number", told.Sequence, end.SequenceNumber),
 		mismatch("offset", told.Offset, end.Offset),

@@ -17,19 +17,19 @@ import (
 
 // renewing is how a client is made to renew a token within a row.
 type renewing struct {
-	// lifetime is that of tokens.
+	// lifetime is how long tokens are valid.
 	lifetime time.Duration
-	// defaultPort says that it can't be told of another port.
+	// defaultPort says that the client can only use the default port.
 	defaultPort bool
 	read        reader
 }
 
-// reader reads a hub's only partition from its earliest event until each says that it wants no more.
+// reader reads a hub's only partition from its earliest event until each returns false.
 type reader func(ctx context.Context, s *scene, server *eventhubstest.Server, each func(body string) (more bool)) error
 
-// Each lifetime is little longer than the shortest with which the client renews at all:
+// Each lifetime is a little longer than the shortest with which the client renews at all:
 //
-//   - Go renews ten minutes before the end, but not within two minutes (azeventhubs/v2, internal/namespace.go,
+//   - Go renews ten minutes before the end, but not in the first two minutes (azeventhubs/v2, internal/namespace.go,
 //     nextClaimRefreshDuration).
 //   - Python renews when a tenth is left (azure-eventhub, _pyamqp/aio/_cbs_async.py), and its credential asks for no
 //     other token within half a minute of the last one (azure-identity, _internal/utils.py, get_refresh_status). So the
@@ -44,10 +44,11 @@ var renewals = map[string]renewing{
 	"java":   {lifetime: 30 * time.Second, defaultPort: true, read: readAsProgram("receive")},
 }
 
-// renewalTime is what the row gets: JavaScript's tokens hold for two minutes, and Java's client waits for its port.
+// renewalTime is how long the row may take: JavaScript's tokens are valid for more than two minutes, and Java's client
+// waits for its port.
 const renewalTime = 8 * time.Minute
 
-// renewal reads for longer than tokens hold, on a single link: none of the events is missed, and none comes twice.
+// renewal reads for longer than tokens are valid, on a single link. No event may be missed, and none may come twice.
 func renewal(ctx context.Context, s *scene) error {
 	how := renewals[s.name]
 	var tokens, links atomic.Int64
@@ -62,10 +63,10 @@ func renewal(ctx context.Context, s *scene) error {
 	return nil
 }
 
-// shortTokens are too short for any renewal.
+// shortTokens is a lifetime that is too short for any renewal.
 const shortTokens = 2 * time.Second
 
-// runsOut reads on when a token has run out that couldn't be renewed in time.
+// runsOut wants a client to continue reading after a token has expired that couldn't be renewed in time.
 func runsOut(ctx context.Context, s *scene) error {
 	how := renewals[s.name]
 	how.lifetime = shortTokens
@@ -73,7 +74,7 @@ func runsOut(ctx context.Context, s *scene) error {
 	return s.readsFor(ctx, how, &tokens, &links)
 }
 
-// readsFor reads for longer than tokens hold, and counts the tokens for readers and their links.
+// readsFor reads for longer than tokens are valid, and counts the readers' tokens and links.
 func (s *scene) readsFor(ctx context.Context, how renewing, tokens, links *atomic.Int64) error {
 	options := &eventhubstest.Options{
 		TLS: true, TokenLifetime: how.lifetime, Hubs: []eventhubstest.Hub{{Name: s.hub, Partitions: 1}},
@@ -91,7 +92,7 @@ func (s *scene) readsFor(ctx context.Context, how renewing, tokens, links *atomi
 		return taken(err)
 	}
 	defer server.Close()
-	// With nothing to go wrong, a fault counts.
+	// A fault in which nothing goes wrong only counts.
 	counted := eventhubstest.Fault{On: eventhubstest.OnToken, Link: eventhubstest.ReaderLink, Hub: s.hub, Happened: tokens}
 	server.Fault(counted)
 	counted.On, counted.Happened = eventhubstest.OnAttach, links
@@ -99,7 +100,7 @@ func (s *scene) readsFor(ctx context.Context, how renewing, tokens, links *atomi
 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	var first atomic.Bool // an event has come: the first token is in use
+	var first atomic.Bool // an event has arrived, so the first token is in use
 	enough := make(chan struct{})
 	sending := make(chan error, 1)
 	go func() { sending <- s.sendSteadily(ctx, server, &first, enough, how.lifetime) }()
@@ -107,7 +108,7 @@ func (s *scene) readsFor(ctx context.Context, how renewing, tokens, links *atomi
 	err = how.read(ctx, s, server, func(body string) bool {
 		first.Store(true)
 		if want := strconv.Itoa(next); body != want {
-			wrong = fmt.Sprintf("%s came, and not %s", body, want)
+			wrong = fmt.Sprintf("%s came instead of %s", body, want)
 		}
 		next++
 		select {
@@ -127,8 +128,9 @@ func (s *scene) readsFor(ctx context.Context, how renewing, tokens, links *atomi
 	return err
 }
 
-// sendSteadily sends an event each twentieth of a token's lifetime, until one and a quarter of it have passed since the
-// first was received. enough is closed before the last one.
+// sendSteadily sends an event every twentieth of a token's lifetime. It stops when the lifetime and a quarter of it,
+// but at most five seconds, have passed since the first event was received. It closes enough before it sends the last
+// event.
 func (s *scene) sendSteadily(
 	ctx context.Context, server *eventhubstest.Server, first *atomic.Bool, enough chan struct{}, lifetime time.Duration,
 ) error {

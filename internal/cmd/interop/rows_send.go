@@ -57,7 +57,7 @@ func inOnePartition(all []eventhubstest.Event) error {
 	return nil
 }
 
-// inOrder wants numbered events and nothing else.
+// inOrder wants n numbered events, in order, and no others.
 func inOrder(events []eventhubstest.Event, n int) error {
 	for i, e := range events {
 		if string(e.Body) != body(i) {
@@ -67,7 +67,7 @@ func inOrder(events []eventhubstest.Event, n int) error {
 	return mismatch("number of events", len(events), n)
 }
 
-// What the service takes in one message, and the least that a client has to get into it.
+// The size of the largest message that the service takes, and the least that a client has to fit into it.
 const (
 	messageLimit = 1 << 20
 	wellFilled   = messageLimit * 9 / 10
@@ -85,7 +85,7 @@ func fillBatchRow(ctx context.Context, s *scene) error {
 	return mismatch("number of events", len(s.events("0")), n)
 }
 
-// oneByteOver has the largest event that goes arrive, and one byte more refused.
+// oneByteOver wants the largest possible event to arrive, and one byte more to be refused.
 func oneByteOver(ctx context.Context, s *scene) error {
 	l, err := s.client.largest(ctx, s.at(), "0")
 	if err != nil {
@@ -103,7 +103,7 @@ func oneByteOver(ctx context.Context, s *scene) error {
 		mismatch("the largest body that has arrived", arrived, l.Size))
 }
 
-// bodySizes are those that are tried both ways.
+// bodySizes are the sizes of bodies that are sent and received.
 var bodySizes = []int{0, 1, 64 << 10, 1_000_000}
 
 func sendBodies(ctx context.Context, s *scene) error {
@@ -142,7 +142,7 @@ func receiveBodies(ctx context.Context, s *scene) error {
 	return nil
 }
 
-// pattern is a body with all bytes in it.
+// pattern is a body in which all byte values occur, if it is long enough.
 func pattern(size int) []byte {
 	b := make([]byte, size)
 	for i := range b {
@@ -151,7 +151,7 @@ func pattern(size int) []byte {
 	return b
 }
 
-// buffered has events with and without a partition arrive, in order in each partition.
+// buffered wants events for every partition to arrive, in order in each partition.
 func buffered(ctx context.Context, s *scene) error {
 	const each = 20
 	var events []addressed
@@ -170,7 +170,7 @@ func buffered(ctx context.Context, s *scene) error {
 	return errors.Join(errs...)
 }
 
-// hashed has a buffered producer put keys where the service puts them.
+// hashed wants a buffered producer to choose the same partitions for keys as the service.
 func hashed(ctx context.Context, s *scene) error {
 	const keys = 100
 	var events []addressed

@@ -28,7 +28,7 @@ func noFilter(ctx context.Context, s *scene) error {
 	return mismatch("number of events", len(bodies), 3)
 }
 
-// footer sends a message with a footer, and receives it as it was.
+// footer sends a message with a footer, and wants to receive it unchanged.
 func footer(ctx context.Context, s *scene) error {
 	sent := event{Body: []byte("body"), Footer: map[string]value{"digest": *text("abc")}}
 	got, err := s.sendsAndReceives(ctx, sent)
@@ -39,7 +39,7 @@ func footer(ctx context.Context, s *scene) error {
 }
 
 // deliveryAnnotations does the same with delivery annotations. They are for the hop to the service, and end there,
-// unless they are written where they don't belong: at the end, as Python's client does.
+// unless a client writes them where they don't belong: at the end of the message, as Python's does.
 func deliveryAnnotations(ctx context.Context, s *scene) error {
 	sent := event{Body: []byte("body"), DeliveryAnnotations: map[string]value{"hop": *text("first")}}
 	got, err := s.sendsAndReceives(ctx, sent)
@@ -91,7 +91,7 @@ func noSuchHub(ctx context.Context, s *scene) error {
 	at.Hub = "missing"
 	kind := kindNotFound
 	if s.name == "python" {
-		kind = kindUnauthorized // every token that is refused is its AuthenticationError, also with 404
+		kind = kindUnauthorized // its error for every refused token, even with 404
 	}
 	_, err := s.client.hubProperties(ctx, at)
 	return errors.Join(s.refusedWith("properties", err, kind), s.refusedEverywhere(ctx, at, "0", kind))
@@ -136,8 +136,8 @@ func webSockets(ctx context.Context, s *scene) error {
 	return failures(inOrder(s.events("0"), 2), mismatch("number of events", len(got.Events), 2))
 }
 
-// idempotent sends with idempotent publishing. The answer to the second batch is lost, so that it is sent again: it is
-// stored once.
+// idempotent sends with idempotent publishing. The answer to the second batch is lost, so the client sends it again. It
+// must be stored once.
 func idempotent(ctx context.Context, s *scene) error {
 	first := []addressed{{event: numbered(1)[0], Partition: "0"}}
 	if err := s.client.sendIdempotent(ctx, s.at(), first); err != nil {

@@ -115,7 +115,8 @@ func traceThrough(ctx context.Context, s *scene) error {
 	return failures(continues(handled, sent), continues(relayed, handled), s.follows("js", last, relayed))
 }
 
-// follows wants a client's span to be a child of another one. JavaScript's, which is for a batch, has to link to it.
+// follows wants a client's span to be a child of another one. JavaScript's span is for a batch, so it must link to the
+// other one instead.
 func (s *scene) follows(client string, after, before span) error {
 	if client != "js" {
 		return continues(after, before)

@@ -18,7 +18,7 @@ func sendValues(ctx context.Context, c client, at target, values map[string]valu
 	return sendNamed(ctx, c, at, values, slices.Sorted(maps.Keys(values)))
 }
 
-// sendNamed sends all of them in one batch. What a client refuses as a whole is tried in halves.
+// sendNamed sends the named values in one batch. If the client can't send the batch, sendNamed tries each half of it.
 func sendNamed(
 	ctx context.Context, c client, at target, values map[string]value, names []string,
 ) (sent, not []string, err error) {
@@ -135,7 +135,7 @@ type section struct {
 	value any
 }
 
-// encode encodes an event. Sections go in the order that AMQP wants, and before the body.
+// encode encodes an event. The sections must be in AMQP's order; the body follows them.
 func encode(body []byte, sections ...section) (b []byte, err error) {
 	for _, s := range append(sections, section{amqp.SectionData, body}) {
 		if b, err = amqp.AppendSection(b, s.kind, s.value); err != nil {
@@ -151,8 +151,8 @@ var ids = []value{
 	{"uuid", "00112233-4455-6677-8899-aabbccddeeff"}, {"binary", "AP8B"},
 }
 
-// systemProperties has an event with all that a message can say of itself be received: what the SDKs name fields of
-// their own, and an annotation.
+// systemProperties has a client receive events with every property that a message can have, for which SDKs have fields
+// of their own, and with an annotation.
 func systemProperties(ctx context.Context, s *scene) error {
 	expiry, created := time.UnixMilli(1900000000000).UTC(), time.UnixMilli(1700000000000).UTC()
 	for _, id := range ids {
@@ -196,7 +196,7 @@ func systemProperties(ctx context.Context, s *scene) error {
 	return errors.Join(errs...)
 }
 
-// sendIDs has message ids and correlation ids of every type that a client can send, and the content type, arrive.
+// sendIDs wants message ids and correlation ids of every type that the client can send to arrive, and the content type.
 func sendIDs(ctx context.Context, s *scene) error {
 	var sent []event
 	for _, id := range ids {

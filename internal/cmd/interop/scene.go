@@ -42,7 +42,7 @@ func newPlace(folder string, secure bool, hubs []eventhubstest.Hub) (*place, err
 	return p, nil
 }
 
-// partitions is how many an event hub of a row has.
+// partitions is how many partitions the event hub of a row has.
 const partitions = 4
 
 // group is a consumer group that every hub has beside $Default.
@@ -60,10 +60,10 @@ type scene struct {
 	hub     string
 	clients map[string]client // all that take part, in this place
 	account string            // connection string of the storage account for checkpoints
-	tests   string            // that of the account for tests of Go packages, with Azurite
+	tests   string            // that of the account for tests of Go packages; only with Azurite
 	tools   *tools
 	notes   []string
-	// transcript are commands and what they have printed, if the row tells.
+	// transcript holds commands and their output, if the row keeps them.
 	transcript []string
 }
 
@@ -102,7 +102,7 @@ func want(ctx context.Context, what string, condition func() (bool, error)) erro
 func refused(err error, kind string) error {
 	switch got := kindOf(err); {
 	case err == nil:
-		return fmt.Errorf("it went well: it has to be refused (%s)", kind)
+		return fmt.Errorf("it succeeded: it has to be refused (%s)", kind)
 	case got == kindUnsupported:
 		return err
 	case got != kind:
@@ -111,7 +111,7 @@ func refused(err error, kind string) error {
 	return nil
 }
 
-// mismatch is nil if got is what is wanted.
+// mismatch returns an error unless got is want.
 func mismatch[T comparable](what string, got, want T) error {
 	if got == want {
 		return nil
@@ -151,7 +151,7 @@ func (s *scene) fillWith(ctx context.Context, partition string, n int) error {
 		if err := producer.SendEventDataBatch(ctx, b, nil); err != nil {
 			return err
 		}
-		time.Sleep(3 * time.Millisecond) // the clock has to go on
+		time.Sleep(3 * time.Millisecond) // the times have to differ
 	}
 	return nil
 }

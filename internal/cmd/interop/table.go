@@ -13,7 +13,7 @@ import (
 	"github.com/go-eventhubs/eventhubs/eventhubstest"
 )
 
-// outcome is how a row has gone for a client.
+// outcome is how a row went for a client.
 type outcome string
 
 const (
@@ -22,12 +22,12 @@ const (
 	skipping outcome = "skip"
 )
 
-// result is what stands in the table for a row, a client and a variant.
+// result is what the table shows for a row, a client and a variant.
 type result struct {
 	outcome outcome
 	reason  string
 	notes   []string
-	// transcript are commands and what they have printed.
+	// transcript holds commands and their output.
 	transcript []string
 	took       time.Duration
 }
@@ -101,12 +101,12 @@ func (t *table) hubs(transport variant) (all []eventhubstest.Hub) {
 	return all
 }
 
-// hubName has letters of both kinds, so that a client that changes them is seen to.
+// hubName has letters of both cases, so that a client that changes them is noticed.
 func hubName(row int, c *column, v variant) string {
 	return fmt.Sprintf("Row%d-%s-%s", row, c.name, v[:2])
 }
 
-// fill runs every row with every client, some clients at once.
+// fill runs every row with every client, with several clients at once.
 func (t *table) fill(ctx context.Context) {
 	turns := make(chan struct{}, parallel)
 	var all sync.WaitGroup
@@ -182,7 +182,7 @@ func (t *table) try(ctx context.Context, row int, c *column, v variant) (r resul
 	return r
 }
 
-// furnish says where a row keeps its checkpoints.
+// furnish chooses the storage account for a row.
 func (t *table) furnish(s *scene, v variant) error {
 	switch {
 	case v != azurite:
@@ -196,7 +196,7 @@ func (t *table) furnish(s *scene, v variant) error {
 	return nil
 }
 
-// missing names what keeps the table from being whole, if anything does.
+// missing names something that the table needs to be complete, or returns "".
 func (t *table) missing() string {
 	for _, c := range t.columns {
 		if c.skip != "" {

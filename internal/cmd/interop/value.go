@@ -15,7 +15,7 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/server/amqp"
 )
 
-// value is a value of AMQP with its type, as drivers are told of it.
+// value is an AMQP value with its type, as drivers receive and return it.
 type value struct {
 	T string `json:"t"`
 	V any    `json:"v,omitempty"`
@@ -36,8 +36,8 @@ func (v value) String() string {
 
 func text(s string) *value { return &value{"string", s} }
 
-// simpleValues are one of every type that application properties can have, at the ends of its range where that is
-// telling.
+// simpleValues has values of every type that application properties can have, at the ends of their ranges where that
+// matters.
 func simpleValues() map[string]value {
 	return map[string]value{
 		"null": {T: "null"}, "true": {"bool", true}, "false": {"bool", false},
@@ -55,13 +55,13 @@ func simpleValues() map[string]value {
 	}
 }
 
-// bits are the widths of AMQP's integers.
+// bits are the widths of AMQP's numbers.
 var bits = map[string]int{
 	"ubyte": 8, "ushort": 16, "uint": 32, "ulong": 64, "byte": 8, "short": 16, "int": 32, "long": 64,
 	"float": 32, "double": 64,
 }
 
-// goValue is a value as the Go SDK takes it.
+// goValue converts a value to what the Go SDK takes.
 func goValue(v value) (any, error) {
 	s, _ := v.V.(string)
 	switch v.T {
@@ -98,7 +98,7 @@ func goValue(v value) (any, error) {
 	return nil, unsupported("go-amqp has no %s to send", v.T)
 }
 
-// amqpValue is a value as the local server's own codec takes it, which knows every type.
+// amqpValue converts a value to what the local server's own codec takes. That codec knows every type.
 func amqpValue(v value) (any, error) {
 	if v.T == "char" {
 		return amqp.Char([]rune(v.V.(string))[0]), nil
@@ -113,7 +113,7 @@ func amqpValue(v value) (any, error) {
 	return g, err
 }
 
-// valueOf is a value that the Go SDK shows.
+// valueOf converts a value from what the Go SDK, or the local server's codec, returns.
 func valueOf(v any) value {
 	switch v := v.(type) {
 	case nil:

@@ -19,8 +19,7 @@ import (
 // batchFormat is the message format of a message whose data sections each hold an event.
 const batchFormat = 0x80013700
 
-// sendEncoded sends events that are encoded already to a partition, past all SDKs: none of them can send every type of
-// AMQP.
+// sendEncoded sends encoded events to a partition without an SDK: no SDK can send every type of AMQP.
 func sendEncoded(ctx context.Context, at target, partition string, events ...[]byte) error {
 	session, done, err := signIn(ctx, at)
 	if err != nil {
