@@ -15,9 +15,9 @@ import (
 // HourEvents is how many events Hour sends.
 const HourEvents = 3600
 
-// Hour is an hour in which nothing goes wrong: two consumers with default options read four partitions, and an event
-// is sent each second. It is called in a bubble of testing/synctest, and says how fast virtual time is. It returns
-// how many events were handled.
+// Hour simulates an hour in which nothing goes wrong: two consumers with default options read four partitions, and an
+// event is sent each second. It returns how many events were handled. It must be called in a bubble of
+// testing/synctest; how long it takes says how fast virtual time is.
 func Hour(t *testing.T) (handled int64) {
 	t.Helper()
 	srv := eventhubstest.Start(t, &eventhubstest.Options{InMemory: true})

@@ -12,8 +12,8 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/cmd/simulate"
 )
 
-// TestHour prints how long an hour takes. That depends on the machine: make bench measures it. The race detector makes
-// it ten times as long, and TestSimulation has more for it to find.
+// TestHour logs how long an hour takes. That depends on the machine, so make bench measures it. The test is left out
+// under the race detector, which would make it ten times as long and has more to find in TestSimulation.
 func TestHour(t *testing.T) {
 	began := time.Now()
 	synctest.Test(t, func(t *testing.T) { require.EqualValues(t, simulate.HourEvents, simulate.Hour(t)) })

@@ -7,13 +7,14 @@ import (
 	"time"
 )
 
-// place is where an event is.
+// place identifies a stored event.
 type place struct {
 	partition string
 	sequence  int64
 }
 
-// holding is one uninterrupted time in which a consumer reads a partition. The handlers' contexts tell holdings apart.
+// holding is one uninterrupted period in which a consumer reads a partition. The handlers' contexts tell holdings
+// apart.
 type holding struct {
 	who       string
 	partition string
@@ -25,10 +26,10 @@ type unit struct {
 	holding
 	first, last int64 // sequence numbers
 	attempt     int
-	keys        int64 // the key of an event is what this leaves of its sequence number; 1: one key has all
+	keys        int64 // an event's key is its sequence number modulo this; 1: all events have the same key
 }
 
-// stream is a holding's events of one key, which come in order.
+// stream is a holding's events of one key, which have to come in order.
 type stream struct {
 	holding
 	key int64
@@ -36,24 +37,24 @@ type stream struct {
 
 func (u unit) stream() stream { return stream{u.holding, u.first % u.keys} }
 
-// one names the handler that may run only once at a time.
+// one names the handlers of which only one may run at a time.
 func (u unit) one() string { return fmt.Sprint(u.who, "/", u.partition, "/", u.first%u.keys) }
 
-// judge takes down what happens, and says what should not have.
+// judge records what happens, and reports what must not happen.
 type judge struct {
 	began time.Time
 
 	judgeMu    sync.Mutex
 	events     map[place][]moment
-	partitions map[string][]moment // "" has what happens to all
+	partitions map[string][]moment // "" is for what happens to all
 	handled    map[place]int
 	prefix     map[string]int64 // by partition: how many events are completed, from the first one on
 	next       map[stream]int64
-	running    map[string]int64 // by consumer, partition and key: the event at hand
+	running    map[string]int64 // by consumer, partition and key: the event that is being handled
 	checkpoint map[string]int64
 	wrong      map[string][]string // by kind
-	suspect    *place              // the first event to which something happened that should not
-	hungAt     time.Time           // when the first thing was noticed that should not have happened, and not to an event
+	suspect    *place              // the first event that something went wrong with
+	hungAt     time.Time           // when something first went wrong that concerns no event
 }
 
 func newJudge() *judge {
@@ -64,7 +65,7 @@ func newJudge() *judge {
 	}
 }
 
-// The kinds of what should not happen.
+// The kinds of what must not happen.
 const (
 	lost       = "lost"
 	outOfOrder = "out_of_order"
@@ -72,7 +73,7 @@ const (
 	hung       = "hung"
 )
 
-// accuse notes that something happened that should not, to an event or nil. The lock is held.
+// accuse records something that must not happen. at is the event that it happened to, or nil. The caller holds judgeMu.
 func (j *judge) accuse(kind string, at *place, format string, args ...any) {
 	what := fmt.Sprintf(format, args...)
 	if at != nil {
@@ -87,14 +88,14 @@ func (j *judge) accuse(kind string, at *place, format string, args ...any) {
 	}
 }
 
-// accuses is accuse without the lock.
+// accuses is accuse for callers that don't hold judgeMu.
 func (j *judge) accuses(kind string, at *place, format string, args ...any) {
 	j.judgeMu.Lock()
 	defer j.judgeMu.Unlock()
 	j.accuse(kind, at, format, args...)
 }
 
-// within accuses who calls something that takes longer than it may: defer s.judge.within(bound, "…")().
+// within accuses a call that takes longer than bound: defer s.judge.within(bound, "…")().
 func (j *judge) within(bound time.Duration, format string, args ...any) (returned func()) {
 	began := time.Now()
 	return func() {
@@ -104,14 +105,14 @@ func (j *judge) within(bound time.Duration, format string, args ...any) (returne
 	}
 }
 
-// notes takes down what happens to a partition; "" are all.
+// notes records what happens to a partition, or to all of them if partition is "".
 func (j *judge) notes(partition, format string, args ...any) {
 	j.judgeMu.Lock()
 	defer j.judgeMu.Unlock()
 	j.partitions[partition] = append(j.partitions[partition], moment{time.Now(), fmt.Sprintf(format, args...)})
 }
 
-// note takes down what happens to the events of a unit. The lock is held.
+// note records what happens to the events of a unit. The caller holds judgeMu.
 func (j *judge) note(u unit, format string, args ...any) {
 	m := moment{time.Now(), fmt.Sprintf(format, args...)}
 	for i := u.first; i <= u.last; i++ {
@@ -120,7 +121,7 @@ func (j *judge) note(u unit, format string, args ...any) {
 	}
 }
 
-// comes notes that events were handed to a handler.
+// comes records that events were handed to a handler.
 func (j *judge) comes(u unit) {
 	j.judgeMu.Lock()
 	defer j.judgeMu.Unlock()
@@ -129,19 +130,19 @@ func (j *judge) comes(u unit) {
 	next, known := j.next[u.stream()]
 	switch before := u.first - u.keys; {
 	case known && u.first != next:
-		j.accuse(outOfOrder, at, "it came to %s, where %d should", u.who, next)
+		j.accuse(outOfOrder, at, "it came to %s, instead of %d", u.who, next)
 	case before >= 0 && j.handled[place{u.partition, before}] == 0:
-		j.accuse(outOfOrder, at, "it came to %s, and nobody had completed %d", u.who, before)
+		j.accuse(outOfOrder, at, "it came to %s before %d was completed", u.who, before)
 	}
 	j.next[u.stream()] = u.first
 	one := u.one()
 	if other, runs := j.running[one]; runs {
-		j.accuse(outOfOrder, at, "it came to %s, where the handler of %d ran", u.who, other)
+		j.accuse(outOfOrder, at, "it came to %s while the handler of %d ran", u.who, other)
 	}
 	j.running[one] = u.first
 }
 
-// returns notes that a handler has returned.
+// returns records that a handler has returned.
 func (j *judge) returns(u unit, completed bool) {
 	j.judgeMu.Lock()
 	defer j.judgeMu.Unlock()
@@ -160,16 +161,16 @@ func (j *judge) returns(u unit, completed bool) {
 	}
 }
 
-// sees notes a stored checkpoint.
+// sees records a stored checkpoint.
 func (j *judge) sees(partition string, sequence int64) {
 	j.judgeMu.Lock()
 	defer j.judgeMu.Unlock()
 	at := &place{partition, sequence}
 	if was, any := j.checkpoint[partition]; any && sequence < was {
-		j.accuse(back, at, "the checkpoint moved here, from %d", was)
+		j.accuse(back, at, "the checkpoint moved back to here from %d", was)
 	}
 	if prefix := j.prefix[partition]; sequence >= prefix {
-		j.accuse(lost, at, "the checkpoint is here, and nobody has completed %d", prefix)
+		j.accuse(lost, at, "the checkpoint is here, but %d is not completed", prefix)
 	}
 	j.checkpoint[partition] = sequence
 }
@@ -186,7 +187,8 @@ func (j *judge) missing(stored []place) (missing []place) {
 	return missing
 }
 
-// counts returns how many events were completed, how many times again, and how often something of a kind went wrong.
+// counts returns how often events were completed, how many of these were repetitions, and how often something of each
+// kind went wrong.
 func (j *judge) counts() (handled, repeated int, wrong map[string]int) {
 	j.judgeMu.Lock()
 	defer j.judgeMu.Unlock()

@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// consumers is how many run at one time, more or less.
+// consumers is about how many processes run at a time.
 const consumers = 3
 
-// live has processes come and go.
+// live starts and ends processes until ctx ends.
 func (s *simulation) live(ctx context.Context) {
 	r := s.draws("live")
 	for sleep(ctx, r.time(2*time.Minute)) {
@@ -25,7 +25,7 @@ func (s *simulation) live(ctx context.Context) {
 	}
 }
 
-// befalls does something to a process, and reports whether it has ended.
+// befalls may do something to a process. It reports whether the process has ended.
 func (s *simulation) befalls(ctx context.Context, r random, p *process) (ended bool) {
 	switch r.upTo(20) {
 	case 0, 1:

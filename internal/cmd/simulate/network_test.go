@@ -9,8 +9,8 @@ import (
 
 type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
-// network is all that one process has of the network. It can be cut off for good, as when the process is killed, or
-// frozen, as when the process is paused.
+// network is the network as one process sees it. It can be cut off for good, as when the process is killed, or frozen,
+// as when the process is paused.
 type network struct {
 	dialOut dialFunc
 
@@ -69,7 +69,7 @@ func (n *network) freeze() {
 	}
 }
 
-// isFrozen is called with the lock held.
+// isFrozen reports whether the network is frozen. The caller holds networkMu.
 func (n *network) isFrozen() bool {
 	select {
 	case <-n.thawed:
@@ -79,8 +79,8 @@ func (n *network) isFrozen() bool {
 	}
 }
 
-// resume ends a freeze: what was written meanwhile goes out first. No lock is held over that: whoever waits for a mutex
-// keeps virtual time from advancing.
+// resume ends a freeze. It first sends what was written meanwhile, without holding the lock: a goroutine that waits for
+// a mutex keeps virtual time from advancing.
 func (n *network) resume() {
 	for {
 		held := n.takeHeld()
@@ -93,7 +93,7 @@ func (n *network) resume() {
 	}
 }
 
-// takeHeld takes what was written. If there is nothing, the network is frozen no more, and it returns nil.
+// takeHeld takes what was written during a freeze. If there is nothing, it ends the freeze and returns nil.
 func (n *network) takeHeld() (held map[*wire][]byte) {
 	n.networkMu.Lock()
 	defer n.networkMu.Unlock()
@@ -111,7 +111,8 @@ func (n *network) takeHeld() (held map[*wire][]byte) {
 	return held
 }
 
-// hold keeps what is written while the network is frozen. The writer must not wait: it may hold a mutex of the SDK.
+// hold keeps what is written while the network is frozen, and returns false when it isn't. The writer must not wait: it
+// may hold a mutex of the SDK.
 func (n *network) hold(w *wire, b []byte) bool {
 	n.networkMu.Lock()
 	defer n.networkMu.Unlock()

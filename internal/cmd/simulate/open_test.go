@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// openings checks that the partitions of a process are opened before their events come, and closed after that, in
-// pairs.
+// openings checks that each partition of a process is opened before its events come and closed after them, and that
+// each opening has one closing.
 type openings struct {
 	process *process
 
@@ -16,10 +16,10 @@ type openings struct {
 	calls   int
 }
 
-// unpaired is what should not happen to them.
+// unpaired is the kind of what openings reports.
 const unpaired = "unpaired"
 
-// opened fails now and then.
+// opened fails every fifth time.
 func (o *openings) opened(_ context.Context, partition string) error {
 	o.openMu.Lock()
 	defer o.openMu.Unlock()
@@ -37,7 +37,7 @@ func (o *openings) closed(_ context.Context, partition string, _ error) {
 	o.openMu.Lock()
 	defer o.openMu.Unlock()
 	if !o.open[partition] || o.running[partition] > 0 {
-		o.accuse(partition, "closed while it is not open, or a handler runs")
+		o.accuse(partition, "closed while it was not open, or while a handler ran")
 	}
 	o.open[partition] = false
 }
@@ -47,7 +47,7 @@ func (o *openings) run(partition string) (done func()) {
 	o.openMu.Lock()
 	defer o.openMu.Unlock()
 	if !o.open[partition] {
-		o.accuse(partition, "read while it is not open")
+		o.accuse(partition, "read while it was not open")
 	}
 	o.running[partition]++
 	return func() {

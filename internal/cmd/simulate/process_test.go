@@ -20,7 +20,7 @@ type process struct {
 	name     string // its InstanceID; one that was killed may have had it before
 	network  *network
 	consumer *eventhubs.Consumer
-	keys     int64 // of a partition; the events of each come in order
+	keys     int64 // of a partition; the events of each key come in order
 	openings openings
 	cancel   context.CancelFunc
 	ended    chan struct{} // closed when Receive has returned for good
@@ -35,7 +35,7 @@ const (
 	drainTimeout = 30 * time.Second // the default
 	finishBound  = 5 * time.Second  // what ConsumerOptions.DrainTimeout says about the last checkpoints
 	margin       = time.Second
-	// restartAfter is how long a supervisor waits before it starts again what has ended with an error.
+	// restartAfter is how long a supervisor waits after an error before it calls Receive again.
 	restartAfter = 10 * time.Second
 	longestStall = 2 * time.Minute // of a handler
 	longestBad   = 5 * time.Minute // that a handler fails with one event
@@ -56,7 +56,7 @@ func (s *simulation) blobs(n *network) eventhubs.BlobConfig {
 	return cfg
 }
 
-// start starts a process that receives. It returns nil if the store can't be opened, as while storage is down.
+// start starts a process that receives. It returns nil if the store can't be opened, for example while storage is down.
 func (s *simulation) start(name string, r random) *process {
 	n := newNetwork(s.server.DialContext)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -99,7 +99,7 @@ func (s *simulation) start(name string, r random) *process {
 	return p
 }
 
-// run receives, again if that ends with an error, as a supervisor would have it.
+// run calls Receive, and calls it again after an error, as a supervisor would.
 func (p *process) run(ctx context.Context, batches bool) {
 	defer close(p.ended)
 	for {
@@ -147,8 +147,8 @@ func (p *process) handleBatch(ctx context.Context, events []*eventhubs.ReceivedE
 	return nil
 }
 
-// runs waits while the process is paused, and returns false if it was killed. Nothing of a process that doesn't run is
-// handled.
+// runs waits while the process is paused, and returns false if it was killed. A process that doesn't run handles
+// nothing.
 func (p *process) runs() bool {
 	p.network.wait(context.Background())
 	return !p.killed.Load()
@@ -156,7 +156,7 @@ func (p *process) runs() bool {
 
 var errOfHandler = errors.New("the handler fails now and then")
 
-// work is what a handler does with an event, or a batch that begins with it.
+// work is what a handler does with an event, or with a batch that starts with that event.
 func (p *process) work(ctx context.Context, at place) error {
 	rare, often, takes := p.drawsFor(at)
 	switch rare {
@@ -178,8 +178,8 @@ func (p *process) work(ctx context.Context, at place) error {
 	return nil
 }
 
-// drawsFor draws for a handler, from the source of its partition: handlers run at the same time. With some events a
-// handler fails for a while, where that holds up one key alone.
+// drawsFor draws for a handler, from the source of its partition, since handlers run at the same time. Some events fail
+// for a while, but only where that holds up one key alone.
 func (p *process) drawsFor(at place) (rare, often int, takes float64) {
 	p.drawsMu.Lock()
 	defer p.drawsMu.Unlock()
@@ -198,7 +198,7 @@ func (p *process) drawsFor(at place) (rare, often int, takes float64) {
 	return rare, often, takes
 }
 
-// stop ends the process as it should.
+// stop ends the process cleanly.
 func (p *process) stop() {
 	began := time.Now()
 	p.network.resume()
@@ -207,7 +207,7 @@ func (p *process) stop() {
 	p.sim.judge.notes("", "%s: stopped", p.name)
 }
 
-// close ends the process with Close, which has so long.
+// close ends the process with Close, whose context lasts as long as patience.
 func (p *process) close(patience time.Duration) {
 	began := time.Now()
 	p.network.resume()
@@ -221,10 +221,10 @@ func (p *process) closeWithin(patience time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	defer p.sim.judge.within(patience+margin, "%s: Close with a context of %v", p.name, patience)()
-	_ = p.consumer.Close(ctx) // it may not have been in time, which is logged
+	_ = p.consumer.Close(ctx) // running out of time is no failure here
 }
 
-// kill ends the process from one moment to the next.
+// kill ends the process at once, without a clean shutdown.
 func (p *process) kill() {
 	p.killed.Store(true)
 	p.network.kill()
@@ -233,7 +233,7 @@ func (p *process) kill() {
 	p.await(time.Now())
 }
 
-// await waits for Receive to return, which has to be in time, and cleans up.
+// await waits for Receive to return, accuses it if that takes too long, and cleans up.
 func (p *process) await(began time.Time) {
 	bound := drainTimeout + finishBound + margin
 	late := time.NewTimer(time.Until(began.Add(bound)))
@@ -248,8 +248,8 @@ func (p *process) await(began time.Time) {
 	p.network.kill()
 }
 
-// nextName returns the name of the next process: often a new one, as a pod's, and otherwise that of one that was
-// killed, as a pod of a StatefulSet has it.
+// nextName returns the name of the next process. Often it is a new one, like a pod's; otherwise it is that of a process
+// that was killed, like that of a pod in a StatefulSet.
 func (s *simulation) nextName(r random) string {
 	if n := len(s.free); n > 0 && r.oneIn(2) {
 		name := s.free[n-1]

@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	producers = 2 // that run at one time
+	producers = 2 // that run at a time
 	// sendBound is how long a Send may take: ProducerOptions.RetryFor, and the last try, which may have to open a
 	// connection and wait for an answer (AnswerTimeout).
 	sendBound                       = time.Minute + 30*time.Second + 30*time.Second + margin
@@ -23,7 +23,7 @@ const (
 	longestDrought, betweenDroughts = 4 * time.Hour, 8 * time.Hour
 )
 
-// produce has one producer after the other send, until ctx ends.
+// produce runs one producer after another until ctx ends.
 func (s *simulation) produce(ctx context.Context, name string) {
 	r := s.draws(name)
 	for i := 0; ctx.Err() == nil; i++ {
@@ -33,7 +33,7 @@ func (s *simulation) produce(ctx context.Context, name string) {
 	}
 }
 
-// produceOnce is the life of one producer.
+// produceOnce runs one producer from its start to its Close.
 func (s *simulation) produceOnce(ctx context.Context, r random, name string) {
 	n := newNetwork(s.server.DialContext)
 	defer n.kill()
@@ -57,7 +57,7 @@ func (s *simulation) produceOnce(ctx context.Context, r random, name string) {
 	}
 }
 
-// dry has half of the partitions get no events for hours, now and then.
+// dry keeps events away from half of the partitions for hours, now and then.
 func (s *simulation) dry(ctx context.Context) {
 	r := s.draws("drought")
 	for sleep(ctx, r.time(betweenDroughts)) {
@@ -115,8 +115,8 @@ func (s *simulation) send(ctx context.Context, p *eventhubs.Producer, name strin
 // destination is where an event was sent. The zero value is wherever the service likes.
 type destination struct{ partition, key string }
 
-// audit compares what was acknowledged with what is stored: how many events were acknowledged, and how many are
-// stored more than once, since their answers were lost.
+// audit compares what was acknowledged with what is stored. It returns how many events were acknowledged, and how many
+// are stored more than once, because answers were lost.
 func (s *simulation) audit() (sent, twice int) {
 	stored := map[string]int{}
 	last := map[string]int{} // by sender and destination: the last number that was acknowledged
@@ -143,7 +143,7 @@ func (s *simulation) audit() (sent, twice int) {
 	}
 	for id := range s.sent {
 		if stored[id] == 0 {
-			s.judge.accuses(lost, nil, "%s was acknowledged, and is not stored", id)
+			s.judge.accuses(lost, nil, "%s was acknowledged, but is not stored", id)
 		}
 	}
 	return len(s.sent), twice

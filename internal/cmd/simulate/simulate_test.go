@@ -23,7 +23,7 @@ const (
 	hub        = "hub"
 	group      = azeventhubs.DefaultConsumerGroup
 	partitions = 8
-	// roundTrip is how long every answer takes, so that no loop goes without end in no time.
+	// roundTrip is how long every answer takes. Without it, a loop could run forever at one moment of virtual time.
 	roundTrip = 5 * time.Millisecond
 )
 
@@ -72,7 +72,7 @@ type simulation struct {
 	seed   uint64
 	clock  *clock
 	server *eventhubstest.Server
-	store  *eventhubs.BlobCheckpointStore // to look with
+	store  *eventhubs.BlobCheckpointStore // for looking at checkpoints
 	judge  *judge
 	logs   *logs
 
@@ -88,7 +88,7 @@ type simulation struct {
 	added   atomic.Int64 // partitions
 
 	troubleMu sync.Mutex
-	troubles  int       // that last
+	troubles  int       // that have not ended
 	troubled  time.Time // when the last one ended
 
 	sentMu sync.Mutex
@@ -124,24 +124,24 @@ func (s *simulation) run(length time.Duration) {
 	beside.Wait()
 }
 
-// address is what stands for the namespace in checkpoints, and where it is.
+// address is the namespace's address, which is also its name in checkpoints.
 func (s *simulation) address() string {
 	p, err := azeventhubs.ParseConnectionString(s.server.ConnectionString(""))
 	require.NoError(s.t, err)
 	return p.FullyQualifiedNamespace
 }
 
-// result is what a run comes to.
+// result is the outcome of a run.
 type result struct {
 	line string
 	ok   bool
 }
 
-// settleTime is how long the last consumer may take for what is left. It is an hour of virtual time, and no more than
-// seconds of real time.
+// settleTime is how long the last consumer may take for the events that are left. It is an hour of virtual time, but
+// only seconds of real time.
 const settleTime = time.Hour
 
-// result ends all processes, has one more handle what is left, and says how it went.
+// result ends all processes, has one more process handle the events that are left, and returns how the run went.
 func (s *simulation) result() result {
 	for _, p := range s.processes {
 		p.stop()
@@ -172,7 +172,7 @@ func (s *simulation) result() result {
 	return result{line, ok}
 }
 
-// stored returns where the events are that the service has stored.
+// stored returns the places of all stored events.
 func (s *simulation) stored() (all []place) {
 	for _, e := range s.server.AllEvents(hub) {
 		all = append(all, place{e.PartitionID, e.SequenceNumber})

@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	storms        = 2 // that rage at one time, at the most
+	storms        = 2 // that rage at the same time, at most
 	betweenStorms = 20 * time.Minute
 	longestStorm  = 8 * time.Minute
 	mostAdded     = 4 // partitions
@@ -28,7 +28,7 @@ type storm struct {
 	begin func(ctx context.Context) (calm func())
 }
 
-// forecast has nothing go wrong for hours, now and then: then all that was sent has to be handled soon.
+// forecast keeps new storms from beginning for hours, now and then. All that was sent has to be handled soon then.
 func (s *simulation) forecast(ctx context.Context) {
 	r := s.draws("forecast")
 	for sleep(ctx, r.time(betweenCalms)) {
@@ -40,7 +40,7 @@ func (s *simulation) forecast(ctx context.Context) {
 	}
 }
 
-// rage has things go wrong, one after the other, until ctx ends.
+// rage makes things go wrong, one after another, until ctx ends.
 func (s *simulation) rage(ctx context.Context, name string) {
 	r := s.draws(name)
 	for sleep(ctx, r.time(betweenStorms)) {
@@ -58,7 +58,7 @@ func (s *simulation) rage(ctx context.Context, name string) {
 	}
 }
 
-// storm draws one. Half of them are exchanges of the namespace that go wrong, in any way.
+// storm draws a storm. In half of them exchanges with the namespace go wrong.
 func (s *simulation) storm(r random) storm {
 	partition := strconv.Itoa(r.upTo(partitions))
 	switch r.upTo(10) {
@@ -80,7 +80,7 @@ func (s *simulation) storm(r random) storm {
 	})
 }
 
-// at is what happens at one moment, and can't be ended.
+// at is the beginning of a storm that only does something at one moment, and needs no end.
 func (s *simulation) at(do func()) func(context.Context) func() {
 	return func(context.Context) func() { do(); return func() {} }
 }
@@ -91,7 +91,7 @@ func (s *simulation) addPartition() {
 	}
 }
 
-// operations are the exchanges that go wrong. Those that come most often are there most often.
+// operations are the exchanges that go wrong. The frequent ones are listed twice.
 var operations = []eventhubstest.Operation{
 	eventhubstest.OnConnect, eventhubstest.OnSASL, eventhubstest.OnOpen, eventhubstest.OnBegin,
 	eventhubstest.OnAttach, eventhubstest.OnAttach, eventhubstest.OnToken, eventhubstest.OnToken,
@@ -100,8 +100,8 @@ var operations = []eventhubstest.Operation{
 	eventhubstest.OnDetach, eventhubstest.OnEnd, eventhubstest.OnClose,
 }
 
-// failures are how they go wrong. A position that is refused is not among them: the checkpoints move back then, and
-// have to.
+// failures are the ways in which exchanges go wrong. A refused position is not among them: checkpoints have to move
+// back then.
 var failures = []eventhubstest.Fault{
 	{Hang: true}, {Hang: true}, {After: true}, {After: true}, {Delay: 90 * time.Second}, {Delay: 5 * time.Second},
 	{DropConnection: true}, {DropConnection: true, After: true}, {SilenceConnection: true},
@@ -114,7 +114,7 @@ var links = []eventhubstest.LinkKind{
 	"", eventhubstest.SenderLink, eventhubstest.ReaderLink, eventhubstest.TokenLink, eventhubstest.ManagementLink,
 }
 
-// fault has exchanges of one kind fail in one way: all of them, or some; of all partitions, or of one.
+// fault makes exchanges of one kind fail in one way: all of them, or some; of all partitions, or of one.
 func (s *simulation) fault(r random, partition string) storm {
 	f := one(r, failures)
 	f.On, f.Link = one(r, operations), one(r, links)
@@ -131,7 +131,7 @@ func (s *simulation) fault(r random, partition string) storm {
 	return storm{"the namespace: " + set(f), func(context.Context) func() { return s.server.Fault(f) }}
 }
 
-// outages are how storage fails.
+// outages are the ways in which storage fails.
 var outages = []eventhubstest.BlobFault{
 	{Status: 503}, {Status: 500, Code: "InternalError"}, {Status: 403}, {Status: 429}, {Hang: true},
 	{DropConnection: true}, {Delay: 5 * time.Second}, {Delay: 90 * time.Second},
@@ -145,13 +145,13 @@ var outages = []eventhubstest.BlobFault{
 	{NameContains: "/ownership-request/", Status: 503}, {NameContains: "/ownership-request/", Hang: true},
 }
 
-// outage has storage fail.
+// outage makes storage fail.
 func (s *simulation) outage(r random) storm {
 	f := one(r, outages)
 	return storm{"storage: " + set(f), func(context.Context) func() { return s.server.BlobFault(f) }}
 }
 
-// set is what is set in a fault.
+// set lists the fields of a fault that are set.
 func set(fault any) string {
 	fields := strings.Fields(strings.Trim(fmt.Sprintf("%+v", fault), "{}"))
 	return strings.Join(slices.DeleteFunc(fields, func(f string) bool {

@@ -17,14 +17,14 @@ type moment struct {
 }
 
 const (
-	// toldBefore and toldAfter are how much is told of the time before and after.
+	// toldBefore and toldAfter are how much of the time before and after an event the story tells.
 	toldBefore, toldAfter = 5 * time.Minute, 15 * time.Minute
-	// toldWrong is how many things of a kind that went wrong are told.
+	// toldWrong is how many wrongs of each kind the story tells.
 	toldWrong = 10
 )
 
-// story tells what went wrong; all that happened to one event and its partition at about that time; and, if something
-// went wrong with no event, all that happened before that.
+// story tells what went wrong. It tells all that happened to the first event that something went wrong with, and to its
+// partition at about that time. If something went wrong that concerns no event, it tells all that happened before that.
 func (j *judge) story(l *logs) string {
 	j.judgeMu.Lock()
 	defer j.judgeMu.Unlock()
@@ -72,7 +72,8 @@ func (j *judge) tell(b *strings.Builder, moments []moment) {
 	}
 }
 
-// logs keeps what the library logs, for the story. It is a writer for a slog.TextHandler, which writes a line at once.
+// logs keeps what the library logs, for the story. It is a writer for a slog.TextHandler, which writes each line in one
+// call.
 type logs struct {
 	linesMu sync.Mutex
 	lines   []moment
@@ -101,7 +102,7 @@ func (l *logs) count() int {
 	return len(l.lines)
 }
 
-// about returns the lines about one partition, and those about none. "" are all partitions.
+// about returns the lines about one partition, and those about none. If partition is "", it returns all lines.
 func (l *logs) about(partition string) (lines []moment) {
 	l.linesMu.Lock()
 	defer l.linesMu.Unlock()

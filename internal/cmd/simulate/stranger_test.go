@@ -9,10 +9,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// steal has a stranger read a partition with a higher epoch, until calm. It asks nobody, and knows nothing of claims.
+// steal has a stranger read a partition with a higher epoch, until calm is called. The stranger asks nobody, and knows
+// nothing of claims.
 //
-// One goroutine alone uses its client: of two, one might wait for a mutex of the SDK that the other holds over the
-// network, and virtual time would stand still.
+// Only one goroutine uses the stranger's client. Of two, one might wait for a mutex of the SDK that the other holds
+// over the network, and virtual time would stand still.
 func (s *simulation) steal(ctx context.Context, partition string) (calm func()) {
 	n := newNetwork(s.server.DialContext)
 	stealing, cancel := context.WithCancel(ctx)
@@ -52,7 +53,7 @@ func (s *simulation) read(ctx context.Context, n *network, partition string) {
 	closeRaw(ctx, c.Close)
 }
 
-// closeRaw closes something of the SDK. What it waits for has failed, or does within this time.
+// closeRaw closes a link or a client of the SDK. What that waits for has failed, or fails within closeTime.
 func closeRaw(ctx context.Context, do func(context.Context) error) {
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTime)
 	defer cancel()

@@ -11,10 +11,11 @@ import (
 )
 
 const (
-	// lookEvery is how often the stored checkpoints are looked at, and unreadEvery how often what is not handled.
+	// lookEvery is how often the stored checkpoints are looked at, and unreadEvery is how often unhandled events are
+	// looked for.
 	lookEvery, unreadEvery = 15 * time.Second, 5 * time.Minute
-	// unreadBound is how long an event may be left alone once no storm rages: a link that has gone silent is noticed after
-	// eight minutes, and consumers that are killed leave their partitions to others after one.
+	// unreadBound is how long an event may stay unhandled once no storm rages. A link that has gone silent is noticed
+	// after eight minutes, and consumers that are killed leave their partitions to others after one.
 	unreadBound = 20 * time.Minute
 )
 
@@ -73,15 +74,15 @@ func (s *simulation) trouble() (over func()) {
 	}
 }
 
-// calmSince returns since when nothing is wrong. It is not ok while something is.
+// calmSince returns the time since when nothing is wrong. ok is false while something is wrong.
 func (s *simulation) calmSince() (since time.Time, ok bool) {
 	s.troubleMu.Lock()
 	defer s.troubleMu.Unlock()
 	return s.troubled, s.troubles == 0
 }
 
-// clock is looked at from outside the bubble: virtual time stands still for good when a goroutine waits for a mutex
-// whose holder waits for virtual time, and the test would hang without a word.
+// clock tells code outside the bubble that virtual time passes. Virtual time stands still for good when a goroutine
+// waits for a mutex whose holder waits for virtual time, and the test would hang silently.
 type clock struct{ beats atomic.Int64 }
 
 // standstill is how much real time may pass without a beat, on a busy machine too.
