@@ -17,7 +17,7 @@ import (
 	"github.com/go-eventhubs/eventhubs/eventhubstest"
 )
 
-// chaos does harm, one thing after the other and several at a time.
+// chaos makes things go wrong, one after another and several at a time.
 type chaos struct {
 	fleet   *fleet
 	server  *eventhubstest.Server
@@ -32,7 +32,7 @@ type chaos struct {
 	log     []incident
 }
 
-// incident is harm that was done, for those who look into what happened.
+// incident is harm that was done, kept for whoever looks into what happened.
 type incident struct {
 	at   time.Duration // since the beginning
 	what string
@@ -41,12 +41,12 @@ type incident struct {
 const (
 	// harmAtOnce is how many kinds of harm may be going on at one time.
 	harmAtOnce = 3
-	// shortestPause and longestPause lie between one harm and the next.
+	// shortestPause and longestPause bound the pause between one harm and the next.
 	shortestPause = 100 * time.Millisecond
 	longestPause  = 1200 * time.Millisecond
 )
 
-// harm is something that goes wrong for a while. It is over at the latest soon after ctx ends.
+// harm is something that goes wrong for a while. It is over soon after ctx ends, at the latest.
 type harm struct {
 	name string
 	do   func(ctx context.Context) error
@@ -76,8 +76,8 @@ func (c *chaos) run(ctx context.Context) error {
 	return err
 }
 
-// choose picks what goes wrong next. All that is random is drawn here, in one goroutine, so that a seed repeats it;
-// only when things happen it can't repeat.
+// choose picks what goes wrong next. All random choices are made here, in one goroutine, so that a seed repeats them.
+// It can't repeat the moments at which things happen.
 func (c *chaos) choose() harm {
 	kinds := []func() harm{
 		c.kill, c.terminate, c.pause, c.join, c.steal, c.drop, c.fault, c.fault, c.fault, c.outage, c.outage,
@@ -102,8 +102,8 @@ func (c *chaos) took(name, format string, args ...any) {
 	}
 }
 
-// inSlot does something to a process that nothing else is being done to, in the order of preference. If there is
-// none, nothing happens.
+// inSlot does something to the process of the first slot, in the given order, that nothing else is being done to. If
+// there is none, nothing happens.
 func (c *chaos) inSlot(order []int, do func(*slot) error) error {
 	for _, i := range order {
 		s := c.fleet.slots[i]
@@ -157,7 +157,7 @@ func (c *chaos) terminate() harm {
 	}}
 }
 
-// pause stops a process for longer than its claims hold, and lets it go on.
+// pause stops a process for a while, which may be longer than its claims last, and lets it continue.
 func (c *chaos) pause() harm {
 	order, d := c.rand.Perm(len(c.fleet.slots)), c.between(expiration/2, 2*expiration)
 	return harm{"pause", func(ctx context.Context) error {
@@ -216,7 +216,7 @@ func (c *chaos) drop() harm {
 // conditionStolen is how the service tells a reader that another one has its partition.
 const conditionStolen = "amqp:link:stolen"
 
-// outcomes are how an operation of the namespace goes wrong.
+// outcomes are the ways in which an operation of the namespace goes wrong.
 var outcomes = []eventhubstest.Fault{
 	{Condition: "com.microsoft:server-busy"},
 	{Condition: "com.microsoft:timeout"},
@@ -228,7 +228,7 @@ var outcomes = []eventhubstest.Fault{
 	{Delay: 2 * time.Second},
 }
 
-// lostAnswers are how a message goes wrong that is stored all the same.
+// lostAnswers are the ways in which the answer to a message that is stored goes wrong.
 var lostAnswers = []eventhubstest.Fault{
 	{After: true},
 	{After: true, DropConnection: true},
@@ -236,7 +236,7 @@ var lostAnswers = []eventhubstest.Fault{
 	{After: true, Condition: "com.microsoft:server-busy"},
 }
 
-// fault has the next few operations of one kind go wrong.
+// fault makes the next few operations of one kind go wrong.
 func (c *chaos) fault() harm {
 	operations := []eventhubstest.Operation{
 		eventhubstest.OnReceive, eventhubstest.OnReceive, eventhubstest.OnPublish, eventhubstest.OnPublish,
@@ -254,7 +254,7 @@ func (c *chaos) fault() harm {
 	partition := c.rand.IntN(partitions)
 	f.On, f.Times = on, 1+c.rand.IntN(4)
 	if skip := c.rand.IntN(50); on == eventhubstest.OnReceive || on == eventhubstest.OnPublish {
-		f.Skip = skip // of these there are enough
+		f.Skip = skip // these are frequent enough
 	}
 	stolen := f.Condition == conditionStolen
 	if stolen {
@@ -273,7 +273,7 @@ func (c *chaos) fault() harm {
 	}}
 }
 
-// storage are the outages of the storage account.
+// storage are the ways in which the storage account fails.
 var storage = []eventhubstest.BlobFault{
 	{Status: 503},
 	{Status: 500, Code: "InternalError"},
@@ -289,12 +289,12 @@ var storage = []eventhubstest.BlobFault{
 	{NameContains: "/checkpoint/", Status: 412, Times: 8},
 }
 
-// outage has the storage account fail for some seconds.
+// outage makes the storage account fail for some seconds.
 func (c *chaos) outage() harm {
 	f, d := storage[c.rand.IntN(len(storage))], c.between(500*time.Millisecond, 2*expiration)
 	return harm{"outage", func(ctx context.Context) error {
 		if !c.down.TryLock() {
-			return nil // one after the other without end, they would leave no time for anything else
+			return nil // outages without a pause would leave no time for anything else
 		}
 		defer c.down.Unlock()
 		c.took("outage", "%s for %v", set(f), d)
@@ -306,7 +306,7 @@ func (c *chaos) outage() harm {
 	}}
 }
 
-// set is what is set in a fault.
+// set lists the fields of a fault that are set.
 func set(fault any) string {
 	fields := strings.Fields(strings.Trim(fmt.Sprintf("%+v", fault), "{}"))
 	return strings.Join(slices.DeleteFunc(fields, func(f string) bool {
@@ -327,7 +327,7 @@ func (c *chaos) String() string {
 	return strings.Join(out, " ")
 }
 
-// before lists what was done in the time before a moment.
+// before lists the incidents in the time d before t.
 func (c *chaos) before(t time.Time, d time.Duration) (lines []string) {
 	c.logMu.Lock()
 	defer c.logMu.Unlock()

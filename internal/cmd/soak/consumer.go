@@ -21,7 +21,7 @@ import (
 	"github.com/go-eventhubs/eventhubs"
 )
 
-// A consumer process is this program, with these in its environment.
+// A consumer process is this program, started with these environment variables.
 const (
 	roleVariable     = "SOAK_CONSUMER"
 	instanceVariable = "SOAK_INSTANCE_ID"
@@ -44,7 +44,7 @@ func retryOptions() azeventhubs.RetryOptions {
 
 func isConsumer() bool { return os.Getenv(roleVariable) != "" }
 
-// consume is the consumer process, until SIGTERM.
+// consume runs the consumer process until SIGTERM.
 func consume() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
@@ -64,7 +64,7 @@ func endWithParent() {
 	os.Exit(1)
 }
 
-// write passes lines on to the parent. A process that can't must not go on handling events.
+// write passes lines on to the parent. A process that can't report must not handle any more events, so it ends.
 func write(lines []byte) {
 	if _, err := os.Stdout.Write(lines); err != nil {
 		os.Exit(1)
@@ -102,8 +102,8 @@ func receive(ctx context.Context) error {
 	})
 }
 
-// openStore tries until the storage account answers: a program that is started during an outage would be started
-// again and again.
+// openStore tries until the storage account answers. A process that gave up during an outage would be started again and
+// again.
 func openStore(ctx context.Context, logger *slog.Logger) (eventhubs.CheckpointStore, error) {
 	blobs, err := eventhubs.BlobConfigFromEnv()
 	if err != nil {
@@ -124,7 +124,7 @@ func openStore(ctx context.Context, logger *slog.Logger) (eventhubs.CheckpointSt
 	}
 }
 
-// handler reports what it is given. Now and then it is slow, or fails.
+// handler reports the events that it is given. Now and then it is slow, or fails.
 type handler struct {
 	runningMu sync.Mutex
 	holdings  map[context.Context]int64 // the handlers of one holding of a partition share their context

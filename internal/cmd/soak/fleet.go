@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 )
 
-// fleet are the consumer processes: so many that always run, and extra ones that come and go.
+// fleet is the consumer processes: one in each slot, and extra ones that come and go.
 type fleet struct {
 	env     []string
 	judge   *judge
@@ -26,7 +26,7 @@ type fleet struct {
 	running sync.WaitGroup        // goroutines that watch them
 }
 
-// slot is the place of a process. Whoever does something to it holds the lock meanwhile.
+// slot is the place of a process that runs all the time. Whoever does something to the process holds the lock.
 type slot struct {
 	slotMu sync.Mutex
 	p      *process // nil: none runs now
@@ -40,7 +40,7 @@ func newFleet(size int, env []string, j *judge, verbose bool, fail func(error)) 
 	return f
 }
 
-// fill has a process run in every slot.
+// fill starts a process in every empty slot.
 func (f *fleet) fill() error {
 	errs := make([]error, len(f.slots))
 	var starting sync.WaitGroup
@@ -70,7 +70,7 @@ func (f *fleet) allHandle() bool {
 	return true
 }
 
-// startIn starts a process in a slot that is locked. An empty name is a new one.
+// startIn starts a process in a locked slot. An empty name means a new one.
 func (f *fleet) startIn(s *slot, name string) error {
 	p, err := f.start(name)
 	if err != nil {
@@ -111,7 +111,7 @@ func (f *fleet) start(name string) (*process, error) {
 
 var errClosing = errors.New("the soak is ending")
 
-// bury waits for the end of a process, and looks at whether it has crashed.
+// bury waits for the end of a process, and checks whether it has crashed.
 func (f *fleet) bury(p *process) {
 	<-p.ended
 	f.allMu.Lock()
@@ -122,7 +122,7 @@ func (f *fleet) bury(p *process) {
 	}
 }
 
-// watch starts a process anew that has ended by itself. One that has worked before must not do that.
+// watch starts a new process when one has ended by itself. A process that has handled events must not end by itself.
 func (f *fleet) watch(s *slot, p *process) {
 	<-p.ended
 	if p.expected.Load() {
@@ -143,7 +143,7 @@ func (f *fleet) watch(s *slot, p *process) {
 	}
 }
 
-// terminateAll ends the processes of slots with SIGTERM, side by side. Those slots are empty then.
+// terminateAll ends the processes of slots with SIGTERM, all at once. The slots are empty afterwards.
 func (f *fleet) terminateAll(slots []*slot) error {
 	errs := make([]error, len(slots))
 	var ending sync.WaitGroup

@@ -13,7 +13,7 @@ import (
 // cause is why events were handled again.
 type cause int
 
-// The causes, the one that explains most first. Whatever has none of the others was caused by consumers that joined:
+// The causes, in order of precedence. Repeats that have none of the others were caused by consumers that joined:
 // nothing else had happened.
 const (
 	byKill   cause = iota // a consumer that had handled them was killed
@@ -38,24 +38,25 @@ func (c causeCounts) String() string {
 	return strings.Join(parts, ",")
 }
 
-// everyPartition is where an incident happens that is not about one partition.
+// everyPartition is the partition of an affair that is not about one partition.
 const everyPartition = -1
 
 // affair is something that happened, and that may be the cause of repeats.
 type affair struct {
 	cause      cause
-	who        string // the process; "" is every one
+	who        string // the process; "" means every process
 	partition  int
 	begin, end time.Time // the end is zero while it goes on
 }
 
-// history remembers what happened for as long as repeats are asked about.
+// history remembers what happened, for as long as the causes of repeats are looked for.
 type history struct {
 	affairsMu sync.Mutex
 	affairs   []*affair
 }
 
-// remembered is how long what is over is kept. Repeats are looked into within a cycle, which is shorter.
+// remembered is how long an affair is kept after its end. The causes of repeats are found within a cycle, which is
+// shorter.
 const remembered = 10 * time.Minute
 
 // begins notes that something happens from now on, until over is called.
@@ -69,7 +70,7 @@ func (h *history) begins(c cause, who string, partition int) (over func()) {
 	}
 }
 
-// was notes what is over.
+// was notes something that is over already.
 func (h *history) was(c cause, who string, begin, end time.Time) {
 	h.add(&affair{cause: c, who: who, partition: everyPartition, begin: begin, end: end})
 }
@@ -84,8 +85,8 @@ func (h *history) add(a *affair) {
 	h.affairs = append(h.affairs[old:], a)
 }
 
-// after is for how long something has consequences once it is over: claims that could not be renewed expire, and calls
-// of the store that hang are waited for.
+// after is how long an affair has consequences after its end: claims that could not be renewed expire, and calls of the
+// store that hang are waited for.
 func (a *affair) after() time.Duration {
 	if a.cause == byKill {
 		return 0
@@ -93,7 +94,8 @@ func (a *affair) after() time.Duration {
 	return expiration
 }
 
-// explains reports whether it may be why a partition's events, handled by one process, were handled again by another.
+// explains reports whether the affair may be why a partition's events, handled by one process, were handled again by
+// another.
 func (a *affair) explains(r *repeat) bool {
 	ended := !a.end.IsZero() && a.end.Add(a.after()).Before(r.first)
 	return !ended && !a.begin.After(r.second) && (a.partition == everyPartition || a.partition == r.partition) &&
@@ -114,13 +116,13 @@ func (h *history) why(r *repeat) cause {
 }
 
 const (
-	// beat is how often a process looks at the clock, and starved how late it must be for that to count: half the time in
-	// which a consumer has to answer another one that asks for a partition.
+	// beat is how often a process looks at the clock, and starved is how late it must be for that to count: half the time
+	// in which a consumer has to answer another one that asks for a partition.
 	beat    = 100 * time.Millisecond
 	starved = updateInterval
 )
 
-// watchStarvation reports when this process did not get to run, until ctx ends.
+// watchStarvation reports the times in which this process did not get to run, until ctx ends.
 func watchStarvation(ctx context.Context, report func(begin, end time.Time)) {
 	tick := time.NewTicker(beat)
 	defer tick.Stop()

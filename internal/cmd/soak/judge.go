@@ -9,22 +9,22 @@ import (
 	"time"
 )
 
-// judge counts what consumers report. Of what is handled it knows how far that goes without a gap, and who handled the
-// last of it: its memory does not grow with time.
+// judge counts what consumers report. It knows how far each partition is handled without a gap, and who handled the
+// latest events, so its memory does not grow with time.
 type judge struct {
 	history *history
 
 	judgeMu    sync.Mutex
 	partitions []*partition
 	streams    map[string]*stream
-	clean      []window // when consumers were only stopped in good order
+	clean      []window // when consumers only joined and were stopped cleanly
 	counts     counts
 	repeated   []repeat // whose causes are not known yet
 	problems   []string
 	takeOver   time.Time // when a consumer was last seen to take a partition
 }
 
-// counts are what is found out on the way.
+// counts are what the judge has found out so far.
 type counts struct {
 	outOfOrder    int64
 	repeated      int64
@@ -32,9 +32,9 @@ type counts struct {
 	repeatedClean int64 // in a clean window
 	retried       int64
 	takeOvers     int64
-	storedTwice   int64 // sent again by producer or SDK although it was stored: no matter of the consumers
+	storedTwice   int64 // sent again by producer or SDK although it was stored: not caused by consumers
 	lost          int64 // set at the end
-	uncovered     int64 // handled, but behind the checkpoint after the last clean stop; set at the end
+	uncovered     int64 // handled, but not covered by a checkpoint after the last clean stop; set at the end
 	unread        time.Duration
 	unreadOf      int // partition
 	unreadTo      time.Time
@@ -43,22 +43,22 @@ type counts struct {
 // window is a span of time. Its end is zero until it is closed.
 type window struct{ begin, end time.Time }
 
-// partition is what is known to be handled.
+// partition is what is known to be handled of a partition.
 type partition struct {
 	next      int64               // all before it is handled
 	ahead     map[int64]report    // handled, from next on
-	skipped   map[int64]time.Time // not known to be handled when a consumer began after it, and when that was
+	skipped   map[int64]time.Time // not known to be handled when a consumer began after them, and when that was
 	progress  time.Time           // when something was last handled for the first time
 	stretches []*stretch          // who has handled what, in the order in which it was reported
 }
 
-// stream is what one sender sends to one partition, with a number of its own.
+// stream is the events that one sender numbers. They all go to one partition.
 type stream struct {
 	partition int
 	next      int64
 }
 
-// maxProblems bounds what is told in words.
+// maxProblems bounds how many problems are described.
 const maxProblems = 20
 
 func newJudge(partitions int) *judge {
@@ -77,7 +77,7 @@ type holder struct {
 	open map[hold]*stretch
 }
 
-// hold is a partition in a process, from when it is taken to when it is given back or lost.
+// hold is one period in which a process holds a partition.
 type hold struct {
 	partition int
 	count     int64
@@ -92,7 +92,7 @@ func (h *holder) handled(r report) {
 	h.judgeMu.Lock()
 	defer h.judgeMu.Unlock()
 	if r.partition < 0 || r.partition >= len(h.partitions) {
-		h.wrong("consumer %s has read partition %d, which there isn't", h.name, r.partition)
+		h.wrong("consumer %s has read partition %d, which does not exist", h.name, r.partition)
 		return
 	}
 	p := h.partitions[r.partition]
@@ -125,8 +125,8 @@ func (h *holder) handled(r report) {
 	h.advance(p)
 }
 
-// takenOver looks at where a consumer begins. What was handled before may be reported later, through another pipe:
-// that is looked at when it comes.
+// takenOver notes what a consumer skips when it begins. That may have been handled all the same, and be reported later
+// through another pipe. handled checks that then.
 func (j *judge) takenOver(p *partition, r report) {
 	j.counts.takeOvers++
 	j.takeOver = time.Now()
@@ -154,8 +154,8 @@ func (j *judge) measure(p *partition, r report) {
 	}
 }
 
-// advance goes through what is handled without a gap, in the partition's order, and looks at the order in which it
-// was sent.
+// advance goes through what is handled without a gap, in the partition's order, and checks the order in which it was
+// sent.
 func (j *judge) advance(p *partition) {
 	for {
 		r, ok := p.ahead[p.next]
@@ -190,7 +190,7 @@ func (j *judge) overlap(name string) {
 	j.wrong("consumer %s was given two events of one partition at the same time", name)
 }
 
-// wrong counts something that must not be, as out of order. The lock is held.
+// wrong counts something that must not happen as out of order. The caller holds judgeMu.
 func (j *judge) wrong(format string, args ...any) {
 	j.counts.outOfOrder++
 	j.problem(format, args...)
@@ -242,8 +242,8 @@ func (j *judge) quietFor() time.Duration {
 	return time.Since(j.takeOver)
 }
 
-// end is called when all reports are in: stored is the number of events that each partition has taken, sent that of
-// each stream.
+// end is called when all reports have arrived. stored is the number of events that each partition has taken, and sent
+// is that of each stream.
 func (j *judge) end(stored []int64, sent map[string]int64) {
 	j.judgeMu.Lock()
 	defer j.judgeMu.Unlock()
@@ -265,7 +265,7 @@ func (j *judge) end(stored []int64, sent map[string]int64) {
 	}
 }
 
-// covered is told how far a partition's checkpoint covers it after the last stop in good order.
+// covered notes how far a partition's checkpoint covers it after the last clean stop.
 func (j *judge) covered(partition int, to, stored int64) {
 	j.judgeMu.Lock()
 	defer j.judgeMu.Unlock()
@@ -276,7 +276,7 @@ func (j *judge) covered(partition int, to, stored int64) {
 	}
 }
 
-// state tells how far the partitions are handled.
+// state describes how far the partitions are handled.
 func (j *judge) state() string {
 	j.judgeMu.Lock()
 	defer j.judgeMu.Unlock()

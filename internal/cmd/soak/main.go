@@ -25,7 +25,7 @@ func main() {
 		return
 	}
 	o := defaultOptions()
-	flag.DurationVar(&o.duration, "for", o.duration, "how long to go on")
+	flag.DurationVar(&o.duration, "for", o.duration, "how long to run")
 	flag.IntVar(&o.rate, "rate", o.rate, "events sent per second")
 	flag.BoolVar(&o.verbose, "v", false, "show what is done to the consumers, and what they log")
 	flag.Parse()
@@ -49,7 +49,7 @@ func main() {
 
 // options say how a run goes.
 type options struct {
-	duration time.Duration // of the work; it takes a little more to begin and to judge
+	duration time.Duration // of the work; starting and judging take a little more
 	harm     time.Duration // how long faults go on before a phase without any
 	rate     int           // events sent per second
 	seed     uint64        // of the choice of faults: it repeats what happens, but not the moment
@@ -69,8 +69,8 @@ func (o *options) seedFromEnv() (err error) {
 	return nil
 }
 
-// run is one load test. It leaves nothing behind, whatever happens. The result is as good as it got, even with an
-// error.
+// run runs one load test. It leaves nothing behind, whatever happens. If it fails, it returns the result so far with
+// the error.
 func run(ctx context.Context, o options) (result, error) {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
@@ -81,7 +81,7 @@ func run(ctx context.Context, o options) (result, error) {
 	defer s.close()
 	say("seed %d (SOAK_SEED repeats it), %d events a second, %v", o.seed, o.rate, o.duration)
 	if err = s.work(ctx); err != nil && ctx.Err() != nil {
-		err = context.Cause(ctx) // what has made the rest fail
+		err = context.Cause(ctx) // the failure that caused the others
 	}
 	if errors.Is(err, context.Canceled) {
 		err = errors.New("interrupted")

@@ -20,8 +20,8 @@ import (
 type process struct {
 	name     string // its instance ID
 	cmd      *exec.Cmd
-	stdin    io.Closer     // closed, or lost with this process, it ends the other one
-	ready    chan struct{} // closed when SIGTERM ends it in good order
+	stdin    io.Closer     // its end, by Close or with this process, ends the consumer process
+	ready    chan struct{} // closed when SIGTERM ends it cleanly
 	ended    chan struct{} // closed when it has ended, and all that it has reported is judged
 	err      error         // how it has ended; set before ended is closed
 	expected atomic.Bool   // its end is wanted
@@ -34,7 +34,7 @@ type process struct {
 
 const (
 	keptLogs = 40
-	// startPatience and stopPatience are how long a process may take to start, and to end in good order.
+	// startPatience and stopPatience are how long a process may take to start, and to end cleanly.
 	startPatience = 30 * time.Second
 	stopPatience  = 30 * time.Second
 )
@@ -87,8 +87,8 @@ func (p *process) waitReady() error {
 	}
 }
 
-// readReports passes on what the process reports. A last line without an end was being written when it was killed:
-// its handler had not returned.
+// readReports passes on what the process reports. A last line without an end was being written when the process was
+// killed: its handler had not returned.
 func (p *process) readReports(stdout io.Reader, j *judge) {
 	lines := bufio.NewReader(stdout)
 	c := j.consumer(p.name)
@@ -133,7 +133,7 @@ func (p *process) readLogs(stderr io.Reader, verbose bool) {
 	}
 }
 
-// note keeps what the process logs. From the beginning of a crash or a data race on everything is kept.
+// note keeps the last lines that the process logs, and all lines from the start of a crash or a data race on.
 func (p *process) note(line string) {
 	p.logsMu.Lock()
 	defer p.logsMu.Unlock()
@@ -149,7 +149,7 @@ func (p *process) note(line string) {
 	}
 }
 
-// crashed is not nil if the process has crashed or has had a data race. That counts even if it was killed.
+// crashed returns an error if the process has crashed or has had a data race, even if it was killed.
 func (p *process) crashed() error {
 	p.logsMu.Lock()
 	defer p.logsMu.Unlock()
@@ -159,7 +159,7 @@ func (p *process) crashed() error {
 	return fmt.Errorf("consumer %s: %s", p.name, strings.Join(p.logs, "\n"))
 }
 
-// failure tells how the process has ended, with its last words.
+// failure describes how the process has ended, with the last lines that it has logged.
 func (p *process) failure() error {
 	p.logsMu.Lock()
 	defer p.logsMu.Unlock()
@@ -188,7 +188,7 @@ func (p *process) kill() {
 	p.stdin.Close()
 }
 
-// terminate ends the process with SIGTERM: in good order, or it is an error.
+// terminate ends the process with SIGTERM. If the process does not end cleanly, that is an error.
 func (p *process) terminate() error {
 	select {
 	case <-p.ended: // by itself, which is not for us to judge
@@ -200,7 +200,7 @@ func (p *process) terminate() error {
 	select {
 	case <-p.ended:
 	case <-time.After(stopPatience):
-		_ = p.cmd.Process.Signal(syscall.SIGQUIT) // has the runtime show what it waits for
+		_ = p.cmd.Process.Signal(syscall.SIGQUIT) // makes the runtime show what it waits for
 		select {
 		case <-p.ended:
 		case <-time.After(time.Second):

@@ -17,7 +17,7 @@ import (
 const (
 	// keys is how many partition keys there are, beside a stream to each partition.
 	keys = 32
-	// senders send side by side, each to partitions and keys of its own.
+	// senders is how many senders there are. They send concurrently, each to partitions and keys of its own.
 	senders = 4
 	// sendEvery is the time between two calls of Send.
 	sendEvery = 50 * time.Millisecond
@@ -27,7 +27,7 @@ const (
 	sendPatience = time.Minute
 )
 
-// producer sends numbered events, and sends again what was not acknowledged, before anything else of that sender.
+// producer sends numbered events. A sender sends again what was not acknowledged before it sends anything else.
 type producer struct {
 	client  *eventhubs.Producer
 	senders []*sender
@@ -42,10 +42,10 @@ type sender struct {
 	*producer
 	streams []*source
 	turn    int
-	each    int // events a call of Send gets
+	each    int // events in a call of Send
 }
 
-// source is a stream at its beginning: where its events go, and the number of the next one.
+// source is the sending end of a stream: where its events go, and the number of the next one.
 type source struct {
 	name string
 	to   eventhubs.Event
@@ -138,7 +138,7 @@ func (s *sender) send(events []eventhubs.Event) error {
 		}
 		s.failed.Add(1)
 		if time.Since(began) > sendPatience {
-			return fmt.Errorf("the producer fails for %v: %w", sendPatience, err)
+			return fmt.Errorf("the producer has failed for %v: %w", sendPatience, err)
 		}
 		var partly *eventhubs.SendError
 		if errors.As(err, &partly) {
@@ -149,7 +149,7 @@ func (s *sender) send(events []eventhubs.Event) error {
 			s.sent.Add(int64(len(events) - len(unsent)))
 			events = unsent
 		}
-		time.Sleep(sendEvery) // what failed at once is not to be tried in a busy loop
+		time.Sleep(sendEvery) // no busy loop when Send fails at once
 	}
 }
 

@@ -4,7 +4,7 @@ package main
 
 import "time"
 
-// stretch is consecutive events of one partition that a process has handled while it held the partition once.
+// stretch is consecutive events of one partition that a process has handled in one holding.
 type stretch struct {
 	by       *holder
 	count    int64 // of the holding
@@ -14,9 +14,9 @@ type stretch struct {
 }
 
 const (
-	// longestStretch is how long a stretch may go on before the next begins: it says when its events were handled.
+	// longestStretch is how long a stretch may last before the next begins. All its events share its times.
 	longestStretch = time.Second
-	// keptStretches is how many of a partition are kept: minutes at the usual rate.
+	// keptStretches is how many stretches of a partition are kept: minutes at the usual rate.
 	keptStretches = 2000
 )
 
@@ -28,7 +28,7 @@ type repeat struct {
 	first, second time.Time // when the first of them was handled, and when the last of them was handled again
 }
 
-// remember notes who has handled an event. It is called for each one, and for some again.
+// remember notes who has handled an event. It is called each time an event is handled.
 func (h *holder) remember(p *partition, key hold, r report) {
 	if s := h.open[key]; s != nil && r.sequence == s.to+1 && r.at.Sub(s.begin) < longestStretch {
 		s.to, s.end = r.sequence, r.at
@@ -42,7 +42,7 @@ func (h *holder) remember(p *partition, key hold, r report) {
 	}
 }
 
-// repeats notes that an event was handled again, by whom it was last handled before, and that it is to be looked into.
+// repeats notes that an event was handled again, and by whom it was last handled before. explain finds the cause.
 func (h *holder) repeats(p *partition, r report) {
 	h.counts.repeated++
 	var before *stretch
@@ -52,7 +52,7 @@ func (h *holder) repeats(p *partition, r report) {
 			before = s
 		}
 	}
-	if before == nil { // it is so long ago that nothing explains it
+	if before == nil { // that is so long ago that nothing explains the repeat
 		before = &stretch{by: h, begin: r.at, end: r.at}
 	}
 	first, second := before.begin, r.at
@@ -71,7 +71,7 @@ func (h *holder) repeats(p *partition, r report) {
 	})
 }
 
-// explain finds the causes of what was repeated before a time.
+// explain finds the causes of repeats before a time.
 func (j *judge) explain(before time.Time) {
 	j.judgeMu.Lock()
 	defer j.judgeMu.Unlock()
@@ -95,7 +95,7 @@ func (j *judge) explain(before time.Time) {
 	j.repeated = open
 }
 
-// isClean reports whether a time lies in a clean window. The lock is held.
+// isClean reports whether a time lies in a clean window. The caller holds judgeMu.
 func (j *judge) isClean(t time.Time) bool {
 	for _, w := range j.clean {
 		if t.After(w.begin) && (w.end.IsZero() || t.Before(w.end)) {

@@ -9,9 +9,8 @@ import (
 	"time"
 )
 
-// What a consumer process writes on its standard output, a line each: that signals no longer kill it, what it has
-// handled, that it was given two events of one partition at the same time, and that it did not get to run for a
-// while.
+// What the lines on a consumer process's standard output say: that signals no longer kill it, what it has handled, that
+// it was given two events of one partition at the same time, and that it did not get to run for a while.
 const (
 	lineReady   = "ready"
 	lineHandled = "handled"
@@ -27,7 +26,7 @@ type report struct {
 	attempt   int64
 	enqueued  time.Time
 	at        time.Time // when it was handled
-	stream    string    // who sent it, and the number that it has there
+	stream    string    // the stream that it belongs to, and its number there
 	number    int64
 }
 

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// result is what a run comes to.
+// result is the outcome of a run.
 type result struct {
 	counts
 	sent    int64
@@ -26,7 +26,7 @@ func (r result) String() string {
 		r.unread.Round(time.Millisecond), r.storedTwice, math.Round(float64(r.handled)/r.seconds))
 }
 
-// verdict is not nil if a guarantee was broken.
+// verdict returns an error if a guarantee was broken.
 func (r result) verdict() error {
 	switch {
 	case r.lost > 0:
@@ -34,18 +34,18 @@ func (r result) verdict() error {
 	case r.outOfOrder > 0:
 		return errors.New("events were out of order")
 	case r.repeatedClean > 0:
-		return errors.New("events were repeated although consumers only came, and were stopped in good order")
+		return errors.New("events were repeated although consumers only joined, and were stopped cleanly")
 	case r.by[byJoin] > 0:
-		return errors.New("events were repeated although nothing but consumers joining had happened")
+		return errors.New("events were repeated although nothing had happened but that consumers joined")
 	case r.uncovered > 0:
-		return errors.New("events were handled that no checkpoint covers after consumers were stopped in good order")
+		return errors.New("events were handled that no checkpoint covers after consumers were stopped cleanly")
 	case r.sent == 0 || r.handled < r.sent:
 		return errors.New("fewer events were handled than sent")
 	}
 	return nil
 }
 
-// result is what the run has come to. The causes of the last repeats may not be known before its end.
+// result is the outcome so far. The causes of the last repeats may not be known before the end of the run.
 func (s *soak) result() result {
 	c, _ := s.judge.snapshot()
 	if s.ended.IsZero() {

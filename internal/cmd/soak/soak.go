@@ -21,14 +21,14 @@ import (
 const (
 	hub        = "hub"
 	group      = "$Default"
-	container  = "checkpoints" // what Server.Env says
+	container  = "checkpoints" // as Server.Env says
 	partitions = 16
 	consumers  = 4
-	// retention bounds what the hub keeps: minutes at the usual rate, so that it never drops what is unread, without
-	// growing for hours.
+	// retention bounds the bytes that each partition keeps: minutes at the usual rate. So unread events are never dropped,
+	// and the hub does not grow for hours.
 	retention = 8 << 20
-	// quiet is how long no partition must be taken for things to be settled: claims have expired, were made anew, and
-	// are shared out.
+	// quiet is how long no partition must change hands for things to be settled. By then claims have expired, were made
+	// again, and are shared out.
 	quiet = expiration + 3*updateInterval
 	// patience is how long things may take to settle.
 	patience = 60 * time.Second
@@ -36,7 +36,7 @@ const (
 	handOvers = 3
 )
 
-// soak is a load test that runs.
+// soak is a load test in progress.
 type soak struct {
 	options
 	server   *eventhubstest.Server
@@ -53,7 +53,7 @@ type soak struct {
 	watching     sync.WaitGroup // goroutines that watch this process
 }
 
-// usage is what this process takes. The namespace is in it.
+// usage is what this process uses, with the namespace that runs in it.
 type usage struct {
 	heap       uint64
 	goroutines int
@@ -90,7 +90,7 @@ func newSoak(o options, fail func(error)) (*soak, error) {
 	})
 	cfg := server.Config(hub)
 	cfg.Retry = retryOptions()
-	cfg.Logger = slog.New(slog.DiscardHandler) // faults are no news here; what doesn't pass is an error
+	cfg.Logger = slog.New(slog.DiscardHandler) // faults are expected here; what doesn't pass is an error
 	if s.producer, err = startProducer(cfg, o.rate, fail); err == nil {
 		s.watcher, err = startWatcher(cfg, s.judge, fail)
 	}
@@ -163,7 +163,7 @@ func (s *soak) finish(ctx context.Context) error {
 	return s.checkpoints(ctx, stored)
 }
 
-// checkpoints looks at whether those that the consumers have left cover all that is handled.
+// checkpoints checks whether the checkpoints that the consumers have left cover all that is stored.
 func (s *soak) checkpoints(ctx context.Context, stored []int64) error {
 	store, err := eventhubs.NewBlobCheckpointStore(ctx, s.server.BlobConfig(container))
 	if err != nil {
@@ -183,7 +183,7 @@ func (s *soak) checkpoints(ctx context.Context, stored []int64) error {
 	return nil
 }
 
-// namespace is what the server's namespace is called in checkpoints: where it is.
+// namespace is the name of the server's namespace in checkpoints, which is its address.
 func namespace(server *eventhubstest.Server) string {
 	_, rest, _ := strings.Cut(server.ConnectionString(hub), "Endpoint=sb://")
 	name, _, _ := strings.Cut(rest, ";")
@@ -192,7 +192,7 @@ func namespace(server *eventhubstest.Server) string {
 
 // settle waits until every partition is being read, and has not changed hands for a while.
 func (s *soak) settle(ctx context.Context) error {
-	began := time.Now() // quiet that was before doesn't count: a process that was stopped may have gone on just now
+	began := time.Now() // earlier quiet doesn't count: a process that was paused may have just resumed
 	err := until(ctx, patience, func() bool {
 		return time.Since(began) > quiet && s.judge.quietFor() > quiet && s.judge.readSince(time.Now().Add(-time.Second))
 	})
@@ -203,8 +203,8 @@ func (s *soak) settle(ctx context.Context) error {
 }
 
 // comeAndGo is the clean phase: consumers come, and are stopped with SIGTERM, and nothing else happens. Half of them
-// leave at once, then all but one; then that one is replaced, some times over. Then the others come back, and one
-// more comes and goes.
+// leave at once, then all but one. Then that one is replaced, handOvers times. Then the others come back, and one more
+// comes and goes.
 func (s *soak) comeAndGo(ctx context.Context) error {
 	s.judge.beginClean()
 	slots := s.fleet.slots
@@ -237,7 +237,7 @@ func (s *soak) comeAndGo(ctx context.Context) error {
 	return nil
 }
 
-// joinInGoodOrder has consumers join those that run.
+// joinInGoodOrder has consumers join those that run, waits until each has its share, and ends one of them.
 func (s *soak) joinInGoodOrder(ctx context.Context) error {
 	if err := s.fleet.fill(); err != nil {
 		return err
@@ -257,7 +257,7 @@ func (s *soak) joinInGoodOrder(ctx context.Context) error {
 	return s.awaitReading(ctx, time.Now())
 }
 
-// awaitReading waits until all partitions are read again.
+// awaitReading waits until every partition was read after a time.
 func (s *soak) awaitReading(ctx context.Context, since time.Time) error {
 	if err := until(ctx, patience, func() bool { return s.judge.readSince(since) }); err != nil {
 		return fmt.Errorf("wait for all partitions to be read: %w\n%s", err, s.judge.state())

@@ -19,7 +19,7 @@ func TestMain(m *testing.M) {
 	leaktest.Main(m)
 }
 
-// TestSoak is "make soak", small.
+// TestSoak is a short "make soak".
 func TestSoak(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes some seconds")

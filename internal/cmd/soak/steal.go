@@ -10,8 +10,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
 )
 
-// steal reads a partition until ctx ends, as somebody does who knows nothing of claims: with a higher epoch, at the
-// latest event, and without handling what comes. That it fails is the other faults' doing, and no matter.
+// steal reads a partition until ctx ends, as a program does that knows nothing of claims: with a higher epoch, from the
+// latest event, and without handling what comes. If it fails, the other faults are the reason, and it doesn't matter.
 func steal(ctx context.Context, connection string, partition int) {
 	client, err := azeventhubs.NewConsumerClientFromConnectionString(connection, "", group,
 		&azeventhubs.ConsumerClientOptions{InstanceID: "stranger", RetryOptions: retryOptions()})

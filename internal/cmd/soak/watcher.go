@@ -16,7 +16,7 @@ import (
 
 // watcher looks at what the partitions hold, as any client can, and at whether they are read.
 type watcher struct {
-	client *eventhubs.Producer // it has the calls that tell what a partition holds
+	client *eventhubs.Producer // its Client can ask what a partition holds
 	judge  *judge
 	fail   func(error)
 	stop   context.CancelFunc
@@ -59,16 +59,16 @@ func (w *watcher) run(ctx context.Context) {
 	}
 }
 
-// look finds out whether the hub has dropped what is unread, which would make the count of the lost worthless, and
+// look finds out whether the hub has dropped unread events, which would make the count of lost events worthless, and
 // whether a partition is stuck.
 func (w *watcher) look(ctx context.Context, partition int, began time.Time) error {
 	ctx, cancel := context.WithTimeout(ctx, watchEvery)
 	defer cancel()
-	// Before the hub is asked: a partition must not look stuck because of what came in meanwhile.
+	// This comes before the hub is asked, so that a partition doesn't look stuck because of events that arrive meanwhile.
 	_, progress := w.judge.handledTo(partition)
 	p, err := w.properties(ctx, partition)
 	if err != nil {
-		return nil //nolint:nilerr // a fault; it is looked at again soon
+		return nil //nolint:nilerr // a fault; the next look comes soon
 	}
 	if progress.IsZero() {
 		progress = began
@@ -85,8 +85,8 @@ func (w *watcher) look(ctx context.Context, partition int, began time.Time) erro
 	return nil
 }
 
-// wait waits until all that is stored is handled. It returns how many events each partition has taken, also if they
-// are not.
+// wait waits until all that is stored is handled. It returns how many events each partition has taken, even if they are
+// not all handled.
 func (w *watcher) wait(ctx context.Context, d time.Duration) ([]int64, error) {
 	stored, err := w.stored(ctx, d)
 	if err != nil {
@@ -123,8 +123,8 @@ func (w *watcher) stored(ctx context.Context, d time.Duration) ([]int64, error) 
 	return out, nil
 }
 
-// properties asks what a partition holds. After a failure it asks for the event hub as well: only that has the SDK
-// replace a link that was lost. It hides what is wrong with the link from itself when it asks for partitions
+// properties asks what a partition holds. After a failure it asks for the event hub as well: only that makes the SDK
+// replace a link that was lost. When the SDK asks for a partition, it hides from itself what is wrong with the link
 // (azeventhubs, mgmt.go, getPartitionPropertiesInternal).
 func (w *watcher) properties(ctx context.Context, partition int) (azeventhubs.PartitionProperties, error) {
 	p, err := w.client.Client().GetPartitionProperties(ctx, strconv.Itoa(partition), nil)
