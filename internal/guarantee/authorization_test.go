@@ -20,7 +20,7 @@ import (
 const (
 	receiver    = "Azure Event Hubs Data Receiver"
 	contributor = "Storage Blob Data Contributor"
-	// patience is how long a right is refused that has worked before it is an error.
+	// patience is how long a right that has worked may be refused before that is an error.
 	patience = time.Minute
 )
 
@@ -99,10 +99,10 @@ func roleIsTakenAway(t *testing.T) {
 func requireMinute(s *scene.Scene, took time.Duration) {
 	s.T.Helper()
 	require.GreaterOrEqual(s.T, took, patience)
-	require.Less(s.T, took, patience+40*time.Second, "the last pause is 30 s at the most, give or take a quarter")
+	require.Less(s.T, took, patience+40*time.Second, "the last pause is at most 30 s, give or take a quarter")
 }
 
-// passwordlessReceiver is a consumer whose checkpoints are kept under an identity too.
+// passwordlessReceiver is a consumer whose checkpoint store uses an identity too.
 func passwordlessReceiver(s *scene.Scene) *scene.Receiver {
 	s.T.Helper()
 	store, err := eventhubs.NewBlobCheckpointStore(s.T.Context(), s.Server.PasswordlessBlobConfig(scene.Container))
@@ -110,8 +110,9 @@ func passwordlessReceiver(s *scene.Scene) *scene.Receiver {
 	return s.ConsumerWith(s.Config, store, eventhubs.ConsumerOptions{InstanceID: "only"})
 }
 
-// storageRoleComesBack: a store that refuses every call is one that is down. Nobody can take what is held, so reading
-// continues, and the rest is tried until the role is back.
+// storageRoleComesBack takes away the role for storage, and gives it back. A store that refuses every call counts as
+// one that is down. Nobody can take a partition that is held, so reading continues, and the other calls are tried until
+// the role is back.
 func storageRoleComesBack(t *testing.T) {
 	passwordless(t, func(s *scene.Scene) {
 		s.Send(5, "0", "1")
@@ -120,7 +121,7 @@ func storageRoleComesBack(t *testing.T) {
 		s.UntilHandled()
 		s.UntilCovered("0", "1")
 		roles(s, eventhubstest.EventHubsDataOwner)
-		s.During(outage, func(int) { // which is longer than what ends Receive is waited for
+		s.During(outage, func(int) { // which is longer than patience
 			s.Send(1, "0", "1")
 			s.CheckReading()
 		})
@@ -138,7 +139,7 @@ func storageRoleComesBack(t *testing.T) {
 	})
 }
 
-// checkpointsRefused: owners may be listed, and partitions claimed, but no reader ever learns where to begin.
+// checkpointsRefused lets owners be listed and partitions be claimed, but no reader ever learns where to begin.
 func checkpointsRefused(t *testing.T) {
 	passwordless(t, func(s *scene.Scene) {
 		s.Send(5, "0", "1")
@@ -155,7 +156,7 @@ func checkpointsRefused(t *testing.T) {
 	})
 }
 
-// moody is a credential that can be out of order.
+// moody is a credential that can fail.
 type moody struct {
 	azcore.TokenCredential
 	down   *atomic.Bool
@@ -170,7 +171,7 @@ func (m moody) GetToken(ctx context.Context, o policy.TokenRequestOptions) (azco
 	return m.TokenCredential.GetToken(ctx, o)
 }
 
-// identityIsDown has no token be had in the time in which the SDK renews them. Links break then.
+// identityIsDown makes tokens unavailable while the SDK renews them, and breaks the links then.
 func identityIsDown(t *testing.T) {
 	passwordless(t, func(s *scene.Scene) {
 		s.Send(5, "0", "1")
@@ -199,7 +200,7 @@ func identityIsDown(t *testing.T) {
 		require.Len(s.T, s.Tally.Holdings(), 2, "the partitions are kept")
 		r.Stop()
 		s.Check(0)
-		s.Leave() // a client whose token can't be had is not closed in good order (internal/connection, CloseConsumer)
+		s.Leave() // a client that gets no token is not closed cleanly (internal/connection, CloseConsumer)
 	})
 }
 

@@ -26,7 +26,7 @@ func concurrent(s *scene.Scene, keys int64) eventhubs.ConsumerOptions {
 	return eventhubs.ConsumerOptions{Concurrency: 8, MaxAhead: mostAhead, Key: s.Tally.Key(keys)}
 }
 
-// killedConcurrently has a machine fail while one event is not completed, and all that may be ahead of it are.
+// killedConcurrently has a machine fail while one event is not completed, and all events that may be ahead of it are.
 func killedConcurrently(s *scene.Scene) {
 	o := concurrent(s, 100)
 	killed := s.ConsumerOn(s.Host(), "killed", o)
@@ -51,8 +51,8 @@ func killedConcurrently(s *scene.Scene) {
 	s.Check(2 * mostAhead)
 }
 
-// keyFailsForEver holds up itself, then the partition at MaxAhead, and no other partition. What is ahead of it is
-// repeated after a restart.
+// keyFailsForEver has the events of one key fail for ever. That holds up the key, then the partition at MaxAhead, and
+// no other partition. What is ahead of the key is repeated after a restart.
 func keyFailsForEver(s *scene.Scene) {
 	o := concurrent(s, 10)
 	s.Send(100, "0")
@@ -63,7 +63,7 @@ func keyFailsForEver(s *scene.Scene) {
 		}
 		return nil
 	})
-	const ahead = mostAhead - mostAhead/10 // others than those of the key
+	const ahead = mostAhead - mostAhead/10 // events of other keys
 	s.Until("the others are handled", func() bool {
 		return s.Tally.Furthest("0") == 3+mostAhead-1 && s.Checkpoint("1") == 199
 	})
@@ -118,10 +118,10 @@ func inOrderByKey(s *scene.Scene) {
 	s.UntilHandled()
 	one.Stop()
 	require.EqualValues(s.T, 599, s.Checkpoint("0"))
-	s.Check(2 * 2 * mostAhead) // both steals, of what was ahead and of what no checkpoint covered
+	s.Check(2 * 2 * mostAhead) // after both steals: what was ahead, and what no checkpoint covered
 }
 
-// drainedConcurrently closes the gaps, so that nothing is repeated although much was ahead.
+// drainedConcurrently expects a drain to close the gaps, so that nothing is repeated although much was ahead.
 func drainedConcurrently(s *scene.Scene) {
 	o := concurrent(s, 10)
 	s.Send(100, "0")

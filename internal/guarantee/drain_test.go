@@ -34,7 +34,7 @@ var ctxIsCancelled = []aCase{
 
 const drainTimeout = 30 * time.Second // which is the default
 
-// drained stops a consumer while its handlers are running, which they do for some more time, and has another one go on.
+// drained stops a consumer while its handlers are running, and they run for some more time. Another consumer continues.
 func drained(s *scene.Scene, stop func(*scene.Receiver), running time.Duration) {
 	s.Send(20, "0", "1")
 	release := make(chan struct{})
@@ -85,7 +85,7 @@ func drained(s *scene.Scene, stop func(*scene.Receiver), running time.Duration) 
 	s.Check(0)
 }
 
-// closeIsCutShort has Close give up before handlers have finished: they are cancelled, and Receive ends.
+// closeIsCutShort has the ctx of Close end before handlers have finished. They are cancelled, and Receive ends.
 func closeIsCutShort(s *scene.Scene) {
 	s.Send(20, "0", "1")
 	var begun sync.WaitGroup
@@ -112,7 +112,7 @@ func closeIsCutShort(s *scene.Scene) {
 	s.Check(14) // what no checkpoint covered
 }
 
-// cancelledEarly has Receive end at each step of its beginning. Each answer takes a while.
+// cancelledEarly cancels Receive at each step of its start. Each answer takes a while.
 func cancelledEarly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const roundTrip = 20 * time.Millisecond
@@ -133,7 +133,8 @@ func cancelledEarly(t *testing.T) {
 	})
 }
 
-// cancelledInClaim has Receive end when a claim is stored, and its answer is on the way: it is released all the same.
+// cancelledInClaim cancels Receive when a claim is stored but its answer is still missing. The claim is released all
+// the same.
 func cancelledInClaim(s *scene.Scene, operation string) {
 	hang := eventhubstest.BlobFault{
 		Operation: operation, NameContains: "/ownership/", Hang: true, After: true, Times: 2,
@@ -162,7 +163,7 @@ func cancelledInClaim(s *scene.Scene, operation string) {
 	require.Empty(s.T, s.Owner("1"))
 }
 
-// earliest is where the Processor begins where the library would without being told.
+// earliest makes the Processor start where the library starts by default.
 var earliest = azeventhubs.StartPosition{Earliest: ptr(true)}
 
 // rawCancel records SDK-FACTS 4: Run gives ownership up while handlers run, and then their checkpoints undo those of

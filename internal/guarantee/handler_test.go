@@ -50,12 +50,12 @@ var handlerReturnsError = []aCase{
 	{"a batch comes again as it was", in(1, failingBatches)},
 }
 
-// alone is a BatchHandler for batches of one.
+// alone makes a BatchHandler for batches of one event.
 func alone(h eventhubs.Handler) eventhubs.BatchHandler {
 	return func(ctx context.Context, events []*eventhubs.ReceivedEvent) error { return h(ctx, events[0]) }
 }
 
-// failing has the handler of one partition fail until the other partition is done, and a few times more.
+// failing has the handler of one partition fail until the other partition is done, and at least three times.
 func failing(s *scene.Scene, start func(eventhubs.Handler) *scene.Receiver) {
 	s.Send(6, "0")
 	s.Send(20, "1")
@@ -134,7 +134,7 @@ var handlerPanics = []aCase{
 	})},
 }
 
-// ended has a handler end Receive while one of another partition is running.
+// ended has a handler end Receive while a handler of another partition is running.
 func ended(s *scene.Scene, fail func() error, check func(testing.TB, *eventhubs.HandlerError)) {
 	s.Send(10, "0", "1")
 	running, failing, release := make(chan struct{}), make(chan struct{}), make(chan struct{})

@@ -102,7 +102,7 @@ func joinsThird(s *scene.Scene) {
 	s.Check(0)
 }
 
-// joinsDuringHandler has the handler of each partition of the owner be running when another consumer joins.
+// joinsDuringHandler has another consumer join while a handler of each of the owner's partitions is running.
 func joinsDuringHandler(s *scene.Scene, running time.Duration) {
 	s.Send(10, "0", "1")
 	busy := func(ctx context.Context, e *eventhubs.ReceivedEvent) error {

@@ -34,7 +34,7 @@ func killedWhileReading(t *testing.T) {
 	killed := start(s, childOptions{Name: "killed", CheckpointCount: 10, BlockAt: -1})
 	s.Until("some events are handled", func() bool { return s.Tally.HasCome("0", 100) && s.Tally.HasCome("1", 100) })
 	killed.kill()
-	s.Send(1, "0", "1") // it may have been quick
+	s.Send(1, "0", "1") // it may have handled everything
 	takenOver(s, quick())
 }
 
@@ -52,7 +52,7 @@ func losesPower(s *scene.Scene) {
 	require.LessOrEqual(s.T, s.Tally.Repeated(), 2*110, "what was sent in a CheckpointInterval, and a little")
 }
 
-// takenOver has a consumer go on where another one was killed.
+// takenOver has a consumer continue after another one was killed.
 func takenOver(s *scene.Scene, o eventhubs.ConsumerOptions) {
 	repeated := 0
 	stored := map[string]int64{}

@@ -14,8 +14,8 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/guarantee/scene"
 )
 
-// conditions are those that PROTOCOL.md lists: what the service may answer, or detach a link with. With each a link
-// is refused so many times.
+// conditions are those that PROTOCOL.md lists: the service may answer with them, or detach a link with them. The number
+// is how often a link is refused with the condition.
 var conditions = map[string]int{
 	"com.microsoft:server-busy": 10, "com.microsoft:timeout": 10,
 	"amqp:link:detach-forced": 10, "amqp:link:transfer-limit-exceeded": 10,
@@ -88,7 +88,7 @@ func dropWhileHandling(s *scene.Scene) {
 	s.Check(0)
 }
 
-// serviceIsAway takes no connection for an hour. After a first success that is sat out.
+// serviceIsAway takes no connection for an hour. After a first success, Receive waits for as long as that lasts.
 func serviceIsAway(s *scene.Scene) {
 	s.Send(10, "0", "1")
 	r := s.Receive("only", eventhubs.ConsumerOptions{}, scene.Nothing)
@@ -97,7 +97,7 @@ func serviceIsAway(s *scene.Scene) {
 	s.Server.DropConnections()
 	time.Sleep(time.Hour)
 	warnings := s.Log.Count("level=WARN", "reading was interrupted: trying again", "partition=0")
-	require.True(s.T, 4 <= warnings && warnings <= 10, "it is told at growing intervals, but not %d times", warnings)
+	require.True(s.T, 4 <= warnings && warnings <= 10, "it is logged at growing intervals, but not %d times", warnings)
 	failing := r.Consumer.Partitions()[0].Reading
 	require.NotNil(s.T, failing)
 	require.InDelta(s.T, time.Hour, time.Since(failing.Since), float64(time.Second))
@@ -112,7 +112,7 @@ func serviceIsAway(s *scene.Scene) {
 	s.Check(0)
 }
 
-// busyAtTheStart answers that it is busy more often than the SDK tries.
+// busyAtTheStart has the service answer that it is busy, more often than the SDK tries.
 func busyAtTheStart(on eventhubstest.Operation) func(*testing.T) {
 	return in(1, func(s *scene.Scene) {
 		s.Send(10, "0")
@@ -125,7 +125,7 @@ func busyAtTheStart(on eventhubstest.Operation) func(*testing.T) {
 	})
 }
 
-// oneIsEnough sends each event when the one before was handled: none waits for more to come.
+// oneIsEnough sends each event when the one before was handled. No event may wait for others.
 func oneIsEnough(s *scene.Scene) {
 	s.Send(1, "0")
 	next := make(chan struct{}, 1)
@@ -176,7 +176,7 @@ func latest() eventhubs.ConsumerOptions {
 	return o
 }
 
-// startLatest starts a consumer at the latest event, of five that there are.
+// startLatest starts a consumer at the latest of five events.
 func startLatest(s *scene.Scene, h eventhubs.Handler) *scene.Receiver {
 	s.T.Helper()
 	s.Send(5, "0")
@@ -199,7 +199,8 @@ func latestIsKept(s *scene.Scene) {
 	s.Check(0)
 }
 
-// latestFirstFails has the handler fail with the first event until Receive has to end. It comes again after a restart.
+// latestFirstFails has the handler fail with the first event until Receive has to end. The event comes again after a
+// restart.
 func latestFirstFails(s *scene.Scene) {
 	r := startLatest(s, func(context.Context, *eventhubs.ReceivedEvent) error { return errNoUse })
 	s.Send(1, "0")
@@ -213,7 +214,7 @@ func latestFirstFails(s *scene.Scene) {
 	s.Check(0)
 }
 
-// latestMoves has the owner be killed before a first event has come, and events come before anyone has taken over.
+// latestMoves kills the owner before a first event has come. Events come before anyone has taken over.
 func latestMoves(s *scene.Scene) {
 	killed := s.ConsumerOn(s.Host(), "killed", latest())
 	s.Send(3, "0", "1")

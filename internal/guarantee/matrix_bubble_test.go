@@ -24,8 +24,8 @@ const (
 	longestCell = time.Hour
 )
 
-// recorder takes down what is wrong in a cell, in place of failing a test: a cell that is known to fail has to. It is
-// safe for concurrent use. FailNow and Fatalf end the goroutine that calls them.
+// recorder records what is wrong in a cell instead of failing the test, because a cell that is known to fail has to
+// fail. It is safe for concurrent use. FailNow and Fatalf end the goroutine that calls them.
 type recorder struct {
 	testing.TB // of the bubble: for Cleanup, Context and the like
 
@@ -139,7 +139,7 @@ func (b *bubble) run(r *recorder, f func(r *recorder)) {
 			b.seconds.Add(1)
 			if time.Since(began) > longestCell {
 				b.late <- stacks()
-				tick.Stop() // or time would pass for ever where f waits for nothing
+				tick.Stop() // or virtual time would pass for ever
 				<-done
 				return
 			}
@@ -207,8 +207,9 @@ func numberOf(stack []byte) string {
 	return ""
 }
 
-// unblocked returns the stacks of a bubble's goroutines that keep virtual time from passing, or all of them. It
-// returns nothing if one of them runs, or can: then time will pass. Without a number it returns those of all bubbles.
+// unblocked returns the stacks of a bubble's goroutines that keep virtual time from passing, or of all its goroutines
+// with durable. Without durable it returns nothing if one of them runs, or can run: then time will pass. Without a
+// number it looks at all bubbles.
 func unblocked(all []byte, number string, durable bool) string {
 	var found [][]byte
 	for _, g := range bytes.Split(all, []byte("\n\n")) {

@@ -19,10 +19,10 @@ type exchange struct {
 	run      func(t *recorder, c cell)
 	failures func() []failure
 	options  func(c cell, o *eventhubs.ConsumerOptions)
-	provoke  func(r *receiving) // has a consumer do it again; nil: it does by itself
+	provoke  func(r *receiving) // makes a consumer do it again; nil: it does so by itself
 }
 
-// side is who does it.
+// side is who starts an exchange.
 type side int
 
 const (
@@ -32,11 +32,11 @@ const (
 	storage               // the checkpoint store of a consumer
 )
 
-// step is where it belongs in the life of a connection.
+// step is where an exchange belongs in the life of a connection.
 type step int
 
 const (
-	connecting step = iota // what comes before the link, which only the connection is known for
+	connecting step = iota // what comes before the link: only the connection is known
 	opening                // of the link: attach, and its token
 	working                // over a link that is open
 	closing
@@ -117,7 +117,7 @@ func senderExchanges() []exchange {
 	return all
 }
 
-// connectionExchanges are those that come before a link, on the connection that comes after so many others.
+// connectionExchanges are those that come before a link, on the connection that a client opens after so many others.
 func connectionExchanges(of string, before int) []exchange {
 	x := func(name string, on eventhubstest.Operation, each int, link eventhubstest.LinkKind) exchange {
 		return exchange{name: name + "-" + of, aim: eventhubstest.Fault{On: on, Skip: each * before, Link: link}}
@@ -151,7 +151,7 @@ func detachReader(r *receiving) {
 	})
 }
 
-// quietReader has the link of partition 0 bring nothing more: after a while its reader closes it, and opens another
+// quietReader makes the link of partition 0 deliver nothing more. After a while its reader closes it, and opens another
 // one.
 func quietReader(r *receiving) {
 	r.s.Server.Fault(eventhubstest.Fault{
@@ -159,12 +159,12 @@ func quietReader(r *receiving) {
 	})
 }
 
-// dropQuestions breaks the connection on which the service is asked for properties when it is asked next.
+// dropQuestions breaks the connection for questions at the next question.
 func dropQuestions(r *receiving) {
 	r.s.Server.Fault(eventhubstest.Fault{On: eventhubstest.OnManagement, DropConnection: true, Times: 1})
 }
 
-// askOften has the service be asked for properties all the time.
+// askOften makes a consumer ask for properties all the time.
 func askOften(c cell, o *eventhubs.ConsumerOptions) {
 	if c.resolvesLatest() {
 		*o = latest()

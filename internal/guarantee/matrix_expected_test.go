@@ -7,24 +7,25 @@ import (
 	"github.com/go-eventhubs/eventhubs/eventhubstest"
 )
 
-// expectation is what has to come of a cell beyond what holds for all of them.
+// expectation is the outcome that a cell must have, beyond what holds for all cells.
 type expectation struct {
 	ends string // Receive ends with an error that has this in it; "": it doesn't
-	// after and within are how long it is tried before, from when the failure can happen: what is refused at first for as
-	// long as the SDK does at the most, and what has worked before for a minute, and until the next try is due.
+	// after and within bound how long the exchange is tried before that, from when the failure can happen. What is refused
+	// at first is tried for as long as the SDK tries at most. What has worked before is tried for a minute, and until the
+	// next try is due.
 	after, within time.Duration
-	// worst is how long an event may wait in the partition that is worst off, and other in the other one. If the failure
-	// lasts, that counts from when it is over.
+	// worst is how long an event may wait in the partition that is worst off, and other is how long in the other one. If
+	// the failure lasts, they count from when it is over.
 	worst, other time.Duration
 }
 
-// at is what takes no time, but for a first pause before something is tried again.
+// promptly is a bound for what takes no time, except for a first pause before something is tried again.
 const promptly = time.Second
 
 // longestPause is the longest between two tries (package retry).
 const longestPause = 30 * time.Second * 5 / 4
 
-// expectedOfReading is what has to come of a failure in a consumer's exchanges with the namespace.
+// expectedOfReading is the expectation for a failure in a consumer's exchanges.
 func (c cell) expectedOfReading() expectation {
 	e := expectation{worst: promptly, other: promptly}
 	switch {
@@ -50,7 +51,7 @@ func (c cell) expectedOfReading() expectation {
 	return e
 }
 
-// endsReceive reports whether Receive ends with an error: because of what a person has to mend.
+// endsReceive reports whether Receive ends with an error, because a person has to mend something.
 func (c cell) endsReceive() bool {
 	condition := c.failure.fault.Condition
 	switch refused := c.isRight() || condition == notFound; {
@@ -61,12 +62,12 @@ func (c cell) endsReceive() bool {
 	case refused:
 		return c.moment == first || c.moment == lasting && c.exchange.of == reader
 	}
-	// Before the first answer, what doesn't say that it is busy is an error.
+	// Before the first answer, a condition that doesn't say that the service is busy is an error.
 	return c.moment == first && c.exchange.name == "attach-management" && slices.Contains(final, condition)
 }
 
-// isRight reports whether a condition says that a right is missing. Of a token, the SDK shows but the status
-// (internal/rpc.go, RPCError), and the one that goes with this limit is 403.
+// isRight reports whether a condition says that a right is missing. For a token, the SDK shows only the status
+// (internal/rpc.go, RPCError), and the status that goes with this limit is 403.
 func (c cell) isRight() bool {
 	condition := c.failure.fault.Condition
 	return condition == unauthorized || condition == quota && c.exchange.aim.On == eventhubstest.OnToken

@@ -75,6 +75,5 @@ const (
 
 var moments = []moment{first, later, reconnect, lasting, stopping}
 
-// disruption is how long a lasting failure lasts: longer than claims, and than a right is waited for that has worked
-// before.
+// disruption is how long a lasting failure lasts: longer than claims, and longer than patience.
 const disruption = 2 * time.Minute

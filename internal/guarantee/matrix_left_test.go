@@ -105,7 +105,7 @@ func (c cell) leftOutRefusal() string {
 	case slices.Contains(differ, condition):
 		return ""
 	case c.moment == later && x.aim.On == eventhubstest.OnToken:
-		return "of conditions that are dealt with alike, one is tried: of a token, the SDK shows but the status"
+		return "of conditions that are dealt with alike, one is tried: of a token, the SDK shows only the status"
 	case x.of == questions && x.name != "hub-properties":
 		return "of conditions that are dealt with alike, one is tried with each question: see hub-properties for all of them"
 	case c.moment == first && x.name != "hub-properties" && x.aim.On != eventhubstest.OnAttach:
@@ -123,7 +123,7 @@ var refusedForMinutes = []string{"attach-reader", "receive", "hub-properties", "
 var connectionRefusals = map[eventhubstest.Operation][]string{
 	eventhubstest.OnOpen:   {"amqp:connection:forced", quota},
 	eventhubstest.OnBegin:  {"amqp:connection:forced", quota},
-	eventhubstest.OnSASL:   {unauthorized}, // it has but codes
+	eventhubstest.OnSASL:   {unauthorized}, // it has only codes
 	eventhubstest.OnAttach: {serverBusy, "amqp:not-allowed"},
 }
 

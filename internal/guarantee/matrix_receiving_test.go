@@ -13,7 +13,7 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/guarantee/scene"
 )
 
-// receiving is a cell in which a consumer receives two partitions, which get an event each every now and then.
+// receiving is a cell in which a consumer receives two partitions. Each of them gets an event every now and then.
 type receiving struct {
 	cell   cell
 	t      *recorder
@@ -26,19 +26,19 @@ type receiving struct {
 	taken    int          // how often a partition may have been taken
 	repeated int          // how many events may be handled again
 	sent     int          // events to each of the partitions
-	happened atomic.Int64 // how often the failure has
-	remove   func()       // takes it back
-	armed    time.Time    // since when it can happen
-	healed   time.Time    // when a lasting failure was taken back; zero: it wasn't, or there is none
+	happened atomic.Int64 // how often the failure has happened
+	remove   func()       // takes the failure back
+	armed    time.Time    // since when the failure can happen
+	healed   time.Time    // when a lasting failure was taken back; zero if none was
 
 	waitsMu   sync.Mutex
 	waits     map[string]time.Duration // by partition: the longest that an event has waited for its handler
-	recovered map[string]time.Duration // the same since a lasting failure was taken back
+	recovered map[string]time.Duration // the same, since a lasting failure was taken back
 }
 
 var partitions = []string{"0", "1"}
 
-// keys belong to these partitions. Events with keys share one connection, which is cheaper than one for each partition.
+// keys belong to these partitions. Events with keys share one connection, which costs less than one for each partition.
 var keys = []string{"a", "c"}
 
 // runReceiving runs a cell.
@@ -68,7 +68,7 @@ func (r *receiving) consumer(who string, h *scene.Host) *scene.Receiver {
 	if adjust := r.cell.exchange.options; adjust != nil {
 		adjust(r.cell, &o)
 	}
-	if r.cell.moment == reconnect { // for one moment of all, handlers run concurrently
+	if r.cell.moment == reconnect { // at this moment only, handlers run concurrently
 		o.Concurrency, o.Key = 4, r.s.Tally.Key(3)
 	}
 	o.InstanceID = who
@@ -99,7 +99,7 @@ func (r *receiving) send() {
 	r.sent++
 }
 
-// arm has the exchange fail from now on.
+// arm makes the exchange fail from now on.
 func (r *receiving) arm() {
 	r.armed = time.Now()
 	if r.cell.exchange.of == storage {
@@ -111,7 +111,7 @@ func (r *receiving) arm() {
 	f.After = f.After || aim.After
 	f.Happened = &r.happened
 	switch {
-	case r.expect.ends != "": // of two partitions, one that works would say that rights and names are right
+	case r.expect.ends != "": // if one of two partitions worked, it would show that rights and names are right
 		f.Partition = ""
 	case r.cell.moment == first:
 		f.Times, f.Skip = 1, aim.Skip
@@ -121,7 +121,7 @@ func (r *receiving) arm() {
 	r.remove = r.s.Server.Fault(f)
 }
 
-// happen has the failure happen, and waits until it is over, or Receive has to end.
+// happen makes the failure happen, and waits until it is over, or Receive has to end.
 func (r *receiving) happen() {
 	if r.cell.moment == first {
 		if r.happened.Load() == 0 {
@@ -160,10 +160,10 @@ func (r *receiving) happen() {
 // eventsBetween is the time between two events while a failure lasts.
 const eventsBetween = 4 * time.Second
 
-// sdkPauses is more than the pauses between the SDK's tries take together (Config.Retry: 0.5, 1.5 and 3.5 s, and 30 %).
+// sdkPauses is more than the sum of the pauses between the SDK's tries (Config.Retry: 0.5, 1.5 and 3.5 s, and 30 %).
 const sdkPauses = 8 * time.Second
 
-// resolve waits until the readers know what the latest event is, and notes that what came before isn't to be handled.
+// resolve waits until the readers know what the latest event is, and notes that earlier events aren't to be handled.
 func (r *receiving) resolve() {
 	began := time.Now()
 	for !r.only.Ended() && (r.s.CheckpointIn(r.store, "0") < 0 || r.s.CheckpointIn(r.store, "1") < 0) {
@@ -196,7 +196,7 @@ func (r *receiving) heal() {
 	r.healed = time.Now()
 }
 
-// seconds passes time, in which events come and claims are renewed.
+// seconds lets time pass, in which events come and claims are renewed.
 func (r *receiving) seconds(d, between time.Duration) {
 	for began := time.Now(); time.Since(began) < d && !r.only.Ended(); time.Sleep(between) {
 		r.send()
@@ -219,7 +219,7 @@ func (r *receiving) recover() {
 		r.send()
 		r.checkClaims()
 		switch {
-		case r.cell.exchange.of == storage && time.Since(began) > 2*time.Second: // looking costs more
+		case r.cell.exchange.of == storage && time.Since(began) > 2*time.Second: // looking at a store costs more
 			between = 5 * time.Second
 		case time.Since(began) > 10*time.Second:
 			between = 3 * time.Second
@@ -231,7 +231,8 @@ func (r *receiving) isHandled() bool {
 	return r.s.Tally.Furthest("0") == int64(r.sent-1) && r.s.Tally.Furthest("1") == int64(r.sent-1)
 }
 
-// isStored reports whether the store works again: all is claimed, and checkpoints have come past so many events.
+// isStored reports whether the store works again: all partitions are claimed, and their checkpoints are past so many
+// events.
 func (r *receiving) isStored(events int) bool {
 	if r.cell.exchange.of != storage || r.cell.moment == first {
 		return true
@@ -246,15 +247,15 @@ func (r *receiving) isStored(events int) bool {
 	return true
 }
 
-// checkClaims checks that what is claimed is ours, and renewed when a third of its expiration has passed.
+// checkClaims checks that claims are ours, and are renewed when a third of their expiration has passed.
 func (r *receiving) checkClaims() {
 	if r.cell.exchange.of == storage {
-		return // claims can't be renewed, or not be looked at
+		return // claims can't be renewed, or can't be looked at
 	}
 	for id, o := range r.s.Ownership(r.store, scene.Group) {
 		age := time.Since(o.LastModifiedTime)
 		if !r.only.Ended() && r.expect.ends == "" && (o.OwnerID != "only" || age > 30*time.Second) {
-			r.t.Errorf("the claim of partition %s is of %q, and was renewed %v ago", id, o.OwnerID, age)
+			r.t.Errorf("partition %s is claimed by %q, and the claim was renewed %v ago", id, o.OwnerID, age)
 		}
 	}
 }
@@ -262,7 +263,7 @@ func (r *receiving) checkClaims() {
 // finishing is how long Receive may take after its handlers have returned: see ConsumerOptions.DrainTimeout.
 const finishing = 5 * time.Second
 
-// stop ends Receive, unless it has ended, and has another consumer go on where that may be difficult.
+// stop ends Receive, unless it has ended, and has another consumer continue where that may be difficult.
 func (r *receiving) stop() {
 	ended, began := r.only.Ended(), time.Now()
 	r.only.Cancel()
@@ -274,10 +275,10 @@ func (r *receiving) stop() {
 	case r.expect.ends == "" && err != nil:
 		r.t.Errorf("Receive has returned %v", err)
 	case r.expect.ends != "" && (err == nil || !strings.Contains(err.Error(), r.expect.ends)):
-		r.t.Errorf("Receive has returned %v, and not an error with %q", err, r.expect.ends)
+		r.t.Errorf("Receive has returned %v, want an error with %q", err, r.expect.ends)
 	case r.expect.ends != "":
 		if took := r.only.EndedAt().Sub(r.armed); took < r.expect.after || took > r.expect.within {
-			r.t.Errorf("Receive has failed after %v, and not between %v and %v", took, r.expect.after, r.expect.within)
+			r.t.Errorf("Receive has failed after %v, want between %v and %v", took, r.expect.after, r.expect.within)
 		}
 	}
 	r.remove()
@@ -306,7 +307,7 @@ func (r *receiving) checkStopped() {
 	}
 	for id, o := range r.s.Ownership(r.store, scene.Group) {
 		if o.OwnerID != "" && (!storing || r.cell.exchange.name == "write-checkpoint") {
-			r.t.Errorf("partition %s still is of %q", id, o.OwnerID)
+			r.t.Errorf("partition %s still belongs to %q", id, o.OwnerID)
 		}
 	}
 	if n := len(r.s.Tally.Holdings()); n > r.taken {
@@ -337,13 +338,13 @@ func (r *receiving) check() {
 	}
 	r.waitsMu.Unlock()
 	if r.expect.ends != "" {
-		worst, other = 0, 0 // they have waited for the next consumer
+		worst, other = 0, 0 // the events have waited for the next consumer
 	}
 	if worst > r.expect.worst {
-		r.t.Errorf("events have waited %v, and not %v at most", worst, r.expect.worst)
+		r.t.Errorf("events have waited %v, want at most %v", worst, r.expect.worst)
 	}
 	if other > r.expect.other {
-		r.t.Errorf("events of the other partition have waited %v, and not %v at most", other, r.expect.other)
+		r.t.Errorf("events of the other partition have waited %v, want at most %v", other, r.expect.other)
 	}
 	r.checkLog(worst)
 	r.s.Server.Close()
@@ -356,15 +357,15 @@ func (r *receiving) check() {
 // pause.
 const unnoticed = 16 * time.Second
 
-// checkLog checks the log: what has to wait for longer than unnoticed is said at WARN or ERROR, and what is mended at
-// once, or by waiting, is no ERROR.
+// checkLog checks the log. What has to wait for longer than unnoticed is logged at WARN or ERROR. What is mended at
+// once, or by waiting, is not logged at ERROR.
 func (r *receiving) checkLog(waited time.Duration) {
 	warnings, errors := r.s.Log.Count("level=WARN"), r.s.Log.Count("level=ERROR")
 	if waited > unnoticed && warnings+errors == 0 {
-		r.t.Errorf("events have waited %v, and nothing was logged", waited)
+		r.t.Errorf("events have waited %v, but nothing was logged", waited)
 	}
 	if errors > 0 && (r.cell.exchange.of != storage || r.cell.moment != stopping) { // or the last checkpoint is missing
-		r.t.Errorf("an ERROR was logged, and nothing has to be done")
+		r.t.Errorf("an ERROR was logged, but nothing has to be done")
 	}
 	r.t.Logf("it has happened %d times; events have waited up to %v; %d warnings, %d errors", r.happened.Load(), waited,
 		warnings, errors)

@@ -10,17 +10,17 @@ import (
 const (
 	// answeredWithin is ProducerOptions.AnswerTimeout's default.
 	answeredWithin = 30 * time.Second
-	// longestSendPause is the longest between two tries of Send.
+	// longestSendPause is the longest pause between two tries of Send.
 	longestSendPause = 5 * time.Second * 5 / 4
 	// sendBound is the longest that a call of Send may take: see ProducerOptions.RetryFor.
 	sendBound = time.Minute + answeredWithin + openTimeout
 )
 
-// sendExpectation is what has to come of a cell that sends.
+// sendExpectation is the outcome that a cell that sends must have.
 type sendExpectation struct {
-	fails        string // calls that the failure happens to fail with an error that has this in it; "": they don't fail
-	may          bool   // or they don't
-	unauthorized bool   // it happens to all until it is taken back: nothing has worked that would say it is right
+	fails        string // what the error of calls that meet the failure contains; "": they don't fail
+	may          bool   // they may also succeed
+	unauthorized bool   // all calls fail until the failure is taken back: no right has worked before
 	worst        time.Duration
 }
 
@@ -29,7 +29,7 @@ func (c cell) expectedOfSending() (e sendExpectation) {
 	opens := step == opening
 	switch {
 	case step == closing:
-	case step == connecting && condition == quota: // it depends on whom the SDK tells
+	case step == connecting && condition == quota: // it depends on which call the SDK tells
 		e.fails, e.may = condition, true
 	case step == connecting:
 	case condition == notFound:
@@ -63,7 +63,7 @@ func (c cell) untilSent() time.Duration {
 	return openTimeout + promptly
 }
 
-// unknownOutcomes is how many events may be stored twice after so many failures.
+// unknownOutcomes is how many events may be stored twice after the failure has happened so many times.
 func (c cell) unknownOutcomes(happened int) int {
 	unknown := c.exchange.aim.On == eventhubstest.OnPublish && (c.exchange.aim.After || c.failure.kind != refused)
 	if !unknown {

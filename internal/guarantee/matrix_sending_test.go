@@ -15,8 +15,8 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/guarantee/scene"
 )
 
-// sending is a cell in which a producer sends an event every now and then to each of two partitions, and to the hub:
-// each by a goroutine of its own, and over a link of its own.
+// sending is a cell in which a producer sends an event every now and then to each of two partitions, and to the hub.
+// Each of these has a goroutine and a link of its own.
 type sending struct {
 	cell     cell
 	t        *recorder
@@ -29,21 +29,21 @@ type sending struct {
 	remove   func()
 	callers  []*caller
 	running  sync.WaitGroup
-	stopped  chan struct{} // closed when callers are to make no more calls
+	stopped  chan struct{} // closed when callers make no more calls
 	stop     sync.Once
 	pause    atomic.Int64 // between two calls, in nanoseconds
 }
 
-// caller makes calls of Send, one after the other.
+// caller makes calls of Send, one after another.
 type caller struct {
 	to string // "": to the hub
 
 	callsMu sync.Mutex
 	begun   int
-	since   time.Time     // when the call began that is under way; zero: none is
+	since   time.Time     // when the current call began; zero: there is none
 	acked   []string      // bodies that were accepted
 	longest time.Duration // that a call has taken
-	healed  time.Duration // the same of calls that have ended after a lasting failure was taken back, since then
+	healed  time.Duration // the same for calls that ended after a lasting failure was taken back, from then on
 	failed  []failedCall
 }
 
@@ -74,7 +74,7 @@ func runSending(t *recorder, c cell) {
 	s.check(healed)
 }
 
-// start has callers send.
+// start makes callers send.
 func (s *sending) start(callers ...*caller) {
 	for _, c := range callers {
 		s.running.Go(func() {
@@ -129,7 +129,7 @@ func (c *caller) heals() {
 	}
 }
 
-// succeeded returns how many calls have.
+// succeeded returns how many calls have succeeded.
 func (c *caller) succeeded() int {
 	c.callsMu.Lock()
 	defer c.callsMu.Unlock()
@@ -143,14 +143,14 @@ func (s *sending) arm() {
 	f.Happened = &s.happened
 	switch {
 	case s.expect.unauthorized:
-		f.Partition = "" // a link that works would say that rights are right
+		f.Partition = "" // a link that works would show that the rights are there
 	case s.cell.moment == first, s.cell.moment == later, s.cell.moment == reconnect:
 		f.Times = 1
 	}
 	s.remove = s.s.Server.Fault(f)
 }
 
-// happen has the failure happen, and waits until it is over. It reports whether it was a lasting one.
+// happen makes the failure happen, and waits until it is over. It reports whether the failure was a lasting one.
 func (s *sending) happen() (healed bool) {
 	if s.cell.moment == first {
 		s.arm()
@@ -165,7 +165,7 @@ func (s *sending) happen() (healed bool) {
 		return false
 	}
 	s.start(s.callers...)
-	time.Sleep(2500 * time.Millisecond) // not as calls begin
+	time.Sleep(2500 * time.Millisecond) // not at the moment when calls begin
 	s.arm()
 	switch {
 	case s.cell.moment == reconnect:
@@ -199,7 +199,7 @@ func (s *sending) happen() (healed bool) {
 	return false
 }
 
-// until waits for what has to happen.
+// until waits until a condition is true.
 func (s *sending) until(what string, condition func() bool) {
 	for began := time.Now(); !condition(); time.Sleep(250 * time.Millisecond) {
 		if time.Since(began) > s.expect.worst+90*time.Second {
@@ -225,13 +225,13 @@ func (s *sending) recover() {
 	})
 }
 
-// end has callers make no more calls, and waits for those that are under way.
+// end makes callers stop, and waits for the calls that are under way.
 func (s *sending) end() {
 	s.stop.Do(func() { close(s.stopped) })
 	s.running.Wait()
 }
 
-// close closes the producer while calls are under way, if the client has to stop, and after them otherwise.
+// close closes the producer: while calls are under way if the client has to stop, and after them otherwise.
 func (s *sending) close() {
 	if s.cell.moment != stopping {
 		s.end()
@@ -242,7 +242,7 @@ func (s *sending) close() {
 	}
 	s.end()
 	if took := time.Since(began); took > finishing {
-		s.t.Errorf("Close, and all calls, took %v", took)
+		s.t.Errorf("Close and all calls took %v", took)
 	}
 	s.remove()
 	s.s.Server.Close()
@@ -274,23 +274,23 @@ func (s *sending) check(healed bool) {
 	}
 	worst := max(took[0], took[1], took[2])
 	if worst > s.expect.worst && s.cell.moment != stopping {
-		s.t.Errorf("a call has taken %v, and not %v at most", worst, s.expect.worst)
+		s.t.Errorf("a call has taken %v, want at most %v", worst, s.expect.worst)
 	}
 	if affected > 1 {
 		s.t.Errorf("calls to %d destinations have taken longer than %v", affected, promptly)
 	}
 	warnings := s.s.Log.Count("level=WARN") + s.s.Log.Count("level=ERROR")
 	if worst > unnoticed && warnings == 0 {
-		s.t.Errorf("a call has taken %v, and nothing was logged", worst)
+		s.t.Errorf("a call has taken %v, but nothing was logged", worst)
 	}
 	if s.s.Log.Count("level=ERROR") > 0 {
-		s.t.Errorf("an ERROR was logged, and nothing has to be done")
+		s.t.Errorf("an ERROR was logged, but nothing has to be done")
 	}
 	s.t.Logf("it has happened %d times; calls have taken %v; %d lines", s.happened.Load(), took, warnings)
 }
 
-// checkStored checks that what was accepted is stored, in order, and that what is stored twice may be: a call was
-// answered for after all, or not at all.
+// checkStored checks that what was accepted is stored, in order. Events may be stored twice only if the answer to a
+// call was lost or never came.
 func (s *sending) checkStored() {
 	stored, twice := map[string]int{}, 0
 	order := map[string]int{}
@@ -310,12 +310,12 @@ func (s *sending) checkStored() {
 	for _, c := range s.callers {
 		for _, body := range c.acked {
 			if stored[body] == 0 {
-				s.t.Errorf("%q was accepted, and is not stored", body)
+				s.t.Errorf("%q was accepted, but is not stored", body)
 			}
 		}
 	}
 	if most := s.cell.unknownOutcomes(int(s.happened.Load())); twice > most {
-		s.t.Errorf("%d events are stored twice, and %d may be", twice, most)
+		s.t.Errorf("%d events are stored twice, want at most %d", twice, most)
 	}
 }
 

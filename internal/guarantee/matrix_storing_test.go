@@ -14,7 +14,7 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/guarantee/scene"
 )
 
-// cellContainer is the container that the calls of a cell fail in. The scene has another one.
+// cellContainer is the container in which a cell's calls fail. The scene uses another one.
 const cellContainer = "cell"
 
 // storageFailures are the ways in which a call of the storage account fails.
@@ -34,7 +34,7 @@ func storageFailures() []failure {
 	return all
 }
 
-// storageExchanges are the calls of a checkpoint store, of partition 0 where they are of one.
+// storageExchanges are the calls of a checkpoint store. Calls for one partition are for partition 0.
 func storageExchanges() []exchange {
 	set := func(name, blob, owner string) exchange {
 		return exchange{name: name, blob: eventhubstest.BlobFault{
@@ -64,7 +64,7 @@ func storageExchanges() []exchange {
 	return all
 }
 
-// armStorage has the call fail from now on.
+// armStorage makes the call fail from now on.
 func (r *receiving) armStorage() {
 	f, aim := r.cell.failure.blob, r.cell.exchange.blob
 	f.Operation, f.Container, f.NameContains, f.Metadata = aim.Operation, aim.Container, aim.NameContains, aim.Metadata
@@ -89,7 +89,7 @@ func (r *receiving) openStore() eventhubs.CheckpointStore {
 	return r.s.OpenStore(cellContainer)
 }
 
-// openFirst opens the store for the first time, while the container can't be created. It may fail, within a minute.
+// openFirst opens the store for the first time, while the container can't be created. That may fail, within a minute.
 func (r *receiving) openFirst() {
 	r.arm()
 	began := time.Now()
@@ -103,14 +103,14 @@ func (r *receiving) openFirst() {
 	}
 }
 
-// deleteContainer takes all records away. They are made again.
+// deleteContainer deletes all records. They are made again.
 func deleteContainer(r *receiving) {
 	_, err := r.s.OpenStore(cellContainer).Client().Delete(context.Background(), nil)
 	require.NoError(r.t, err)
 }
 
-// stealPartition has partition 0 be lost to another consumer, which gives it back: it is claimed again, and its
-// checkpoint is listed.
+// stealPartition has another consumer take partition 0 and give it back. Then it is claimed again, and its checkpoint
+// is listed.
 func stealPartition(r *receiving) {
 	r.remove() // until it is lost
 	claim := func(owner string) {
@@ -131,7 +131,8 @@ func stealPartition(r *receiving) {
 	r.healed = time.Now()
 }
 
-// expectedOfStoring is what has to come of a failure in a call of the storage account: what is held is read on.
+// expectedOfStoring is the expectation for a failure in a call of the storage account. Partitions that are held are
+// read all the time.
 func (c cell) expectedOfStoring() expectation {
 	e := expectation{worst: promptly, other: promptly}
 	name, failed := c.exchange.name, c.failure.name
@@ -141,7 +142,7 @@ func (c cell) expectedOfStoring() expectation {
 	}
 	switch waits := c.untilStored(); {
 	case c.moment == first && (name == "list-ownership" || name == "list-checkpoints" || name == "claim"):
-		e.worst, e.other = waits, waits // what is claimed first is claimed in one call
+		e.worst, e.other = waits, waits // the first claims are made in one call
 	case name == "claim" || name == "list-checkpoints":
 		e.worst = waits + 10*time.Second // and the next round
 	}
@@ -159,7 +160,7 @@ func (c cell) untilStored() time.Duration {
 	return 12 * time.Second // azcore's pauses
 }
 
-// storageDiffer are failures that are dealt with differently, one of each kind.
+// storageDiffer are failures that are handled differently, one of each kind.
 var storageDiffer = []string{"hang", "lost", "cut-before", "403", "404", "409", "503"}
 
 // leftOutStoring is leftOut of calls of the storage account.

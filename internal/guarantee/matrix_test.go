@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// cell is one failure of one exchange at one time.
+// cell is one failure of one exchange at one moment.
 type cell struct {
 	exchange exchange
 	failure  failure
@@ -16,7 +16,7 @@ func (c cell) name() string {
 	return strings.Join([]string{c.exchange.name, c.failure.name, string(c.moment)}, "/")
 }
 
-// cells returns those that are tried, and why others aren't, by reason.
+// cells returns the cells that are tried, and how many are left out for each reason.
 func cells() (tried []cell, left map[string]int) {
 	left = map[string]int{}
 	for _, x := range exchanges() {
@@ -34,10 +34,10 @@ func cells() (tried []cell, left map[string]int) {
 	return tried, left
 }
 
-// knownFailures are cells that fail, and why. Each has to: one that passes is to be taken off the list.
+// knownFailures are cells that fail, and why. Each of them has to fail; one that passes must be taken off the list.
 var knownFailures = map[string]string{}
 
-// TestMatrix has each exchange fail in each way, at each time: see Matrix in the package's documentation.
+// TestMatrix makes each exchange fail in each way, at each moment. leftOut says which combinations are not tried.
 func TestMatrix(t *testing.T) {
 	tried, _ := cells()
 	for _, c := range tried {
@@ -56,7 +56,7 @@ func TestMatrix(t *testing.T) {
 	}
 }
 
-// TestMatrixSize says how many cells there are. It comes after TestMatrix, so that this is the last that is seen.
+// TestMatrixSize logs how many cells there are. It comes after TestMatrix, so that its lines are the last.
 func TestMatrixSize(t *testing.T) {
 	tried, left := cells()
 	names := map[string]bool{}

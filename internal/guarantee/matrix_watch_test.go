@@ -10,16 +10,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// hold runs f in a bubble that is looked at often. How often makes no difference on a slow machine: a bubble in which a
-// goroutine runs, or can, is never frozen.
+// hold runs f in a bubble that is looked at often. Looking often does no harm on a slow machine: a bubble in which a
+// goroutine runs, or can run, is never frozen.
 func hold(t *testing.T, f func(r *recorder)) (b *bubble, wrong []string) {
 	b = &bubble{patience: 10 * time.Millisecond, late: make(chan []byte, 1), ended: make(chan struct{})}
 	wrong, _ = b.hold(t, f)
 	return b, wrong
 }
 
-// TestFrozenByMutex has a goroutine wait for a mutex whose holder waits for time to pass, which it then does not. The
-// bubble is reported, and so is who waits.
+// TestFrozenByMutex has a goroutine wait for a mutex whose holder waits for time to pass, which then doesn't pass. The
+// bubble is reported, with the goroutine that waits for the mutex.
 func TestFrozenByMutex(t *testing.T) {
 	var mu sync.Mutex
 	b, wrong := hold(t, func(*recorder) {
@@ -30,7 +30,7 @@ func TestFrozenByMutex(t *testing.T) {
 	require.Len(t, wrong, 1)
 	require.Contains(t, wrong[0], "virtual time is frozen after 0 seconds")
 	require.Contains(t, wrong[0], "waitForMutex")
-	require.NotContains(t, wrong[0], "time.Sleep", "of who waits for time it says nothing")
+	require.NotContains(t, wrong[0], "time.Sleep", "it leaves out goroutines that wait for time")
 	mu.Unlock()
 	<-b.ended
 }
@@ -54,7 +54,7 @@ func TestFrozenFromOutside(t *testing.T) {
 	<-b.ended
 }
 
-// TestSlowBubble has a bubble compute for much longer than it is looked at. It runs, so nothing is wrong.
+// TestSlowBubble has a bubble compute for much longer than the time between two looks. It runs, so nothing is wrong.
 func TestSlowBubble(t *testing.T) {
 	var over atomic.Bool // set outside, where time is real
 	time.AfterFunc(100*time.Millisecond, func() { over.Store(true) })
@@ -67,7 +67,7 @@ func TestSlowBubble(t *testing.T) {
 	<-b.ended
 }
 
-// TestEndlessCell has a cell take longer than any may.
+// TestEndlessCell has a cell take longer than a cell may.
 func TestEndlessCell(t *testing.T) {
 	b, wrong := hold(t, func(*recorder) { time.Sleep(longestCell + time.Minute) })
 	require.Len(t, wrong, 1)

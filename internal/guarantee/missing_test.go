@@ -73,7 +73,7 @@ var somethingIsMissing = []aCase{
 	{"raw SDK", in(1, rawUnknownGroup)},
 }
 
-// withRight makes a test of one in a scene whose connection strings have this right alone.
+// withRight makes a test that runs in a scene whose connection strings have this right alone.
 func withRight(right eventhubstest.Right, test func(s *scene.Scene)) func(*testing.T) {
 	return func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
@@ -85,10 +85,10 @@ func withRight(right eventhubstest.Right, test func(s *scene.Scene)) func(*testi
 	}
 }
 
-// atOnce is within what waiting can't mend is an error, with the default Config.Retry.
+// atOnce bounds how soon an error comes that waiting can't mend, with the default Config.Retry.
 const atOnce = 10 * time.Second
 
-// endsWith has Receive end by itself and say why.
+// endsWith expects Receive to end by itself and say why.
 func endsWith(s *scene.Scene, cfg eventhubs.Config, group, want string) {
 	s.T.Helper()
 	cfg.Logger = s.Config.Logger
@@ -113,7 +113,7 @@ func sendEndsWith(s *scene.Scene, cfg eventhubs.Config, want string) {
 	require.LessOrEqual(s.T, time.Since(began), atOnce)
 }
 
-// containerMissing has the storage account refuse what needs somebody to act.
+// containerMissing has the storage account refuse calls for a reason that somebody has to mend.
 func containerMissing(s *scene.Scene, code, want string) {
 	r := s.Consumer("only", eventhubs.ConsumerOptions{})
 	s.Server.BlobFault(eventhubstest.BlobFault{Code: code})

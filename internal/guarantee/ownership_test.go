@@ -22,8 +22,8 @@ var ownershipIsTaken = []aCase{
 	{"raw SDK", in(1, rawTaken)},
 }
 
-// holdUp is a handler that waits with event 5 and those after it, until it is released or its context ends, and takes
-// no notice of that: it says that the event is processed.
+// holdUp makes a handler that waits at event 5 and those after it, until it is released or its context ends. It ignores
+// the end of its context, and reports the event as processed.
 func holdUp(release <-chan struct{}, ended func(ctx context.Context, partition string)) eventhubs.Handler {
 	return func(ctx context.Context, e *eventhubs.ReceivedEvent) error {
 		if e.SequenceNumber < 5 {
@@ -38,8 +38,8 @@ func holdUp(release <-chan struct{}, ended func(ctx context.Context, partition s
 	}
 }
 
-// takenByRaw has a Processor of the SDK join the group while handlers of ours are running. It takes its share without
-// asking.
+// takenByRaw has a Processor of the SDK join the group while our handlers are running. The Processor takes its share
+// without asking.
 func takenByRaw(s *scene.Scene) {
 	s.Send(10, "0", "1")
 	release, lost := make(chan struct{}), make(chan string, 2)
@@ -57,7 +57,7 @@ func takenByRaw(s *scene.Scene) {
 	require.EqualValues(s.T, 5, raw.Next(theirs).SequenceNumber, "from the last checkpoint")
 	close(release)
 	kept := map[string]string{"0": "1", "1": "0"}[moved]
-	s.Until("we go on with what we have kept", func() bool { return s.Tally.Furthest(kept) == 9 })
+	s.Until("we continue with what we have kept", func() bool { return s.Tally.Furthest(kept) == 9 })
 	s.UntilCheckpoint(kept, 9)
 	require.EqualValues(s.T, 4, s.Checkpoint(moved), "no checkpoint of ours is written after the loss")
 
@@ -71,7 +71,7 @@ func takenByRaw(s *scene.Scene) {
 	s.Check(1) // the event in flight: its handler took no notice
 }
 
-// await waits until a channel is closed, or the test has ended: a handler that is left would keep the bubble from
+// await waits until a channel is closed, or the test has ended. A handler that stayed behind would keep the bubble from
 // ending.
 func await(s *scene.Scene, c <-chan struct{}) {
 	select {
@@ -80,7 +80,7 @@ func await(s *scene.Scene, c <-chan struct{}) {
 	}
 }
 
-// take returns what comes next on a channel.
+// take returns the next value of a channel.
 func take[T any](s *scene.Scene, c <-chan T) T {
 	s.T.Helper()
 	late := time.NewTimer(s.Patience())
@@ -94,7 +94,7 @@ func take[T any](s *scene.Scene, c <-chan T) T {
 	}
 }
 
-// takeInStore has somebody claim a partition who never opens a link.
+// takeInStore has somebody claim a partition without ever opening a link.
 func takeInStore(s *scene.Scene, store eventhubs.CheckpointStore, partition string) {
 	s.T.Helper()
 	s.Until("the claim is taken", func() bool { // it may be renewed at the same moment
@@ -106,7 +106,7 @@ func takeInStore(s *scene.Scene, store eventhubs.CheckpointStore, partition stri
 	})
 }
 
-// takenInTheStore has the claim be taken, and no link: nothing but the store tells of it.
+// takenInTheStore has the claim be taken, but no link: only the store shows it.
 func takenInTheStore(s *scene.Scene) {
 	s.Send(10, "0")
 	lost := make(chan error, 1)
@@ -136,8 +136,7 @@ func takenInTheStore(s *scene.Scene) {
 	s.Check(0)
 }
 
-// takenByEpoch has the link be taken, and no claim: the store knows nothing of it. Reading resumes when the thief has
-// gone.
+// takenByEpoch has the link be taken, but no claim: the store doesn't show it. Reading resumes when the thief has gone.
 func takenByEpoch(s *scene.Scene) {
 	s.Send(10, "0")
 	r := s.Receive("owner", eventhubs.ConsumerOptions{}, scene.Nothing)
@@ -161,8 +160,8 @@ func takenByEpoch(s *scene.Scene) {
 	s.Check(0)
 }
 
-// takenAfterAsking has a consumer of ours join while the handlers of another one run for longer than they may, and
-// take no notice of it.
+// takenAfterAsking has a consumer of ours join while another one's handlers run for longer than they may, and ignore
+// that.
 func takenAfterAsking(s *scene.Scene) {
 	s.Send(10, "0", "1")
 	release, draining := make(chan struct{}), make(chan string, 2)
@@ -198,9 +197,9 @@ func takenAfterAsking(s *scene.Scene) {
 		came, _ := s.Tally.Times(moved, 5)
 		return came == 2
 	})
-	time.Sleep(updateInterval) // in which the loss is seen
+	time.Sleep(updateInterval) // the loss is seen within this time
 	close(release)
-	s.Until("the first consumer goes on with what it has kept", func() bool { return s.Tally.Furthest(kept) == 9 })
+	s.Until("the first consumer continues with what it has kept", func() bool { return s.Tally.Furthest(kept) == 9 })
 	first.Stop()
 	require.EqualValues(s.T, 9, s.Checkpoint(kept))
 	require.EqualValues(s.T, 4, s.Checkpoint(moved), "no checkpoint of ours is written after the loss")
@@ -219,8 +218,8 @@ func rawTaken(s *scene.Scene) {
 	r.Next(c)
 	takeInStore(s, r.Store, "0")
 	s.Send(1, "0")
-	// The Processor has looked who owns what, and its claim has been refused, when it takes the partition again that
-	// the thief doesn't renew.
+	// When the Processor takes the partition again, which the thief doesn't renew, it has listed the owners, and its own
+	// claim has been refused.
 	s.Until("the Processor has seen the loss", func() bool {
 		return s.Ownership(r.Store, scene.Group)["0"].OwnerID == "owner"
 	})
@@ -238,7 +237,7 @@ var formerOwnerWakesUp = []aCase{
 	{"raw SDK", in(2, rawWakesUp)},
 }
 
-// wakesUp stops a process in the middle of a handler, has another consumer take over, and lets it go on.
+// wakesUp stops a process in the middle of a handler, has another consumer take over, and lets the process continue.
 func wakesUp(t *testing.T) {
 	s := onSockets(t, 1)
 	s.Send(20, "0")
@@ -264,14 +263,14 @@ func wakesUp(t *testing.T) {
 	s.Check(1)
 }
 
-// comesBack cuts a machine off in the middle of a handler, for so long that another one takes over.
+// comesBack cuts a machine off in the middle of a handler, for so long that another consumer takes over.
 func comesBack(s *scene.Scene) {
 	s.Send(20, "0")
 	release := make(chan struct{})
 	old := s.ConsumerOn(s.Host(), "old", eventhubs.ConsumerOptions{})
 	old.Receive(func(_ context.Context, e *eventhubs.ReceivedEvent) error {
 		if e.SequenceNumber == 5 {
-			await(s, release) // it looks at nothing
+			await(s, release) // it ignores its context
 		}
 		return nil
 	})
@@ -290,7 +289,7 @@ func comesBack(s *scene.Scene) {
 	old.Stop()
 	next.Stop()
 	require.EqualValues(s.T, 29, s.Checkpoint("0"))
-	s.Check(15) // to the old owner, it looks as if storage were down, so it handles what it has read
+	s.Check(15) // the old owner handles what it has read: to it, storage seems to be down
 }
 
 // rawWakesUp records SDK-FACTS 5: a checkpoint is written whatever the store holds.

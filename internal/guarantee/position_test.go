@@ -23,14 +23,14 @@ var positionIsRefused = []aCase{
 	{"raw SDK", in(1, rawMadeAgain)},
 }
 
-// reset has the event hub be made again. No handler may be running.
+// reset replaces the event hub by a new one of the same name. No handler may be running.
 func reset(s *scene.Scene) {
 	s.T.Helper()
 	require.NoError(s.T, s.Server.Reset(scene.Hub))
 	s.Tally.StartOver()
 }
 
-// requireRestarted expects that both partitions were read from their earliest event, and that this was said, and that
+// requireRestarted expects that both partitions were read from their earliest event, that this was logged, and that
 // checkpoints are written again.
 func requireRestarted(s *scene.Scene) {
 	s.T.Helper()
@@ -65,8 +65,8 @@ func madeAgainWhileReading(s *scene.Scene) {
 	s.Check(0)
 }
 
-// madeAgainWhileHandling has the handler be at an event of the event hub as it was. The tally knows events by their
-// sequence numbers, so this counts bodies.
+// madeAgainWhileHandling replaces the event hub while a handler has an event of the old one. The tally knows events by
+// their sequence numbers, so this test counts bodies.
 func madeAgainWhileHandling(s *scene.Scene) {
 	send := func(what string, n int) {
 		for i := range n {
@@ -101,7 +101,7 @@ func madeAgainWhileHandling(s *scene.Scene) {
 	require.EqualValues(s.T, 2, s.Checkpoint("0"))
 }
 
-// madeAgainBefore has checkpoints be of an event hub that is no more. The new one has so many events.
+// madeAgainBefore replaces the event hub, so that checkpoints are left of the old one. The new one has so many events.
 func madeAgainBefore(events int) func(*testing.T) {
 	return in(2, func(s *scene.Scene) {
 		s.Send(10, "0", "1")
@@ -114,7 +114,7 @@ func madeAgainBefore(events int) func(*testing.T) {
 			s.Send(events, "0", "1")
 		}
 		time.Sleep(time.Minute)
-		r = s.Receive("second", latest(), scene.Nothing) // it does not go by Start
+		r = s.Receive("second", latest(), scene.Nothing) // it ignores Start
 		s.UntilHandled()
 		synctest.Wait()
 		s.Send(1, "0", "1")
@@ -151,7 +151,7 @@ var partitionsAreAdded = []aCase{
 	{"raw SDK", in(1, rawAdded)},
 }
 
-// added has two partitions be added, and returns after how long their events are handled.
+// added adds two partitions, and returns how long it takes until their events are handled.
 func added(s *scene.Scene) time.Duration {
 	s.T.Helper()
 	require.NoError(s.T, s.Server.AddPartitions(scene.Hub, 2))

@@ -23,13 +23,13 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/guarantee/scene"
 )
 
-// Processes run in real time, so their intervals are short. Expiration is long against the interval, since blobs are
-// dated in whole seconds: a claim that is renewed all the time looks up to a second old.
+// quick has short intervals, because processes run in real time. The expiration is long compared with the interval,
+// because blobs are dated in whole seconds: a claim that is renewed all the time looks up to a second old.
 func quick() eventhubs.ConsumerOptions {
 	return eventhubs.ConsumerOptions{UpdateInterval: 100 * time.Millisecond, ExpirationInterval: 3 * time.Second}
 }
 
-// onSockets makes a scene for processes.
+// onSockets makes a scene on real sockets, for processes.
 func onSockets(t *testing.T, partitions int) *scene.Scene {
 	t.Helper()
 	return scene.Open(t, eventhubstest.Options{Hubs: []eventhubstest.Hub{{Name: scene.Hub, Partitions: partitions}}})
@@ -85,7 +85,7 @@ func start(s *scene.Scene, o childOptions) *child {
 	return c
 }
 
-// count takes a line of the child's output down. A line that a kill has cut off says nothing.
+// count records a line of the child's output. It ignores a line that a kill has cut off.
 func (c *child) count(who, line string) {
 	var what, partition string
 	var which int
@@ -113,14 +113,14 @@ func (c *child) signal(sig os.Signal) {
 	require.NoError(c.s.T, c.cmd.Process.Signal(sig))
 }
 
-// unblock lets the handlers go on that wait.
+// unblock lets waiting handlers continue.
 func (c *child) unblock() {
 	c.s.T.Helper()
 	_, err := io.WriteString(c.input, "go on\n")
 	require.NoError(c.s.T, err)
 }
 
-// end has the process end in good order.
+// end makes the process end cleanly.
 func (c *child) end() {
 	c.s.T.Helper()
 	c.signal(syscall.SIGTERM)
@@ -132,7 +132,7 @@ func (c *child) end() {
 	}
 }
 
-// beChild is what a child does: it receives until it is told to terminate, and prints what comes and what is handled.
+// beChild is what a child runs. It receives until SIGTERM, and prints which events come and which are handled.
 func beChild() int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
@@ -172,7 +172,7 @@ func receiveAsChild(ctx context.Context) error {
 	return consumer.Close(context.Background())
 }
 
-// childHandler says on the standard output what comes and what is handled, and by which holding.
+// childHandler prints which events come and which are handled, and in which holding.
 func childHandler(blockAt int64) eventhubs.Handler {
 	var sayMu sync.Mutex
 	holdings := map[context.Context]int{} // a holding's handlers share a context

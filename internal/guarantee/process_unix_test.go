@@ -4,8 +4,8 @@ package guarantee_test
 
 import "syscall"
 
-// pause stops a process in the middle of what it does, without telling it.
+// pause stops a process at any moment, without telling it.
 func pause(c *child) { c.signal(syscall.SIGSTOP) }
 
-// resume lets it go on.
+// resume lets the process continue.
 func resume(c *child) { c.signal(syscall.SIGCONT) }

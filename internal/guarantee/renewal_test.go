@@ -17,7 +17,7 @@ import (
 )
 
 // renewalFails are ways in which the renewal of a token fails once, over a link that has worked with the token before.
-// What is left out is dealt with as one of these: see put-token in the matrix.
+// The ways that are left out are handled like one of these: see put-token in the matrix.
 func renewalFails() (cases []aCase) {
 	tried := []string{"hang", "cut-before", "silent", "server-busy", "unauthorized-access"}
 	for _, link := range []eventhubstest.LinkKind{eventhubstest.ReaderLink, eventhubstest.SenderLink} {

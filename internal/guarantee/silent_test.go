@@ -13,7 +13,8 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/guarantee/scene"
 )
 
-// The bounds of a partition's link: to be open, and, when it is silent, to be checked end to end (internal/receive).
+// The bounds for a partition's link: for opening it, for its silence before it is checked end to end, and for the
+// answer to that check (internal/receive).
 const (
 	openTimeout   = 30 * time.Second
 	silence       = time.Minute
@@ -36,15 +37,15 @@ var serviceDoesNotAnswer = []aCase{
 	{"raw SDK: one reader's attach", in(2, rawAttach)},
 }
 
-// unansweredAttach has the attach of partition 0 not be answered, so many times.
+// unansweredAttach makes the attach of partition 0 go unanswered, so many times.
 func unansweredAttach(s *scene.Scene, times int) {
 	s.Server.Fault(eventhubstest.Fault{
 		On: eventhubstest.OnAttach, Partition: "0", ConsumerGroup: scene.Group, Hang: true, Times: times,
 	})
 }
 
-// attachAtTheStart has one partition's link not open for one and a half minutes. The other one is read, and claims
-// are renewed.
+// attachAtTheStart keeps one partition's link from opening for one and a half minutes. The other partition is read, and
+// claims are renewed.
 func attachAtTheStart(s *scene.Scene) {
 	const times = 3
 	unansweredAttach(s, times)
@@ -56,7 +57,7 @@ func attachAtTheStart(s *scene.Scene) {
 	s.During(times*openTimeout-time.Second, func(int) {
 		s.Send(1, "1")
 		synctest.Wait()
-		require.Equal(s.T, s.Last("1"), s.Tally.Furthest("1"), "the other one is read on")
+		require.Equal(s.T, s.Last("1"), s.Tally.Furthest("1"), "the other one is still read")
 	})
 	s.UntilHandled()
 	require.Less(s.T, time.Since(began), times*openTimeout+2*time.Second)
@@ -97,7 +98,8 @@ func unansweredAtTheStart(s *scene.Scene, on eventhubstest.Operation) {
 	s.Check(0)
 }
 
-// managementLater loses an answer about the event hub while partitions are added. It is asked again a minute later.
+// managementLater loses an answer about the event hub while partitions are added. The consumer asks again a minute
+// later.
 func managementLater(s *scene.Scene) {
 	s.Send(5, "0", "1")
 	r := s.Receive("only", eventhubs.ConsumerOptions{}, scene.Nothing)
@@ -109,7 +111,7 @@ func managementLater(s *scene.Scene) {
 	s.Check(0)
 }
 
-// managementAtTheEnd loses the answers that a reader waits for to know what Latest is, and then ends Receive.
+// managementAtTheEnd loses the answers that a reader needs to resolve Latest, and then ends Receive.
 func managementAtTheEnd(s *scene.Scene) {
 	for _, after := range []time.Duration{0, time.Second, 15 * time.Second, 70 * time.Second} {
 		for skip := range 3 {
@@ -126,7 +128,7 @@ func managementAtTheEnd(s *scene.Scene) {
 	}
 }
 
-// linkGoesSilent has a link that is open bring nothing, on a connection that is alive. Only asking tells. So many
+// linkGoesSilent makes an open link deliver nothing, on a connection that is alive. Only asking reveals that. So many
 // questions are not answered.
 func linkGoesSilent(unanswered int) func(*testing.T) {
 	return in(2, func(s *scene.Scene) {
@@ -142,7 +144,7 @@ func linkGoesSilent(unanswered int) func(*testing.T) {
 		s.During(known-time.Second, func(int) {
 			s.Send(1, "0", "1")
 			synctest.Wait()
-			require.Equal(s.T, s.Last("1"), s.Tally.Furthest("1"), "the other one is read on")
+			require.Equal(s.T, s.Last("1"), s.Tally.Furthest("1"), "the other one is still read")
 		})
 		require.EqualValues(s.T, 4, s.Tally.Furthest("0"))
 		s.UntilHandled()
@@ -154,7 +156,7 @@ func linkGoesSilent(unanswered int) func(*testing.T) {
 	})
 }
 
-// connectionsGoSilent loses the state of all connections, without anyone being told.
+// connectionsGoSilent loses the state of all connections, and nobody is told.
 func connectionsGoSilent(s *scene.Scene) {
 	s.Send(5, "0", "1")
 	r := s.Receive("only", eventhubs.ConsumerOptions{}, scene.Nothing)
@@ -170,7 +172,7 @@ func connectionsGoSilent(s *scene.Scene) {
 	s.Check(0)
 }
 
-// dialsUnanswered has a firewall swallow what is dialled, for a while.
+// dialsUnanswered leaves dials unanswered for a while, as a firewall does.
 func dialsUnanswered(s *scene.Scene) {
 	s.Send(5, "0", "1")
 	r := s.Receive("only", eventhubs.ConsumerOptions{}, scene.Nothing)
@@ -208,7 +210,7 @@ func hostGoesSilent(s *scene.Scene) {
 	s.Check(0)
 }
 
-// silentAtTheEnd ends Receive when nothing is answered any more, and closes the consumer.
+// silentAtTheEnd ends Receive when nothing is answered any more, and then closes the consumer.
 func silentAtTheEnd(s *scene.Scene) {
 	s.Send(5, "0", "1")
 	r := s.Receive("only", eventhubs.ConsumerOptions{}, scene.Nothing)

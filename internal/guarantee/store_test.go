@@ -15,7 +15,7 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/guarantee/scene"
 )
 
-// outage is how long the store is down. It outlasts the claims.
+// outage is how long the store is down: longer than claims last.
 const outage = 3 * time.Minute
 
 var storeIsDown = append(downWhileReceivingCases(),
@@ -61,7 +61,7 @@ func downWhileReceivingCases() (list []aCase) {
 	return list
 }
 
-// downWhileReceiving has events come while the store is down, and then the store answer again.
+// downWhileReceiving has events come while the store is down. Then the store works again.
 func downWhileReceiving(s *scene.Scene, balance azeventhubs.ProcessorStrategy, fault eventhubstest.BlobFault) {
 	s.Send(5, "0", "1")
 	r := s.Receive("only", eventhubs.ConsumerOptions{Balance: balance}, scene.Nothing)
@@ -104,7 +104,8 @@ func downBefore(s *scene.Scene) {
 	s.Check(0)
 }
 
-// downForTwo has two consumers whose claims expire while the store is down. None takes anything from the other then.
+// downForTwo has the claims of two consumers expire while the store is down. Neither takes anything from the other
+// then.
 func downForTwo(s *scene.Scene) {
 	ids := []string{"0", "1", "2", "3"}
 	first := s.Receive("first", eventhubs.ConsumerOptions{}, scene.Nothing)
@@ -130,7 +131,7 @@ func downForTwo(s *scene.Scene) {
 	s.Check(0)
 }
 
-// downAtTheEnd has Receive be told to end while nothing can be written.
+// downAtTheEnd ends Receive while nothing can be written.
 func downAtTheEnd(s *scene.Scene, fault eventhubstest.BlobFault) {
 	s.Send(5, "0")
 	r := s.Receive("first", eventhubs.ConsumerOptions{}, scene.Nothing)
@@ -153,7 +154,7 @@ func downAtTheEnd(s *scene.Scene, fault eventhubstest.BlobFault) {
 	s.Check(5) // what no checkpoint could be written for
 }
 
-// listing is a listing that fails.
+// listing is a fault that makes listings fail.
 func listing(of string, status, times int) eventhubstest.BlobFault {
 	return eventhubstest.BlobFault{Operation: "ListBlobs", NameContains: of, Status: status, Times: times}
 }
@@ -174,8 +175,8 @@ func listingFails(s *scene.Scene) {
 	s.Check(0)
 }
 
-// downAtOpening has the store be up for the claim of a second partition, and down when its checkpoint is listed. The
-// first one is read on.
+// downAtOpening takes the store down after it has accepted the claim of a second partition, and before it lists that
+// partition's checkpoint. The first partition is still read.
 func downAtOpening(s *scene.Scene) {
 	s.Send(5, "0", "1")
 	o := eventhubs.ConsumerOptions{Balance: azeventhubs.ProcessorStrategyBalanced} // one partition an interval
@@ -198,7 +199,8 @@ func downAtOpening(s *scene.Scene) {
 	s.Check(0)
 }
 
-// claimFails has one blob be out of order for longer than claims last: it must not keep the others from being renewed.
+// claimFails makes calls for one claim's blob fail for longer than claims last. The other claims must be renewed all
+// the same.
 func claimFails(s *scene.Scene) {
 	s.Send(5, "0", "1")
 	r := s.Receive("only", eventhubs.ConsumerOptions{}, scene.Nothing)
@@ -217,7 +219,7 @@ func claimFails(s *scene.Scene) {
 	s.UntilHandled()
 	r.Stop()
 	require.Equal(s.T, []int64{0}, s.Tally.Begins("1"))
-	s.Check(5) // those of partition 0 may not be covered
+	s.Check(5) // the events of partition 0 may not be covered
 }
 
 // rawListingFails records SDK-FACTS 2: a partition whose checkpoint could not be listed once is owned for ever, and
@@ -250,7 +252,7 @@ func rawOwnershipFails(s *scene.Scene) {
 	}
 }
 
-// hangingClaims claims four partitions, the first of which hangs, and returns how many the store knows after a while.
+// hangingClaims claims four partitions. The first call hangs. It returns how many claims the store has after a while.
 func hangingClaims(s *scene.Scene, store eventhubs.CheckpointStore) int {
 	s.Server.BlobFault(eventhubstest.BlobFault{Operation: "PutBlob", NameContains: "/ownership/0", Hang: true})
 	var want []azeventhubs.Ownership
@@ -268,7 +270,7 @@ func hangingClaims(s *scene.Scene, store eventhubs.CheckpointStore) int {
 	return len(s.Ownership(store, scene.Group))
 }
 
-// claimHangs has a claim get no answer: the others don't wait for it.
+// claimHangs leaves one claim unanswered. The others don't wait for it.
 func claimHangs(s *scene.Scene) { require.Equal(s.T, 3, hangingClaims(s, s.Store)) }
 
 // rawClaimHangs records SDK-FACTS 28: partitions are claimed one after the other.

@@ -35,7 +35,7 @@ func TestGuarantee(t *testing.T) {
 		{"wrong credentials, missing hub or consumer group", somethingIsMissing},
 	} {
 		t.Run(row.happens, func(t *testing.T) {
-			t.Parallel() // rows in real time wait, and others run beside them
+			t.Parallel() // rows in real time wait, and others can run meanwhile
 			for _, c := range row.cases {
 				t.Run(c.name, func(t *testing.T) {
 					t.Parallel()
@@ -52,7 +52,7 @@ type aCase struct {
 	test func(t *testing.T)
 }
 
-// in makes a test of one that happens in a scene in memory, with so many partitions.
+// in makes a test that runs in a scene in memory, with so many partitions.
 func in(partitions int, test func(s *scene.Scene)) func(t *testing.T) {
 	return func(t *testing.T) {
 		t.Helper()

@@ -15,8 +15,8 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/guarantee/scene"
 )
 
-// strange are values that go-amqp can't decode, as they are on the wire, and in their place what it can encode, which
-// is as long.
+// strange are values that go-amqp can't decode, as they are on the wire, and for each a value of the same length that
+// go-amqp can encode.
 var strange = map[string]struct{ asBinary, asSent []byte }{
 	"decimal32":  {[]byte("\xa0\x03\xfe\xfd\xfc"), []byte("\x74\x22\x50\x00\x01")},
 	"decimal64":  {[]byte("\xa0\x07\xfe\xfd\xfc\xfb\xfa\xf9\xf8"), []byte("\x84\x22\x38\x00\x00\x00\x00\x00\x01")},
@@ -24,7 +24,7 @@ var strange = map[string]struct{ asBinary, asSent []byte }{
 	"char":       {[]byte("\xa0\x03\xfb\xfc\xfd"), []byte("\x73\x00\x00\x00\x41")},
 }
 
-// strangeConn sends strange values where it is to send others.
+// strangeConn sends a strange value wherever the stand-in for it is written.
 type strangeConn struct{ net.Conn }
 
 func (c strangeConn) Write(b []byte) (int, error) {
@@ -34,7 +34,7 @@ func (c strangeConn) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
-// sendStrange sends an event, as a client in another language does, that can't be decoded.
+// sendStrange sends an event that can't be decoded, as a client in another language may.
 func sendStrange(s *scene.Scene, kind, partition string) {
 	s.T.Helper()
 	cfg := s.Config
@@ -59,7 +59,7 @@ var eventIsUndecodable = []aCase{
 	{"Unreadable fails at first", in(1, undecodableSkippedLate)},
 }
 
-// skipping has Unreadable skip, and note in the tally what.
+// skipping makes Unreadable skip events, and note them in the tally.
 func skipping(s *scene.Scene) eventhubs.ConsumerOptions {
 	return eventhubs.ConsumerOptions{Unreadable: func(partition string, sequence int64, err error) error {
 		s.Tally.Skip(partition, sequence)
@@ -67,7 +67,8 @@ func skipping(s *scene.Scene) eventhubs.ConsumerOptions {
 	}}
 }
 
-// requireSkipped expects that these events of partition 0 were skipped and no others, and all others handled.
+// requireSkipped expects that these events of partition 0, and no others, were skipped, and that all others were
+// handled.
 func requireSkipped(s *scene.Scene, sequences ...int64) {
 	s.T.Helper()
 	for _, n := range sequences {
@@ -128,8 +129,8 @@ func undecodableKinds(s *scene.Scene) {
 	requireSkipped(s, bad...)
 }
 
-// undecodableKept has a partition wait for its event, while the other one is read. Another version of the program
-// skips it.
+// undecodableKept has a partition wait at its unreadable event, while the other one is read. Another version of the
+// program skips the event.
 func undecodableKept(s *scene.Scene) {
 	r := s.Receive("first", eventhubs.ConsumerOptions{}, scene.Nothing)
 	s.Send(5, "0", "1")
@@ -143,7 +144,7 @@ func undecodableKept(s *scene.Scene) {
 	require.EqualValues(s.T, 4, s.Tally.Furthest("0"))
 	require.Equal(s.T, s.Last("1"), s.Tally.Furthest("1"), "the other partition is read")
 	n := s.Log.Count("level=ERROR", "can't be decoded", "partition=0", "sequence=5 ")
-	require.True(s.T, 4 <= n && n <= 10, "it is told at growing intervals, but not %d times", n)
+	require.True(s.T, 4 <= n && n <= 10, "it is logged at growing intervals, but not %d times", n)
 	require.NotNil(s.T, r.Consumer.Partitions()[0].Reading)
 	r.Stop()
 	require.EqualValues(s.T, 4, s.Checkpoint("0"))
@@ -154,7 +155,7 @@ func undecodableKept(s *scene.Scene) {
 	requireSkipped(s, 5)
 }
 
-// undecodableSkippedLate has Unreadable put the event aside, which fails a few times.
+// undecodableSkippedLate has Unreadable fail a few times before it skips the event.
 func undecodableSkippedLate(s *scene.Scene) {
 	s.Send(5, "0")
 	sendStrange(s, "decimal128", "0")

@@ -11,7 +11,7 @@ import (
 	"github.com/go-eventhubs/eventhubs"
 )
 
-// Host is a machine of its own in a scene in memory: what happens to its network happens to no other.
+// Host is a machine of its own, in a scene in memory. What happens to its network happens to no other machine.
 type Host struct {
 	dial func(ctx context.Context, network, address string) (net.Conn, error)
 
@@ -19,7 +19,7 @@ type Host struct {
 	open      []breakable
 	cut       bool
 	silent    bool
-	healed    chan struct{} // closed when it is silent no more
+	healed    chan struct{} // closed when silence ends
 }
 
 // breakable is a connection in memory.
@@ -29,10 +29,10 @@ type breakable interface {
 	Silence()
 }
 
-// Host returns a machine whose network is in order.
+// Host returns a machine whose network works.
 func (s *Scene) Host() *Host { return &Host{dial: s.Server.DialContext} }
 
-// config has a Config dial from the machine.
+// config returns cfg with connections that come from the machine.
 func (h *Host) config(cfg eventhubs.Config) eventhubs.Config {
 	cfg.DialContext = h.DialContext
 	return cfg
@@ -96,7 +96,7 @@ func (h *Host) Cut() {
 	h.open = nil
 }
 
-// Silence has all connections go silent. New ones are not answered.
+// Silence makes all connections go silent. New ones are not answered.
 func (h *Host) Silence() {
 	h.networkMu.Lock()
 	defer h.networkMu.Unlock()
@@ -107,7 +107,7 @@ func (h *Host) Silence() {
 	h.open = nil
 }
 
-// Heal takes new connections again. Those that were broken stay so.
+// Heal accepts new connections again. Broken and silent connections stay so.
 func (h *Host) Heal() {
 	h.networkMu.Lock()
 	defer h.networkMu.Unlock()

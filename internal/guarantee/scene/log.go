@@ -11,7 +11,7 @@ type Log struct {
 	lines   []string
 }
 
-// Write takes one line.
+// Write adds one line.
 func (l *Log) Write(line []byte) (int, error) {
 	l.linesMu.Lock()
 	defer l.linesMu.Unlock()
@@ -19,7 +19,7 @@ func (l *Log) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// String leaves out lines that say again what was said before.
+// String returns the lines. It leaves out those that repeat an earlier one, but for their time and error.
 func (l *Log) String() string {
 	l.linesMu.Lock()
 	defer l.linesMu.Unlock()
@@ -36,7 +36,7 @@ func (l *Log) String() string {
 	return b.String()
 }
 
-// Count returns how many lines have all the parts in them.
+// Count returns how many lines contain all the parts.
 func (l *Log) Count(parts ...string) (n int) {
 	l.linesMu.Lock()
 	defer l.linesMu.Unlock()

@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Raw is the SDK's own Processor, run as its example does. Subtests called "raw SDK" put it where our Receive is in the
-// subtests beside them, and say what it does: that is why our code is there.
+// Raw is the SDK's own Processor, run as its example does. Subtests called "raw SDK" use it where the subtests beside
+// them use our Receive, and record what it does: that is why our code exists.
 type Raw struct {
 	Store   azeventhubs.CheckpointStore
 	Clients chan *azeventhubs.ProcessorPartitionClient // as they are handed out
@@ -29,7 +29,7 @@ func (s *Scene) RawStore() *checkpoints.BlobStore {
 	return store
 }
 
-// RawClient returns a client of the SDK, which leaves something behind: see Scene.leave.
+// RawClient returns a client of the SDK. The client leaves goroutines behind: see Scene.leave.
 func (s *Scene) RawClient(who, group string) *azeventhubs.ConsumerClient {
 	s.T.Helper()
 	s.leaves = true
@@ -72,7 +72,7 @@ func (s *Scene) Raw(who, group string, store azeventhubs.CheckpointStore, start 
 	return r
 }
 
-// Cancel ends Run, and waits for it.
+// Cancel ends Run, and waits until it has returned.
 func (r *Raw) Cancel() {
 	r.cancel()
 	<-r.Ended
@@ -113,7 +113,7 @@ func (r *Raw) Next(c *azeventhubs.ProcessorPartitionClient) *azeventhubs.Receive
 	return events[0]
 }
 
-// Rounds waits until the Processor has renewed its claim of a partition so many times.
+// Rounds waits until the Processor has renewed its claim of a partition n times.
 func (r *Raw) Rounds(group, partition string, n int) {
 	r.scene.T.Helper()
 	tag := func() string {
@@ -128,7 +128,7 @@ func (r *Raw) Rounds(group, partition string, n int) {
 	}
 }
 
-// Mended fails the test because the SDK does not do any more what a twin records.
+// Mended fails the test because the SDK no longer does what a "raw SDK" test records.
 func (s *Scene) Mended(fact, workaround string) {
 	s.T.Helper()
 	s.T.Errorf("the SDK has mended this: %s. Our work-around may go: %s", fact, workaround)

@@ -10,11 +10,11 @@ import (
 	"github.com/go-eventhubs/eventhubs"
 )
 
-// Receiver is a consumer, with a checkpoint store of its own, whose Receive goes on beside the test.
+// Receiver is a consumer with a checkpoint store of its own. Its Receive runs concurrently with the test.
 type Receiver struct {
 	Consumer *eventhubs.Consumer
 	Who      string // its name in ownership records, and in what the tally finds
-	Host     *Host  // where it runs; nil: where all run
+	Host     *Host  // the machine that it runs on; nil: the one that all others share
 
 	scene  *Scene
 	drain  time.Duration
@@ -23,7 +23,7 @@ type Receiver struct {
 	ended  chan struct{}
 	err    error       // what Receive has returned
 	at     time.Time   // and when
-	known  atomic.Bool // Result has returned it
+	known  atomic.Bool // Result has returned err
 }
 
 // Nothing is a handler that succeeds.
@@ -37,7 +37,7 @@ func (s *Scene) Receive(who string, o eventhubs.ConsumerOptions, h eventhubs.Han
 	return r
 }
 
-// ReceiveBatch does the same with batches.
+// ReceiveBatch starts a consumer that handles batches.
 func (s *Scene) ReceiveBatch(who string, o eventhubs.ConsumerOptions, h eventhubs.BatchHandler) *Receiver {
 	s.T.Helper()
 	r := s.Consumer(who, o)
@@ -84,7 +84,7 @@ func (s *Scene) consumer(
 	return r
 }
 
-// late is a context for what goes on when the test has ended.
+// late is a context for what runs on after the test has ended.
 func (s *Scene) late() context.Context { return context.WithoutCancel(s.T.Context()) }
 
 // close ends the consumer when the test does.
@@ -100,7 +100,7 @@ func (r *Receiver) close() {
 	}
 }
 
-// Receive has the consumer receive.
+// Receive starts the consumer's Receive.
 func (r *Receiver) Receive(h eventhubs.Handler) {
 	r.start(func(ctx context.Context) error { return r.Consumer.Receive(ctx, r.scene.Tally.Handler(r.Who, h)) })
 }
@@ -118,7 +118,7 @@ func (r *Receiver) start(call func(context.Context) error) {
 	}()
 }
 
-// EndedAt returns when Receive has returned. It has to have.
+// EndedAt returns the time at which Receive returned. It waits until Receive has returned.
 func (r *Receiver) EndedAt() time.Time {
 	<-r.ended
 	return r.at
@@ -137,7 +137,7 @@ func (r *Receiver) Ended() bool {
 	}
 }
 
-// Result waits until Receive returns.
+// Result waits until Receive returns, and returns its error.
 func (r *Receiver) Result() error {
 	r.scene.T.Helper()
 	return r.resultWithin(r.scene.Patience())
@@ -158,18 +158,18 @@ func (r *Receiver) resultWithin(d time.Duration) error {
 }
 
 const (
-	// finish is what Receive takes at most after its handlers have returned.
+	// finish is the longest that Receive may take after its handlers have returned.
 	finish = 5 * time.Second
-	// closeConnections is what Close takes at most after that, if nothing is answered.
+	// closeConnections is the longest that Close may take after that, if nothing is answered.
 	closeConnections = 5 * time.Second
-	// slack is what a real clock needs beyond bounds.
+	// slack is added to bounds when the clock is real.
 	slack = 30 * time.Second
 )
 
 // Cancel ends the context of Receive.
 func (r *Receiver) Cancel() { r.cancel() }
 
-// Stop ends the context of Receive, and fails the test unless it returns nil within the time that is documented.
+// Stop ends the context of Receive, and fails the test unless Receive returns nil within the documented time.
 func (r *Receiver) Stop() {
 	r.scene.T.Helper()
 	bound := r.drain + finish
@@ -180,13 +180,13 @@ func (r *Receiver) Stop() {
 	require.NoError(r.scene.T, r.resultWithin(bound))
 }
 
-// Kill ends the consumer as if its machine had lost its power: its connections break, and what it does from now on
-// counts for nothing. Handlers' contexts end.
+// Kill ends the consumer as if its machine had lost its power. Its connections break, and what it does from now on is
+// not counted. The contexts of handlers end.
 func (r *Receiver) Kill() {
 	r.scene.Tally.Kill(r.Who)
 	r.Host.Cut()
 	r.known.Store(true)
 	ended, cancel := context.WithCancel(r.scene.late())
 	cancel()
-	_ = r.Consumer.Close(ended) // it can't be done in good order
+	_ = r.Consumer.Close(ended) // it can't close cleanly
 }

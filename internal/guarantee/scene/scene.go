@@ -1,8 +1,8 @@
-// Package scene is where the guarantees are tested: a namespace and a storage account in which something goes wrong,
-// consumers, and an account of what was sent and what was handled.
+// Package scene has what the tests of the guarantees need: a namespace and a storage account in which something goes
+// wrong, consumers, and an account of what was sent and what was handled.
 //
-// A scene is in memory, and in virtual time: see [In]. Minutes take milliseconds there, and no goroutine of the
-// library may be left when the test ends. Or it is on real sockets, for what takes processes: see [Open].
+// A scene is either in memory and in virtual time (see [In]): minutes take milliseconds there, and no goroutine of the
+// library may be left when the test ends. Or it is on real sockets, for tests that need processes (see [Open]).
 package scene
 
 import (
@@ -22,7 +22,7 @@ import (
 	"github.com/go-eventhubs/eventhubs/eventhubstest"
 )
 
-// Names of what a scene has.
+// The names in a scene.
 const (
 	Hub       = "hub"
 	Group     = azeventhubs.DefaultConsumerGroup
@@ -34,12 +34,12 @@ type Scene struct {
 	T      testing.TB
 	Server *eventhubstest.Server
 	Config eventhubs.Config               // of the event hub, for producers and consumers that are made from now on
-	Store  *eventhubs.BlobCheckpointStore // the scene's own, to look with: consumers have others
+	Store  *eventhubs.BlobCheckpointStore // the scene's own, for looking: consumers have others
 	Log    *Log                           // of the library
 	Tally  *Tally
 
 	options  eventhubstest.Options
-	leaves   bool // there are clients of the SDK
+	leaves   bool // the test uses clients of the SDK: see leave
 	logger   *slog.Logger
 	producer *eventhubs.Producer // nil until something is sent
 	sent     int                 // how many events Send has sent
@@ -61,14 +61,14 @@ func New(t testing.TB, partitions int) *Scene {
 	return Open(t, eventhubstest.Options{InMemory: true, Hubs: []eventhubstest.Hub{hub}})
 }
 
-// Bare is New without a Store of the scene's own, for consumers whose checkpoints are somewhere else.
+// Bare is New without a Store of the scene's own, for consumers whose checkpoints are elsewhere.
 func Bare(t testing.TB, partitions int) *Scene {
 	t.Helper()
 	hub := eventhubstest.Hub{Name: Hub, Partitions: partitions}
 	return open(t, eventhubstest.Options{InMemory: true, Hubs: []eventhubstest.Hub{hub}})
 }
 
-// Open makes a scene whose server has these options. They name an event hub "hub", or none.
+// Open makes a scene whose server has these options. If they name event hubs, one must be "hub".
 func Open(t testing.TB, o eventhubstest.Options) *Scene {
 	t.Helper()
 	s := open(t, o)
@@ -80,7 +80,7 @@ func open(t testing.TB, o eventhubstest.Options) *Scene {
 	t.Helper()
 	s := &Scene{T: t, Log: &Log{}, Tally: NewTally(), options: o}
 	var err error
-	s.Server, err = eventhubstest.New(&o) // and not Start, which sleeps for hours so that leaked goroutines end
+	s.Server, err = eventhubstest.New(&o) // not Start, which sleeps for hours so that leaked goroutines end
 	require.NoError(t, err)
 	t.Cleanup(s.leave)
 	t.Cleanup(s.Server.Close)
@@ -96,7 +96,7 @@ func open(t testing.TB, o eventhubstest.Options) *Scene {
 }
 
 // leave waits, in virtual time, for what the SDK's own clients leave behind: goroutines that end when their tokens
-// would have to be renewed (azeventhubs, consumer_client.go, Close). The library's clients leave none.
+// would be renewed (azeventhubs, consumer_client.go, Close). The library's clients leave none.
 func (s *Scene) leave() {
 	if s.leaves && s.options.InMemory {
 		time.Sleep(tokenLife)
@@ -106,10 +106,10 @@ func (s *Scene) leave() {
 // tokenLife is how long the SDK's tokens last (azeventhubs, internal/sbauth/token_provider.go).
 const tokenLife = 2 * time.Hour
 
-// Leave has the scene wait when the test has ended: see leave.
+// Leave makes the scene wait when the test has ended: see leave.
 func (s *Scene) Leave() { s.leaves = true }
 
-// OpenStore opens a checkpoint store, as each process does.
+// OpenStore opens a checkpoint store, as each process does for itself.
 func (s *Scene) OpenStore(container string) *eventhubs.BlobCheckpointStore {
 	s.T.Helper()
 	return s.openStore(s.Server.BlobConfig(container))
@@ -136,7 +136,7 @@ func (s *Scene) Send(n int, partitions ...string) {
 	s.sent += len(events)
 }
 
-// CheckReading fails the test unless all that Send has sent is handled by now. To look only at how much that is costs
+// CheckReading fails the test unless all that Send has sent is handled by now. It only compares numbers, which costs
 // less than [Tally.Lost].
 func (s *Scene) CheckReading() {
 	s.T.Helper()
@@ -156,13 +156,13 @@ func (s *Scene) Producer() *eventhubs.Producer {
 	return s.producer
 }
 
-// Silence has all connections go silent that are open now.
+// Silence closes the scene's own connection, and makes all others go silent that are open now.
 func (s *Scene) Silence() {
 	s.HangUp()
 	s.Server.SilenceConnections()
 }
 
-// HangUp closes the scene's own connection, so that nothing befalls it. To send again it makes a new one.
+// HangUp closes the scene's own connection, so that nothing happens to it. The next Send opens a new one.
 func (s *Scene) HangUp() {
 	s.T.Helper()
 	if s.producer != nil {
@@ -179,7 +179,7 @@ func (s *Scene) Sent() (sent []Place) {
 	return sent
 }
 
-// Last returns the sequence number of a partition's last event, and -1 if it has none.
+// Last returns the sequence number of a partition's last event, or -1 if it has none.
 func (s *Scene) Last(partition string) int64 {
 	events := s.Server.Events(Hub, partition)
 	if len(events) == 0 {
@@ -194,7 +194,7 @@ func (s *Scene) Checkpoint(partition string) int64 {
 	return s.CheckpointIn(s.Store, partition)
 }
 
-// CheckpointIn is Checkpoint of another store.
+// CheckpointIn is Checkpoint for another store.
 func (s *Scene) CheckpointIn(store eventhubs.CheckpointStore, partition string) int64 {
 	s.T.Helper()
 	list, err := store.ListCheckpoints(s.T.Context(), s.Namespace(), Hub, Group, nil)
@@ -207,7 +207,7 @@ func (s *Scene) CheckpointIn(store eventhubs.CheckpointStore, partition string) 
 	return -1
 }
 
-// Ownership returns the records of who owns what, by partition.
+// Ownership returns the ownership records by partition.
 func (s *Scene) Ownership(store eventhubs.CheckpointStore, group string) map[string]azeventhubs.Ownership {
 	s.T.Helper()
 	list, err := store.ListOwnership(s.T.Context(), s.Namespace(), Hub, group, nil)
@@ -236,7 +236,7 @@ func (s *Scene) Owned(who string) (n int) {
 	return n
 }
 
-// Namespace is the namespace in the names of blobs.
+// Namespace is the namespace as the names of blobs spell it.
 func (s *Scene) Namespace() string {
 	if host, _, err := net.SplitHostPort(s.Config.Namespace); err == nil {
 		return host
@@ -246,7 +246,8 @@ func (s *Scene) Namespace() string {
 	return namespace
 }
 
-// Check fails the test unless nothing is lost, order was kept, and at most so many events were completed again.
+// Check fails the test if events are lost or came out of order, or if events were completed again more than so many
+// times.
 func (s *Scene) Check(repeatedAtMost int) {
 	s.T.Helper()
 	require.Empty(s.T, s.Tally.Lost(s.Sent()), "lost")
@@ -254,13 +255,13 @@ func (s *Scene) Check(repeatedAtMost int) {
 	require.LessOrEqual(s.T, s.Tally.Repeated(), repeatedAtMost, "repeated; holdings began at %v", s.Tally.Holdings())
 }
 
-// CheckLogged fails the test unless the library has logged a line with all the parts in it.
+// CheckLogged fails the test unless the library has logged a line that contains all the parts.
 func (s *Scene) CheckLogged(parts ...string) {
 	s.T.Helper()
 	require.NotZero(s.T, s.Log.Count(parts...), "not logged: %q", parts)
 }
 
-// Patience is for how long Until waits: of virtual time, or of real time if there is no other.
+// Patience is how long Until waits, in virtual time if the scene is in memory.
 func (s *Scene) Patience() time.Duration {
 	if s.options.InMemory {
 		return 15 * time.Minute
@@ -268,8 +269,8 @@ func (s *Scene) Patience() time.Duration {
 	return time.Minute
 }
 
-// Until waits for what has to happen. In virtual time it looks at growing intervals, up to a quarter of a second:
-// what is to be measured exactly is to be noted by handlers.
+// Until waits until a condition is true. In virtual time it looks at growing intervals, up to a quarter of a second, so
+// handlers have to note what is measured exactly.
 func (s *Scene) Until(what string, condition func() bool) {
 	s.T.Helper()
 	longest := 20 * time.Millisecond
@@ -310,7 +311,7 @@ func (s *Scene) failed() *Receiver {
 // UntilHandled waits until all events that were sent are handled.
 func (s *Scene) UntilHandled() {
 	s.T.Helper()
-	seen := -1 // what was lost then is lost until more is handled, and looking costs more than counting
+	seen := -1 // what was lost then stays lost until more is handled, and Lost costs more than Completed
 	s.Until("all events are handled", func() bool {
 		before := seen
 		seen = s.Tally.Completed()
@@ -334,7 +335,7 @@ func (s *Scene) UntilCheckpoint(partition string, sequence int64) {
 	s.until(what, longest, func() bool { return s.Checkpoint(partition) == sequence })
 }
 
-// During does something at once and every second, for a time.
+// During calls do at once and then every second, for a time.
 func (s *Scene) During(d time.Duration, do func(second int)) {
 	began := time.Now()
 	for i := 0; time.Since(began) < d; i++ {

@@ -9,14 +9,14 @@ import (
 	"github.com/go-eventhubs/eventhubs"
 )
 
-// Place is where an event is.
+// Place identifies an event.
 type Place struct {
 	Partition string
 	Sequence  int64
 }
 
-// Holding is one uninterrupted time in which a consumer has a partition. Its handlers share one context; Which stands
-// for that.
+// Holding is one uninterrupted period in which a consumer has a partition. Its handlers share one context, which Which
+// stands for.
 type Holding struct {
 	Who, Partition string
 	Which          any
@@ -33,15 +33,15 @@ type stream struct {
 type Tally struct {
 	tallyMu    sync.Mutex
 	handled    map[Place]int    // how often a handler has completed an event
-	completed  int              // how often in all
+	completed  int              // how often handlers have completed an event
 	came       map[Place]int    // how often an event was handed to a handler
-	keys       int64            // the events of a key are so far apart; 1: one key has all
+	keys       int64            // an event's key is its sequence number modulo this; 1: all have the same key
 	next       map[stream]int64 // the event that has to come next
-	known      map[Holding]bool // an event has come
+	known      map[Holding]bool // holdings that have got an event
 	first      []Place          // the first event of each holding, in the order of their beginnings
 	furthest   map[string]int64 // by partition: the last event that a handler has completed
 	running    map[string]int   // handlers that run, by consumer, partition and key
-	dead       map[string]bool  // consumers that count no more
+	dead       map[string]bool  // consumers that are no longer counted
 	skipped    map[Place]bool   // events that were left out on purpose
 	outOfOrder []string
 }
@@ -59,7 +59,7 @@ func (t *Tally) clear() {
 	t.furthest, t.running, t.skipped = map[string]int64{}, map[string]int{}, map[Place]bool{}
 }
 
-// StartOver forgets all events, because the event hub is another one from now on: its sequence numbers begin again.
+// StartOver forgets all events, because the event hub is replaced by a new one, whose sequence numbers start again.
 // What came out of order is kept. No handler may be running.
 func (t *Tally) StartOver() {
 	t.tallyMu.Lock()
@@ -67,7 +67,8 @@ func (t *Tally) StartOver() {
 	t.clear()
 }
 
-// Key has events come in order by a key, of which there are so many, for all consumers. It returns that key.
+// Key makes the tally expect order by key, with so many keys, for all consumers. It returns the function that gives an
+// event's key.
 func (t *Tally) Key(keys int64) func(*eventhubs.ReceivedEvent) string {
 	t.tallyMu.Lock()
 	defer t.tallyMu.Unlock()
@@ -75,7 +76,7 @@ func (t *Tally) Key(keys int64) func(*eventhubs.ReceivedEvent) string {
 	return func(e *eventhubs.ReceivedEvent) string { return fmt.Sprint(e.SequenceNumber % keys) }
 }
 
-// Handler counts what a handler gets and completes. who is the name of the consumer.
+// Handler wraps h, and counts what it gets and completes. who is the name of the consumer.
 func (t *Tally) Handler(who string, h eventhubs.Handler) eventhubs.Handler {
 	batch := t.BatchHandler(who, func(ctx context.Context, events []*eventhubs.ReceivedEvent) error {
 		return h(ctx, events[0])
@@ -98,9 +99,9 @@ func (t *Tally) BatchHandler(who string, h eventhubs.BatchHandler) eventhubs.Bat
 	}
 }
 
-// Comes notes that n events, from one on, were handed to a handler. Within a holding they come one after the other, and
-// again while the handler fails. A holding begins no further than after what was completed before. No two handlers of a
-// consumer have the same partition at once.
+// Comes notes that n events, from sequence on, were handed to a handler. Within a holding, events come one after
+// another, and again while the handler fails. A holding starts at or before the event after the last completed one. No
+// two handlers of a consumer have the same partition at once.
 func (t *Tally) Comes(h Holding, sequence int64, n int) {
 	t.tallyMu.Lock()
 	defer t.tallyMu.Unlock()
@@ -124,14 +125,14 @@ func (t *Tally) Comes(h Holding, sequence int64, n int) {
 		t.next[at] = sequence
 	}
 	if known && sequence != t.afterSkipped(h.Partition, next) {
-		wrong("where %d should", next)
+		wrong("instead of %d", next)
 	}
 	furthest, some := t.furthest[h.Partition]
 	if !known && some && t.keys == 1 && sequence > t.afterSkipped(h.Partition, furthest+1) {
-		wrong("first, and nobody had come further than %d", furthest)
+		wrong("first, but events are completed up to %d only", furthest)
 	}
 	if before := sequence - t.keys; t.keys > 1 && before >= 0 && t.handled[Place{h.Partition, before}] == 0 {
-		wrong("and nobody had completed %d", before)
+		wrong("before %d was completed", before)
 	}
 	if t.running[at.String()]++; t.running[at.String()] > 1 {
 		wrong("while a handler was running")
@@ -142,7 +143,7 @@ func (s stream) String() string {
 	return fmt.Sprint(s.holding.Who, "/", s.holding.Partition, "/", s.key)
 }
 
-// afterSkipped returns the first event, from one on, that was not left out on purpose.
+// afterSkipped returns the first event, from sequence on, that was not left out on purpose.
 func (t *Tally) afterSkipped(partition string, sequence int64) int64 {
 	for t.skipped[Place{partition, sequence}] {
 		sequence++
@@ -150,7 +151,7 @@ func (t *Tally) afterSkipped(partition string, sequence int64) int64 {
 	return sequence
 }
 
-// Ends notes that the handler has returned.
+// Ends notes that a handler has returned.
 func (t *Tally) Ends(h Holding, sequence int64, n int, completed bool) {
 	t.tallyMu.Lock()
 	defer t.tallyMu.Unlock()
@@ -177,14 +178,14 @@ func (t *Tally) Skip(partition string, sequence int64) {
 	t.skipped[Place{partition, sequence}] = true
 }
 
-// Kill has what a consumer does from now on count for nothing, as if its process had ended.
+// Kill makes the tally ignore what a consumer does from now on, as if its process had ended.
 func (t *Tally) Kill(who string) {
 	t.tallyMu.Lock()
 	defer t.tallyMu.Unlock()
 	t.dead[who] = true
 }
 
-// Handled returns how many events handlers have completed, however often.
+// Handled returns how many events handlers have completed, each counted once.
 func (t *Tally) Handled() int {
 	t.tallyMu.Lock()
 	defer t.tallyMu.Unlock()
@@ -198,7 +199,7 @@ func (t *Tally) Completed() (n int) {
 	return t.completed + len(t.skipped)
 }
 
-// Lost returns those of the events that no handler has completed.
+// Lost returns the events that no handler has completed.
 func (t *Tally) Lost(sent []Place) (lost []Place) {
 	t.tallyMu.Lock()
 	defer t.tallyMu.Unlock()
@@ -224,7 +225,7 @@ func (t *Tally) HasCome(partition string, sequence int64) bool {
 	return came > 0
 }
 
-// Furthest returns the last event of a partition that was completed, and -1 if none was.
+// Furthest returns the last event of a partition that was completed, or -1 if none was.
 func (t *Tally) Furthest(partition string) int64 {
 	t.tallyMu.Lock()
 	defer t.tallyMu.Unlock()
@@ -234,7 +235,7 @@ func (t *Tally) Furthest(partition string) int64 {
 	return -1
 }
 
-// Holdings returns the first event of each holding, in the order of their beginnings.
+// Holdings returns the first event of each holding, in the order in which the holdings began.
 func (t *Tally) Holdings() []Place {
 	t.tallyMu.Lock()
 	defer t.tallyMu.Unlock()
@@ -251,7 +252,7 @@ func (t *Tally) Begins(partition string) (sequences []int64) {
 	return sequences
 }
 
-// Repeated returns how many times an event was completed again.
+// Repeated returns how many times events were completed again.
 func (t *Tally) Repeated() (n int) {
 	t.tallyMu.Lock()
 	defer t.tallyMu.Unlock()
@@ -261,7 +262,7 @@ func (t *Tally) Repeated() (n int) {
 	return n
 }
 
-// OutOfOrder says what came out of order.
+// OutOfOrder describes what came out of order.
 func (t *Tally) OutOfOrder() []string {
 	t.tallyMu.Lock()
 	defer t.tallyMu.Unlock()

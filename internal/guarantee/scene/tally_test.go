@@ -17,7 +17,7 @@ func hold(who string, which int) scene.Holding {
 	return scene.Holding{Who: who, Partition: "0", Which: which}
 }
 
-// handle has a holding be given an event and complete it.
+// handle hands events to a holding's handler, which completes them.
 func handle(t *scene.Tally, h scene.Holding, sequences ...int64) {
 	for _, n := range sequences {
 		t.Comes(h, n, 1)
@@ -109,7 +109,7 @@ func TestTallyStartsOver(t *testing.T) {
 	require.Len(t, c.OutOfOrder(), 1, "it remembers what was wrong")
 }
 
-// TestTallyHandlers has handlers be wrapped that fail, and panic.
+// TestTallyHandlers wraps handlers that fail, and that panic.
 func TestTallyHandlers(t *testing.T) {
 	t.Parallel()
 	c := scene.NewTally()
