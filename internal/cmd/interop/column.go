@@ -95,7 +95,8 @@ func (c *column) install(ctx context.Context, source string) error {
 	return install(ctx, source, "./"+runScript, "install")
 }
 
-// install runs a program that installs what a folder's lock file lists. An error ends with the program's last output.
+// install runs a program that installs, or builds, what is locked in a folder. An error ends with the program's last
+// output.
 func install(ctx context.Context, folder, program string, args ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, installTime)
 	defer cancel()
@@ -112,8 +113,7 @@ func install(ctx context.Context, folder, program string, args ...string) error 
 	return nil
 }
 
-// client returns the client for a variant. All variants but overTLS use plaintext, those that differ by account
-// included.
+// client returns the client for a variant. Only overTLS uses TLS; the variants that differ by account are plaintext.
 func (c *column) client(v variant) client {
 	if v == overTLS {
 		return c.clients[overTLS]

@@ -11,8 +11,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
 )
 
-// How often a processor balances, and when a partition that it owns without renewing is free for others. The drivers do
-// the same.
+// How often a processor balances, and how long it owns a partition without renewing that. The drivers use the same
+// values.
 const (
 	balanceEvery = time.Second
 	expireAfter  = 10 * time.Second

@@ -13,8 +13,8 @@ import (
 // cause is why events were handled again.
 type cause int
 
-// The causes, in order of precedence. Repeats that have none of the others were caused by consumers that joined:
-// nothing else had happened.
+// The causes, in order of precedence. byJoin is for repeats that nothing else explains: consumers joined, and nothing
+// else had happened.
 const (
 	byKill   cause = iota // a consumer that had handled them was killed
 	byPause               // one of the two consumers was stopped for a while, or starved by a busy machine

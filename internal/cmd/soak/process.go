@@ -20,7 +20,7 @@ import (
 type process struct {
 	name     string // its instance ID
 	cmd      *exec.Cmd
-	stdin    io.Closer     // its end, by Close or with this process, ends the consumer process
+	stdin    io.Closer     // closing it, or the end of this process, ends the consumer process
 	ready    chan struct{} // closed when SIGTERM ends it cleanly
 	ended    chan struct{} // closed when it has ended, and all that it has reported is judged
 	err      error         // how it has ended; set before ended is closed
