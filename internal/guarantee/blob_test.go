@@ -48,7 +48,7 @@ func poisoned(s *scene.Scene, metadata map[string]*string) {
 	s.Check(10)
 }
 
-// rawPoisoned records SDK-FACTS 7: one bad blob keeps all partitions from being handed out.
+// rawPoisoned records what the SDK does: one bad blob keeps all partitions from being handed out.
 func rawPoisoned(s *scene.Scene) {
 	store := s.RawStore()
 	for _, id := range []string{"0", "1"} {

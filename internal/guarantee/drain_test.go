@@ -166,8 +166,8 @@ func cancelledInClaim(s *scene.Scene, operation string) {
 // earliest makes the Processor start where the library starts by default.
 var earliest = azeventhubs.StartPosition{Earliest: ptr(true)}
 
-// rawCancel records SDK-FACTS 4: Run gives ownership up while handlers run, and then their checkpoints undo those of
-// the next owner.
+// rawCancel records what the SDK does: Run gives ownership up while handlers run, and then their checkpoints undo those
+// of the next owner.
 func rawCancel(s *scene.Scene) {
 	s.Send(10, "0")
 	first := s.Raw("first", scene.Group, s.RawStore(), earliest)

@@ -14,8 +14,8 @@ import (
 	"github.com/go-eventhubs/eventhubs/internal/guarantee/scene"
 )
 
-// conditions are those that PROTOCOL.md lists: the service may answer with them, or detach a link with them. The number
-// is how often a link is refused with the condition.
+// conditions are what the service may answer with, or detach a link with. The number is how often a link is refused
+// with the condition.
 var conditions = map[string]int{
 	"com.microsoft:server-busy": 10, "com.microsoft:timeout": 10,
 	"amqp:link:detach-forced": 10, "amqp:link:transfer-limit-exceeded": 10,
@@ -146,8 +146,8 @@ func oneIsEnough(s *scene.Scene) {
 	s.Check(0)
 }
 
-// rawWaitsForMore records SDK-FACTS 1: ReceiveEvents waits for as many events as it is asked for, or for the end of its
-// context.
+// rawWaitsForMore records what the SDK does: ReceiveEvents waits for as many events as it is asked for, or for the end
+// of its context.
 func rawWaitsForMore(s *scene.Scene) {
 	s.Send(2, "0")
 	r := s.Raw("reader", scene.Group, s.RawStore(), earliest)
@@ -243,7 +243,8 @@ func whileNobodyReads(s *scene.Scene, do func()) {
 	allow()
 }
 
-// rawLatest records SDK-FACTS 8: a link that is opened again before a first event begins at the latest event again.
+// rawLatest records what the SDK does: a link that is opened again before a first event begins at the latest event
+// again.
 func rawLatest(s *scene.Scene) {
 	c := s.Raw("reader", scene.Group, s.RawStore(), azeventhubs.StartPosition{Latest: ptr(true)}).Partition()
 	got := make(chan *azeventhubs.ReceivedEventData, 1)

@@ -38,7 +38,7 @@ func namespaceFailures() []failure {
 		{name: "cut-after", kind: broken, fault: eventhubstest.Fault{DropConnection: true, After: true}},
 		{name: "silent", kind: silent, fault: eventhubstest.Fault{SilenceConnection: true}},
 	}
-	for _, c := range []string{ // as PROTOCOL.md lists them
+	for _, c := range []string{ // what the service may answer with
 		serverBusy, "com.microsoft:timeout",
 		"amqp:link:detach-forced", "amqp:link:transfer-limit-exceeded",
 		"amqp:connection:forced", "amqp:internal-error",

@@ -125,7 +125,7 @@ func containerMissing(s *scene.Scene, code, want string) {
 	require.ErrorContains(s.T, err, want)
 }
 
-// rawUnknownGroup records SDK-FACTS 15a: Run goes on, nothing arrives, and nobody is told.
+// rawUnknownGroup records what the SDK does: Run continues, nothing arrives, and there is no error.
 func rawUnknownGroup(s *scene.Scene) {
 	s.Send(1, "0")
 	r := s.Raw("reader", "nobody", s.RawStore(), earliest)

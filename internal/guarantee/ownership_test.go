@@ -210,7 +210,7 @@ func takenAfterAsking(s *scene.Scene) {
 	s.Check(1) // the event in flight
 }
 
-// rawTaken records SDK-FACTS 6: nobody is told that a claim was lost, and reading goes on.
+// rawTaken records what the SDK does: reading continues after a claim was lost, without an error.
 func rawTaken(s *scene.Scene) {
 	s.Send(1, "0")
 	r := s.Raw("owner", scene.Group, s.RawStore(), earliest)
@@ -292,7 +292,7 @@ func comesBack(s *scene.Scene) {
 	s.Check(15) // the old owner handles what it has read: to it, storage seems to be down
 }
 
-// rawWakesUp records SDK-FACTS 5: a checkpoint is written whatever the store holds.
+// rawWakesUp records what the SDK does: it writes a checkpoint whatever the store holds.
 func rawWakesUp(s *scene.Scene) {
 	s.Send(10, "0", "1")
 	first := s.Raw("old", scene.Group, s.RawStore(), earliest)

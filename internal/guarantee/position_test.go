@@ -123,8 +123,8 @@ func madeAgainBefore(events int) func(*testing.T) {
 	})
 }
 
-// rawMadeAgain records SDK-FACTS 15g: the SDK tries to begin at a position that isn't there until it is there again.
-// What comes before is skipped.
+// rawMadeAgain records what the SDK does: it tries to begin at a position that doesn't exist until it exists again.
+// Events before it are skipped.
 func rawMadeAgain(s *scene.Scene) {
 	s.Send(10, "0")
 	r := s.Raw("reader", scene.Group, s.RawStore(), earliest)
@@ -186,7 +186,7 @@ func addedToTwo(s *scene.Scene) {
 	s.Check(0)
 }
 
-// rawAdded records SDK-FACTS 15e: the Processor asks for the partitions once.
+// rawAdded records what the SDK does: the Processor asks for the partitions once.
 func rawAdded(s *scene.Scene) {
 	r := s.Raw("reader", scene.Group, s.RawStore(), earliest)
 	r.Partition()

@@ -230,7 +230,7 @@ func silentAtTheEnd(s *scene.Scene) {
 	s.Check(0)
 }
 
-// rawAttach records SDK-FACTS 15c: one attach that is never answered keeps all claims from being renewed.
+// rawAttach records what the SDK does: one attach that is never answered keeps all claims from being renewed.
 func rawAttach(s *scene.Scene) {
 	unansweredAttach(s, 1)
 	r := s.Raw("reader", scene.Group, s.RawStore(), earliest)

@@ -222,8 +222,8 @@ func claimFails(s *scene.Scene) {
 	s.Check(5) // the events of partition 0 may not be covered
 }
 
-// rawListingFails records SDK-FACTS 2: a partition whose checkpoint could not be listed once is owned for ever, and
-// never handed out.
+// rawListingFails records what the SDK does: a partition whose checkpoint could not be listed once is owned for ever,
+// and never handed out.
 func rawListingFails(s *scene.Scene) {
 	s.Send(1, "0")
 	store := s.RawStore()
@@ -237,7 +237,7 @@ func rawListingFails(s *scene.Scene) {
 	}
 }
 
-// rawOwnershipFails records SDK-FACTS 3: one call of the store that fails ends Run.
+// rawOwnershipFails records what the SDK does: one failed call of the store ends Run.
 func rawOwnershipFails(s *scene.Scene) {
 	r := s.Raw("owner", scene.Group, s.RawStore(), earliest)
 	r.Partition()
@@ -273,7 +273,7 @@ func hangingClaims(s *scene.Scene, store eventhubs.CheckpointStore) int {
 // claimHangs leaves one claim unanswered. The others don't wait for it.
 func claimHangs(s *scene.Scene) { require.Equal(s.T, 3, hangingClaims(s, s.Store)) }
 
-// rawClaimHangs records SDK-FACTS 28: partitions are claimed one after the other.
+// rawClaimHangs records what the SDK does: it claims partitions one after another.
 func rawClaimHangs(s *scene.Scene) {
 	if hangingClaims(s, s.RawStore()) > 0 {
 		s.Mended("partitions are claimed one after the other", "ClaimOwnership in internal/checkpoint")
