@@ -38,7 +38,7 @@ func poisoned(s *scene.Scene, metadata map[string]*string) {
 	r.Stop()
 	blob := poison(s, scene.Container, "0", metadata)
 	s.Send(10, "0", "1")
-	r = s.Receive("second", latest(), scene.Nothing) // an unreadable checkpoint does not begin there
+	r = s.Receive("second", latest(), scene.Nothing) // not where an unreadable checkpoint makes reading start
 	s.UntilHandled()
 	r.Stop()
 	require.Equal(s.T, []int64{0, 0}, s.Tally.Begins("0"), "from the earliest event")

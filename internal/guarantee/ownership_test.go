@@ -106,7 +106,7 @@ func takeInStore(s *scene.Scene, store eventhubs.CheckpointStore, partition stri
 	})
 }
 
-// takenInTheStore has the claim be taken, but no link: only the store shows it.
+// takenInTheStore has the claim taken, but not the link: only the store shows it.
 func takenInTheStore(s *scene.Scene) {
 	s.Send(10, "0")
 	lost := make(chan error, 1)
@@ -136,7 +136,8 @@ func takenInTheStore(s *scene.Scene) {
 	s.Check(0)
 }
 
-// takenByEpoch has the link be taken, but no claim: the store doesn't show it. Reading resumes when the thief has gone.
+// takenByEpoch has the link taken, but not the claim: the store doesn't show it. Reading resumes when the thief has
+// gone.
 func takenByEpoch(s *scene.Scene) {
 	s.Send(10, "0")
 	r := s.Receive("owner", eventhubs.ConsumerOptions{}, scene.Nothing)
@@ -218,8 +219,8 @@ func rawTaken(s *scene.Scene) {
 	r.Next(c)
 	takeInStore(s, r.Store, "0")
 	s.Send(1, "0")
-	// When the Processor takes the partition again, which the thief doesn't renew, it has listed the owners, and its own
-	// claim has been refused.
+	// The thief doesn't renew its claim, so the Processor takes the partition again. By then it has listed the owners, and
+	// its own claim has been refused.
 	s.Until("the Processor has seen the loss", func() bool {
 		return s.Ownership(r.Store, scene.Group)["0"].OwnerID == "owner"
 	})

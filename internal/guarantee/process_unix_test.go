@@ -4,7 +4,7 @@ package guarantee_test
 
 import "syscall"
 
-// pause stops a process at any moment, without telling it.
+// pause stops a process wherever it is, without telling it.
 func pause(c *child) { c.signal(syscall.SIGSTOP) }
 
 // resume lets the process continue.

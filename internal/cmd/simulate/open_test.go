@@ -16,7 +16,7 @@ type openings struct {
 	calls   int
 }
 
-// unpaired is the kind of what openings reports.
+// unpaired is the kind under which openings accuses the library.
 const unpaired = "unpaired"
 
 // opened fails every fifth time.

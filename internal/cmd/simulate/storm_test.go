@@ -80,7 +80,7 @@ func (s *simulation) storm(r random) storm {
 	})
 }
 
-// at is the beginning of a storm that only does something at one moment, and needs no end.
+// at returns the begin function of a storm that does something at one moment, and needs no end.
 func (s *simulation) at(do func()) func(context.Context) func() {
 	return func(context.Context) func() { do(); return func() {} }
 }

@@ -87,8 +87,8 @@ func (p *process) waitReady() error {
 	}
 }
 
-// readReports passes on what the process reports. A last line without an end was being written when the process was
-// killed: its handler had not returned.
+// readReports passes on what the process reports. An incomplete last line was being written when the process was
+// killed, so its handler had not returned.
 func (p *process) readReports(stdout io.Reader, j *judge) {
 	lines := bufio.NewReader(stdout)
 	c := j.consumer(p.name)

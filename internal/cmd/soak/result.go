@@ -36,7 +36,7 @@ func (r result) verdict() error {
 	case r.repeatedClean > 0:
 		return errors.New("events were repeated although consumers only joined, and were stopped cleanly")
 	case r.by[byJoin] > 0:
-		return errors.New("events were repeated although nothing had happened but that consumers joined")
+		return errors.New("events were repeated although nothing had happened except that consumers joined")
 	case r.uncovered > 0:
 		return errors.New("events were handled that no checkpoint covers after consumers were stopped cleanly")
 	case r.sent == 0 || r.handled < r.sent:
