@@ -3,7 +3,6 @@ package event
 
 import (
 	"encoding/binary"
-	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -138,46 +137,37 @@ func (m Many) Cost(i int) int                              { return m[i].cost() 
 func (m Many) To(i int) send.Destination                   { return m[i].destination() }
 func (m Many) Raw(i int) *azeventhubs.AMQPAnnotatedMessage { return m[i].raw() }
 
-func (m Many) Data(i int) *azeventhubs.EventData {
-	d := &azeventhubs.EventData{}
-	m[i].fill(d, new(string))
-	return d
-}
+func (m Many) Data(i int, d *azeventhubs.EventData) { m[i].fill(d) }
 
-// Single is the only event of a call, together with the memory that sending it takes: one allocation.
-type Single struct {
-	Event Event
-
-	data azeventhubs.EventData
-	id   string
-}
+// Single is the only event of a call.
+type Single struct{ Event Event }
 
 // Len implements send.Events, as all methods do.
 func (s *Single) Len() int                                  { return 1 }
 func (s *Single) Cost(int) int                              { return s.Event.cost() }
 func (s *Single) To(int) send.Destination                   { return s.Event.destination() }
 func (s *Single) Raw(int) *azeventhubs.AMQPAnnotatedMessage { return s.Event.raw() }
-
-func (s *Single) Data(int) *azeventhubs.EventData {
-	s.Event.fill(&s.data, &s.id)
-	return &s.data
-}
+func (s *Single) Data(_ int, d *azeventhubs.EventData)      { s.Event.fill(d) }
 
 func (e *Event) destination() send.Destination {
 	return send.Destination{Key: e.PartitionKey, Partition: e.PartitionID}
 }
 
-// fill makes the SDK's event of an event. id is memory for its message id.
-func (e *Event) fill(d *azeventhubs.EventData, id *string) {
-	d.Body, d.Properties, d.CorrelationID = e.Body, e.Properties, e.CorrelationID
+// fill makes an event of the SDK the same as e. What d had before is overwritten.
+func (e *Event) fill(d *azeventhubs.EventData) {
+	d.Body, d.Properties, d.CorrelationID, d.ContentType = e.Body, e.Properties, e.CorrelationID, nil
 	if e.ContentType != "" {
 		d.ContentType = &e.ContentType
 	}
-	if *id = e.MessageID; *id == "" {
-		*id = newMessageID()
+	if d.MessageID == nil {
+		d.MessageID = new(string)
 	}
-	d.MessageID = id
+	if *d.MessageID = e.MessageID; e.MessageID == "" {
+		*d.MessageID = newMessageID()
+	}
 }
+
+const digits = "0123456789abcdef"
 
 // newMessageID makes a UUID, as the SDK does for an event without a message id, but faster: the SDK's way takes two
 // fifths of the time for putting a small event into a batch (azure-sdk-for-go/sdk/internal, uuid/uuid.go, String).
@@ -186,12 +176,15 @@ func newMessageID() string {
 	binary.LittleEndian.PutUint64(b[:8], rand.Uint64())
 	binary.LittleEndian.PutUint64(b[8:], rand.Uint64())
 	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80 // version 4: random
-	s := make([]byte, 0, 36)
-	for i, v := range [...][]byte{b[:4], b[4:6], b[6:8], b[8:10], b[10:]} {
-		if i > 0 {
-			s = append(s, '-')
+	var text [36]byte
+	at := 0
+	for i, v := range b {
+		if i == 4 || i == 6 || i == 8 || i == 10 {
+			text[at] = '-'
+			at++
 		}
-		s = hex.AppendEncode(s, v)
+		text[at], text[at+1] = digits[v>>4], digits[v&0xf]
+		at += 2
 	}
-	return string(s)
+	return string(text[:])
 }

@@ -32,6 +32,7 @@ type batcher struct {
 	engine *Engine
 	batch  *batch
 	part   *azeventhubs.EventDataBatch // what is on its way; nil: the next part has to be filled
+	data   azeventhubs.EventData       // memory for the event that is being added
 	begin  position                    // of the part
 	end    position                    // of the part, and the beginning of the next one
 }
@@ -100,7 +101,7 @@ func (s *batcher) fill(part *azeventhubs.EventDataBatch) {
 // read reads the events of a span. It returns the one that comes next if the part is full.
 func (s *batcher) read(part *azeventhubs.EventDataBatch, sp *span, from int) (next int, full bool) {
 	for i := from; i < sp.to; i++ {
-		err := add(part, sp.events, i)
+		err := s.add(part, sp.events, i)
 		switch {
 		case err == nil:
 			continue
@@ -122,12 +123,13 @@ func (s *batcher) read(part *azeventhubs.EventDataBatch, sp *span, from int) (ne
 	return 0, false
 }
 
-// add adds an event to a batch of the SDK.
-func add(part *azeventhubs.EventDataBatch, events Events, i int) error {
+// add adds an event to a batch of the SDK, which encodes it.
+func (s *batcher) add(part *azeventhubs.EventDataBatch, events Events, i int) error {
 	if raw := events.Raw(i); raw != nil {
 		return part.AddAMQPAnnotatedMessage(raw, nil)
 	}
-	return part.AddEventData(events.Data(i), nil)
+	events.Data(i, &s.data)
+	return part.AddEventData(&s.data, nil)
 }
 
 // fail notes that a part was not acknowledged, or, if it could not be filled, that the rest was not.

@@ -31,8 +31,8 @@ type Events interface {
 	To(i int) Destination
 	// Cost is an upper bound of an event's size in a batch of its own. It counts against the room.
 	Cost(i int) int
-	// Data returns the SDK's event. It is called when a batch takes the event.
-	Data(i int) *azeventhubs.EventData
+	// Data makes d the SDK's event, when a batch takes it. d may have been used for another event.
+	Data(i int, d *azeventhubs.EventData)
 	// Raw replaces Data for an event that EventData cannot hold. It is nil for nearly all events.
 	Raw(i int) *azeventhubs.AMQPAnnotatedMessage
 }

@@ -38,7 +38,8 @@ func message(events Events, i int) *amqp.Message {
 	if raw := events.Raw(i); raw != nil {
 		return RawMessage(raw)
 	}
-	d := events.Data(i)
+	d := &azeventhubs.EventData{}
+	events.Data(i, d)
 	m := amqp.NewMessage(d.Body)
 	m.Properties = &amqp.MessageProperties{ContentType: d.ContentType, CorrelationID: d.CorrelationID}
 	if d.MessageID != nil {

@@ -25,12 +25,11 @@ func (k keys) To(i int) send.Destination {
 	return send.Destination{Key: strings.TrimPrefix(k[i], "bad ")}
 }
 func (k keys) Cost(int) int { return 1000 }
-func (k keys) Data(i int) *azeventhubs.EventData {
-	d := &azeventhubs.EventData{}
+func (k keys) Data(i int, d *azeventhubs.EventData) {
+	*d = azeventhubs.EventData{}
 	if strings.HasPrefix(k[i], "bad ") {
 		d.Properties = map[string]any{"p": struct{}{}}
 	}
-	return d
 }
 
 func (k keys) Raw(int) *azeventhubs.AMQPAnnotatedMessage { return nil }
