@@ -9,8 +9,8 @@
 //   - Until a first call has succeeded, one call at a time is in the client, and the SDK recovers by itself, so that
 //     the call returns the reason of a failure. After that, calls run concurrently.
 //   - When the connection or the link ends while several calls are in the client, the client is given up before the SDK
-//     starts to recover: its socket is dropped, and it can no longer dial. So the calls in it fail. The next caller makes
-//     a new client.
+//     starts to recover: its socket is dropped, and it can no longer dial. So the calls in it fail. The next caller
+//     makes a new client.
 //
 // What ends a call early is the loss of its connection, not the end of a context, which may make the SDK hang for good:
 // see dial's Dialer.Context.

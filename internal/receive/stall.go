@@ -72,8 +72,8 @@ func (p *progress) returned(tried attempt, now time.Time) {
 	if tried.warned == 0 {
 		return
 	}
-	p.log().Info("eventhubs: the handler that had stalled has returned", "sequence", tried.sequence, "attempt", tried.number,
-		"after", retry.Text(now.Sub(tried.since)))
+	p.log().Info("eventhubs: the handler that had stalled has returned", "sequence", tried.sequence,
+		"attempt", tried.number, "after", retry.Text(now.Sub(tried.since)))
 }
 
 // reportStalls reports the oldest attempt if it has been under way for long, and the reader's wait for its event.

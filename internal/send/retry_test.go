@@ -24,8 +24,8 @@ const (
 	once                   // it fails after one more try
 )
 
-// conditions are all that PROTOCOL.md lists, and some that the specification has. What becomes of each is given for a
-// service that has worked before, and for one that has not.
+// conditions are those that the service is known to send, and some of the specification. What becomes of each is given
+// for a service that has worked before, and for one that has not.
 var conditions = map[string]struct{ after, before outcome }{
 	"com.microsoft:server-busy":         {minute, minute},
 	"com.microsoft:timeout":             {minute, minute},
