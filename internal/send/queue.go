@@ -9,9 +9,10 @@ import (
 )
 
 const (
-	// together is how many batches without a destination may be in flight at once. Those with a key or for a partition go
-	// one by one, in order.
-	together = 4
+	// together is how many batches without a destination may be in flight at once, and fullTogether how many while a full
+	// one waits, to which nothing can be added. Those with a key or for a partition go one by one, in order.
+	together     = 4
+	fullTogether = 16
 	// freshness is how much of RetryFor may have passed for a batch that waits while its link fails. Later events get
 	// another batch, with its own time until it is given up.
 	freshness = 8
@@ -139,8 +140,11 @@ func (q *queue) isOld(b *batch) bool {
 // startBatcher starts a batcher if there is a batch to send and the order allows it.
 func (q *queue) startBatcher() {
 	most := together
-	if q.to.ordered() {
+	switch {
+	case q.to.ordered():
 		most = 1
+	case len(q.waiting) > 1:
+		most = fullTogether
 	}
 	if len(q.waiting) == 0 || q.batchers >= most {
 		return
