@@ -17,20 +17,28 @@ help: ## Show what can be made
 demo: ## Send, receive, kill, resume on this machine alone; AUTH=passwordless: over TLS, with DefaultAzureCredential
 	go run ./internal/cmd/demo $(if $(AUTH),-auth $(AUTH))
 
-GOTEST = GORACE=atexit_sleep_ms=0 GOGC=400 go test -race -timeout 8m -p $$((2 * $$(getconf _NPROCESSORS_ONLN)))
+GOTEST = GORACE=atexit_sleep_ms=0 GOGC=400 go test -race -timeout 8m -p $$(($$(getconf _NPROCESSORS_ONLN) * 3 / 2))
 
-# The packages that take longest come first, so that none is left running alone at the end.
-LONGEST := ./internal/guarantee ./internal/cmd/soak . ./internal/receive ./eventhubstest ./internal/docs ./internal/send
+# The packages that take longest, or wait most, come first, so that none is left running alone at the end.
+LONGEST := ./internal/guarantee ./eventhubstest ./internal/cmd/soak . ./internal/receive ./internal/server/amqp ./internal/docs ./internal/send
 
-.PHONY: test
-# A package with tests in virtual time uses one processor (internal/leaktest), and some wait for processes or sockets:
-# twice as many run at once as there are processors. The race detector sleeps for a second before a program ends, in case
-# a goroutine that is left races; internal/leaktest has found by then that there is none. Collecting garbage less often
-# takes some memory and saves time.
+.PHONY: test test-matrix test-root $(MODULES:%=test-in-%)
+# A package with tests in virtual time uses one processor (internal/leaktest), and some wait for processes or sockets: so
+# more run at once than there are processors, and the fault matrix and the other modules run beside the rest. What they
+# share is compiled before. The race detector sleeps for a second before a program ends, in case a goroutine that is left
+# races; internal/leaktest has found by then that there is none. Collecting garbage less often takes memory and saves time.
 test: ## Run all tests, with the race detector
-	$(GOTEST) $(LONGEST) ./...
-	cd eventhubsotel && $(GOTEST) ./...
-	cd eventhubsotel/examples/service && $(GOTEST) ./...
+	@go build -race ./...
+	@$(MAKE) -j --no-print-directory test-matrix test-root $(MODULES:%=test-in-%)
+
+test-matrix:
+	$(GOTEST) -run '^TestMatrix$$' ./internal/guarantee
+
+test-root:
+	$(GOTEST) -skip '^TestMatrix$$' $(LONGEST) ./...
+
+$(MODULES:%=test-in-%): test-in-%:
+	cd $* && $(GOTEST) ./...
 
 .PHONY: lint
 lint: ## Check the code: gofmt, go vet (for windows and darwin as well), golangci-lint

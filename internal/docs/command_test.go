@@ -31,9 +31,7 @@ var elsewhere = map[string]string{
 
 // TestCommands runs what the documents tell to type, one document at a time:
 //
-//   - make demo: as it is;
-//   - make with any other target: make -n, which shows that the target is there. The tests can't run themselves, and
-//     the rest takes minutes;
+//   - make: make -n, which shows that the target is there. .ci/run runs what is behind it;
 //   - go run of an example: with free ports; the emulator's environment is given to what comes after it, and what goes
 //     on for ever is ended with SIGINT.
 //
@@ -101,8 +99,6 @@ type shell struct {
 func (s *shell) do(command []string) {
 	s.t.Helper()
 	switch {
-	case len(command) >= 2 && command[0] == "make" && command[1] == "demo":
-		s.run(root, "make", command[1:]...)
 	case len(command) >= 2 && command[0] == "make":
 		s.run(root, "make", append([]string{"-n"}, command[1:]...)...)
 	case len(command) >= 3 && command[0] == "go" && command[1] == "run" && strings.HasPrefix(command[2], "./examples/"):
