@@ -186,8 +186,8 @@ func TestOthersOfTheCallAreSent(t *testing.T) {
 	})
 }
 
-// TestBatchesTravelTogether: what goes anywhere does not wait for one answer after the other. Full batches all travel at
-// once. Four others do; what comes while they travel shares the next one.
+// TestBatchesTravelTogether: what goes anywhere does not wait for one answer after the other. Full batches all travel
+// at once. Four others do; what comes while they travel shares the next one.
 func TestBatchesTravelTogether(t *testing.T) {
 	bubble(t, options{server: eventhubstest.Options{RetentionBytes: 1 << 30}}, func(t *testing.T, s *scene) {
 		require.NoError(t, s.Send(t.Context(), keyed))
