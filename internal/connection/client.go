@@ -208,16 +208,13 @@ func (s *Shared[C]) retire(c *client[C]) {
 // giveUp retires a client and throws its users out: its socket is dropped, and it can no longer dial. So nothing in it
 // waits for the network.
 func (s *Shared[C]) giveUp(c *client[C], why error) {
+	c.end(why) // first: equip may close the dialer as soon as the client is given up
 	s.clientsMu.Lock()
 	first, dialer := !c.given, c.dialer
 	c.given = true
 	s.retire(c)
 	s.clientsMu.Unlock()
-	if !first {
-		return
-	}
-	c.end(why)
-	if dialer != nil {
+	if first && dialer != nil {
 		dialer.Close()
 	}
 }

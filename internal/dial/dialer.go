@@ -192,6 +192,7 @@ func (d *Dialer) Dial(ctx context.Context, _ azeventhubs.WebSocketConnParams) (n
 		d.leave()
 		return nil, err
 	}
+	d.cause.Store(nil)
 	return &watchedConn{Conn: nc, dialer: d}, nil
 }
 

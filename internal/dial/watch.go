@@ -21,7 +21,7 @@ func (d *Dialer) Watch(ended, detached func()) {
 	}
 }
 
-// Cause is why reading from a watched connection has failed, or nil. That the connection was closed here is no reason.
+// Cause is why the latest connection has failed, or nil. That it was closed here is no reason.
 func (d *Dialer) Cause() error {
 	if err := d.cause.Load(); err != nil {
 		return *err
@@ -47,10 +47,15 @@ type watchedConn struct {
 // Read notes why it fails.
 func (w *watchedConn) Read(b []byte) (int, error) {
 	n, err := w.Conn.Read(b)
+	w.note(err)
+	return n, err
+}
+
+// note notes why the connection fails.
+func (w *watchedConn) note(err error) {
 	if err != nil && !errors.Is(err, net.ErrClosed) {
 		w.dialer.cause.CompareAndSwap(nil, &err)
 	}
-	return n, err
 }
 
 // Write looks for two kinds of frames. go-amqp writes a frame at a time (conn.go, writeFrame).
@@ -71,7 +76,9 @@ func (w *watchedConn) Write(b []byte) (int, error) {
 			w.dialer.watch.ended()
 		}
 	}
-	return w.Conn.Write(b)
+	n, err := w.Conn.Write(b)
+	w.note(err)
+	return n, err
 }
 
 // Close is how go-amqp ends a connection, for whatever reason, after it has ended writing and before it tells its

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
 )
@@ -56,8 +57,9 @@ func (s *batcher) deliver() {
 
 // send fills a part, unless it is filled, and sends it. A part that was filled for a higher limit is filled again.
 func (s *batcher) send() error {
+	l := s.batch.queue.link
 	use := func(ctx context.Context, client *azeventhubs.ProducerClient) error {
-		if s.part != nil && s.part.NumBytes() > uint64(s.batch.queue.link.limit.Load()) {
+		if s.part != nil && s.part.NumBytes() > uint64(l.limit.Load()) {
 			s.part, s.end = nil, s.begin
 		}
 		if s.part == nil {
@@ -71,9 +73,12 @@ func (s *batcher) send() error {
 		if s.part.NumEvents() == 0 {
 			return nil // its callers have left, or learn why their events cannot be sent
 		}
-		return client.SendEventDataBatch(ctx, s.part, nil)
+		began := time.Now()
+		err := client.SendEventDataBatch(ctx, s.part, nil)
+		l.quick.Store(err == nil && time.Since(began) <= s.engine.options.AnswerTimeout/quickness)
+		return err
 	}
-	return s.batch.queue.link.shared.Do(s.engine.ctx, use)
+	return l.shared.Do(s.engine.ctx, use)
 }
 
 // fill reads events into a part, until it is full or there are no more.

@@ -33,6 +33,7 @@ type link struct {
 	limit     atomic.Int64 // the most bytes of a message; 0: it was never open
 	batchSize atomic.Int64 // the most bytes of a batch; the limit, once it is known
 
+	quick     atomic.Bool // the last answer took little of AnswerTimeout
 	failing   atomic.Bool
 	failureMu sync.Mutex
 	failure   outage
@@ -87,9 +88,10 @@ func (l *link) ensure(ctx context.Context) error {
 
 // abandoned is the error of a call whose context has ended.
 func (l *link) abandoned(ctx context.Context, open string) error {
+	cause := context.Cause(ctx)
 	l.failureMu.Lock()
 	defer l.failureMu.Unlock()
-	return &AbandonedError{Open: open, Cause: context.Cause(ctx), Last: l.failure.last}
+	return &AbandonedError{Open: open, Cause: cause, Last: l.failure.last}
 }
 
 // try does one step of sending, and repeats it while it fails transiently and somebody wants it. It may take RetryFor
@@ -133,6 +135,7 @@ func (l *link) fail(err error, first, began time.Time) (since time.Time) {
 	l.failure.tries++
 	l.failure.last = err
 	l.failing.Store(true)
+	l.quick.Store(false)
 	return failingSince(l.failure.since, first, began)
 }
 

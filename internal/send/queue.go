@@ -10,9 +10,13 @@ import (
 
 const (
 	// together is how many batches without a destination may be in flight at once, and fullTogether how many while a full
-	// one waits, to which nothing can be added. Those with a key or for a partition go one by one, in order.
+	// one waits, to which nothing can be added, and the link is quick. Those with a key or for a partition go one by one,
+	// in order.
 	together     = 4
 	fullTogether = 16
+	// quickness is how much of AnswerTimeout an answer of a quick link takes at most: were fullTogether batches on a slow
+	// one, the last of them would not be answered in time.
+	quickness = 30
 	// freshness is how much of RetryFor may have passed for a batch that waits while its link fails. Later events get
 	// another batch, with its own time until it is given up.
 	freshness = 8
@@ -137,16 +141,25 @@ func (q *queue) isOld(b *batch) bool {
 	return time.Since(b.began) > q.link.engine.options.RetryFor/freshness
 }
 
-// startBatcher starts a batcher if there is a batch to send and the order allows it.
-func (q *queue) startBatcher() {
-	most := together
+// most is how many batchers the queue may have now.
+func (q *queue) most() int {
 	switch {
 	case q.to.ordered():
-		most = 1
-	case len(q.waiting) > 1:
-		most = fullTogether
+		return 1
+	case q.isFull() && q.link.quick.Load():
+		return fullTogether
 	}
-	if len(q.waiting) == 0 || q.batchers >= most {
+	return together
+}
+
+// isFull reports whether little or nothing can be added to the batch that comes next.
+func (q *queue) isFull() bool {
+	return len(q.waiting) > 1 || len(q.waiting) == 1 && q.waiting[0].cost > int(q.link.batchSize.Load())/2
+}
+
+// startBatcher starts a batcher if there is a batch to send and most allows it.
+func (q *queue) startBatcher() {
+	if len(q.waiting) == 0 || q.batchers >= q.most() {
 		return
 	}
 	q.batchers++
@@ -154,11 +167,11 @@ func (q *queue) startBatcher() {
 	go q.link.engine.work(q)
 }
 
-// next takes the next batch from a queue, or ends the batcher if there is none.
+// next takes the next batch from a queue, or ends the batcher if there is none, or others are enough.
 func (e *Engine) next(q *queue) *batch {
 	e.queuesMu.Lock()
 	defer e.queuesMu.Unlock()
-	if len(q.waiting) > 0 {
+	if len(q.waiting) > 0 && q.batchers <= q.most() {
 		b := q.waiting[0]
 		q.waiting[0] = nil
 		if q.waiting = q.waiting[1:]; len(q.waiting) == 0 {

@@ -210,6 +210,20 @@ func TestBatchesTravelTogether(t *testing.T) {
 	})
 }
 
+// TestFewBatchesOnASlowLink: if answers take their time, more of them at once may take too long.
+func TestFewBatchesOnASlowLink(t *testing.T) {
+	bubble(t, options{server: eventhubstest.Options{RetentionBytes: 1 << 30}}, func(t *testing.T, s *scene) {
+		const slow = 2 * time.Second
+		s.srv.Fault(eventhubstest.Fault{On: eventhubstest.OnPublish, Delay: slow})
+		require.NoError(t, s.Send(t.Context(), keyed))
+		events := make([]eventhubs.Event, 11) // a batch for each
+		for i := range events {
+			events[i].Body = make([]byte, 1000<<10)
+		}
+		require.Equal(t, 3*(slow+roundTrip), elapsed(func() { require.NoError(t, s.Send(t.Context(), events...)) }))
+	})
+}
+
 // TestOneFailureDoesNotTouchOthers: a batch that is refused fails the calls that share it, and no others.
 func TestOneFailureDoesNotTouchOthers(t *testing.T) {
 	bubble(t, options{}, func(t *testing.T, s *scene) {
