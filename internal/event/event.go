@@ -3,6 +3,7 @@ package event
 
 import (
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -167,8 +168,6 @@ func (e *Event) fill(d *azeventhubs.EventData) {
 	}
 }
 
-const digits = "0123456789abcdef"
-
 // newMessageID makes a UUID, as the SDK does for an event without a message id, but faster: the SDK's way takes two
 // fifths of the time for putting a small event into a batch (azure-sdk-for-go/sdk/internal, uuid/uuid.go, String).
 func newMessageID() string {
@@ -176,15 +175,12 @@ func newMessageID() string {
 	binary.LittleEndian.PutUint64(b[:8], rand.Uint64())
 	binary.LittleEndian.PutUint64(b[8:], rand.Uint64())
 	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80 // version 4: random
-	var text [36]byte
-	at := 0
-	for i, v := range b {
-		if i == 4 || i == 6 || i == 8 || i == 10 {
-			text[at] = '-'
-			at++
+	s := make([]byte, 0, 36)
+	for i, v := range [...][]byte{b[:4], b[4:6], b[6:8], b[8:10], b[10:]} {
+		if i > 0 {
+			s = append(s, '-')
 		}
-		text[at], text[at+1] = digits[v>>4], digits[v&0xf]
-		at += 2
+		s = hex.AppendEncode(s, v)
 	}
-	return string(text[:])
+	return string(s)
 }
