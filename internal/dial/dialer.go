@@ -154,7 +154,8 @@ func (d *Dialer) Close() {
 // Context returns a context that ends after Close, once go-amqp writes nothing more. Calls of the client that may send
 // a message need it, because a context that ends earlier can make them hang for good, with a lock held: go-amqp gives
 // back the credit of a message that was not written, and waits for its link to take it, even if the link has ended by
-// then (sender.go, send). Close makes such a call fail in any case, unless it waits for a credential.
+// then (sender.go, send). Close makes such a call fail in any case, unless it waits for a credential. The context has
+// no deadline: go-amqp would set it on the socket, in place of what Dial has set (conn.go, startImpl).
 func (d *Dialer) Context() context.Context { return d.life }
 
 // enter counts a user, unless the Dialer is closed.
